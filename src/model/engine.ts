@@ -1,0 +1,96 @@
+import type { AppSpec, ProcessSpec } from './app-spec.ts'
+import type { Instance, InstanceId, Usage } from './instance.ts'
+import type { AppRef, ProcessName } from './names.ts'
+import type { ImageFacts } from './release.ts'
+import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
+
+/** What should be true of one app in one environment. Applying the same twice is applying once. */
+export interface DesiredApp {
+  readonly ref: AppRef
+  readonly workloads: readonly Workload[]
+}
+
+/** One process of the app: how many copies of which release, on one or two tracks. */
+export interface Workload {
+  readonly process: ProcessName
+  readonly spec: ProcessSpec
+  readonly tracks: readonly Track[]
+}
+
+export interface Track {
+  readonly name: 'stable' | 'candidate'
+  readonly release: number
+  readonly image: ImageFacts
+  readonly env: Readonly<Record<string, string>>
+  readonly replicas: number
+  /** Share of the routes' traffic, 0 to 100; tracks of a workload sum to 100. */
+  readonly weight: number
+}
+
+export interface ActualApp {
+  readonly ref: AppRef
+  readonly instances: readonly Instance[]
+  readonly workloads: readonly WorkloadStatus[]
+}
+
+/** The engine's verdict on one workload, from which rollouts are judged. */
+export interface WorkloadStatus {
+  readonly process: ProcessName
+  /** Release that the stable track asks for. */
+  readonly release: number
+  readonly desired: number
+  /** Ready and routed copies of that release. */
+  readonly ready: number
+  /** Copies of any other release that still run. */
+  readonly old: number
+  /**
+   * `progressing` until `converged` (ready = desired, nothing old left); `failing` once a copy of this release missed its start
+   * deadline or crashed `CRASHES_UNTIL_FAILING` times, with the diagnosis for people.
+   */
+  readonly phase: 'progressing' | 'routed' | 'converged' | 'failing'
+  readonly diagnosis: readonly string[]
+}
+
+export interface JobRequest {
+  readonly ref: AppRef
+  readonly spec: AppSpec
+  readonly process: ProcessName
+  readonly release: number
+  readonly image: ImageFacts
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  /** The same key returns the same run: a resumed rollout finds its release command instead of starting a second one. */
+  readonly key: string
+}
+
+export interface JobResult {
+  readonly instance: InstanceId
+  readonly code: number | null
+  readonly reason: string
+  readonly lastLines: readonly string[]
+}
+
+/**
+ * Makes an environment real. Level-triggered: a restart starts by looking. What must hold on the way is test/engine-suite: never
+ * fewer ready instances than promised, new ready before old leaves, drained before signalled, failures with reasons, no orphans.
+ */
+export interface Engine {
+  readonly name: 'machine' | 'kubernetes'
+  readonly flavour: 'image' | 'host'
+  /** Keys of the app file that this engine cannot honour, as dotted paths. Empty = all fine. */
+  unsupported(spec: AppSpec): readonly string[]
+  /** Adopts what runs, starts converging. */
+  open(): Promise<void>
+  /** Sets the target and returns at once; convergence shows in `watch`. */
+  apply(desired: DesiredApp): Promise<void>
+  /** The target becomes "nothing of this app": drained, stopped, removed; resolves when gone. */
+  remove(ref: AppRef): Promise<void>
+  actual(ref: AppRef): ActualApp
+  /** Yields the current state, then every change, until the signal aborts. */
+  watch(ref: AppRef, signal: AbortSignal): AsyncIterable<ActualApp>
+  runJob(job: JobRequest, onLine: (line: LogLine) => void, signal: AbortSignal): Promise<JobResult>
+  exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession>
+  usage(ref: AppRef): Promise<ReadonlyMap<InstanceId, Usage>>
+  close(): Promise<void>
+}

@@ -1,0 +1,81 @@
+import type { AppSpec } from './app-spec.ts'
+import type { AppRef } from './names.ts'
+
+export type Digest = `sha256:${string}`
+
+/** Immutable: image digest + resolved app file + configuration version, numbered from 1 per app and environment. */
+export interface Release {
+  readonly ref: AppRef
+  readonly number: number
+  readonly image: ImageFacts
+  readonly spec: AppSpec
+  /** Values of `fairway env set` at the time, merged over `spec.env` when instances start. Never printed. */
+  readonly config: Readonly<Record<string, string>>
+  readonly configVersion: number
+  readonly createdAt: number
+  readonly createdBy: string
+  /** What a person sees in `fairway releases`: 'deploy', 'rollback to 3', 'env set A, B'. */
+  readonly reason: string
+  readonly status: ReleaseStatus
+}
+
+/**
+ * `active` serves; `superseded` served once and may be rolled back to; `failed` never served.
+ */
+export type ReleaseStatus = 'pending' | 'active' | 'superseded' | 'failed'
+
+/** What the engine needs to know of an image without opening it. */
+export interface ImageFacts {
+  readonly digest: Digest
+  /** `image`: a root filesystem; `host`: only the app's files, for runner `process` with the host's own runtimes. */
+  readonly flavour: 'image' | 'host'
+  /** Entrypoint + Cmd of the image config. */
+  readonly command: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly workingDir: string
+  /** `uid[:gid]` or a name, as in the image config; '' = the image says nothing. */
+  readonly user: string
+  /** First exposed TCP port of the image config, or null. */
+  readonly port: number | null
+  readonly sizeBytes: number
+}
+
+/** The persisted steps of a deploy, in the order in which they happen; a step is done, running, failed or not begun. */
+export const STEPS = ['bake', 'gate', 'release', 'start', 'switch', 'drain'] as const
+export type StepName = (typeof STEPS)[number]
+
+export interface StepRecord {
+  readonly name: StepName
+  readonly status: 'running' | 'done' | 'skipped' | 'failed'
+  readonly startedAt: number
+  readonly endedAt: number | null
+  /** One line for people: '3 layers, 1 new, 12 kB'. */
+  readonly summary: string
+}
+
+/** A deploy, rollback or configuration change under way or ended. Its row is the only truth after a crash. */
+export interface Rollout {
+  readonly id: string
+  readonly ref: AppRef
+  /** Null until the bake has made the release. */
+  readonly release: number | null
+  readonly previous: number | null
+  readonly request: RolloutRequest
+  readonly status: 'queued' | 'running' | 'succeeded' | 'failed' | 'superseded'
+  readonly steps: readonly StepRecord[]
+  readonly failure: RolloutFailure | null
+  readonly createdAt: number
+  readonly endedAt: number | null
+  readonly createdBy: string
+}
+
+export type RolloutRequest =
+  | { readonly kind: 'deploy'; readonly source: string }
+  | { readonly kind: 'rollback'; readonly to: number }
+  | { readonly kind: 'config'; readonly summary: string }
+
+export interface RolloutFailure {
+  readonly code: string
+  readonly message: string
+  readonly diagnosis: readonly string[]
+}

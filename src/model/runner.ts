@@ -1,0 +1,71 @@
+import type { Duplex } from 'node:stream'
+import type { ExitFacts, FoundInstance, InstanceId, InstanceSpec, Usage } from './instance.ts'
+
+/**
+ * Starts and stops single copies on this host. Level: list() is the truth, also for instances that an earlier server started;
+ * every call is idempotent. A runner knows nothing of releases, readiness or routes.
+ */
+export interface Runner {
+  readonly name: 'container' | 'process'
+  /** False = says so on every start: no isolation between apps. */
+  readonly isolates: boolean
+  /** What images it can run. */
+  readonly flavour: 'image' | 'host'
+
+  /** Prepares the host (networks, directories). @throws FairwayError RUNNER_UNAVAILABLE with what is missing */
+  open(): Promise<void>
+  /**
+   * Starts the instance and returns once its process runs; readiness is the engine's business. Starting an id that exists returns it as found.
+   * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE, DISK_FULL
+   */
+  start(spec: InstanceSpec): Promise<FoundInstance>
+  /** Every instance of this data directory, running or exited and not yet removed. */
+  list(): Promise<readonly FoundInstance[]>
+  /** Resolves with the exit as soon as it is known; at once for one that has exited; null for an unknown id. */
+  waitForExit(id: InstanceId, signal?: AbortSignal): Promise<ExitFacts | null>
+  /** Signals, waits up to `graceMs`, then kills. Resolves when the process and all its children are gone. Unknown id: resolves. */
+  stop(
+    id: InstanceId,
+    options: { readonly signal: string; readonly graceMs: number },
+  ): Promise<void>
+  /** Frees filesystem, network and records of an exited instance; kills it first if it still runs. Log files stay. */
+  remove(id: InstanceId): Promise<void>
+  /** Runs a command inside a running instance. @throws FairwayError NOT_RUNNING, NOT_FOUND */
+  exec(id: InstanceId, request: ExecRequest): Promise<ExecSession>
+  /** Null where the instance does not run. */
+  usage(id: InstanceId): Promise<Usage | null>
+  /** TCP ports in LISTEN state inside the instance, for diagnosis; empty where unknown. */
+  listeningPorts(id: InstanceId): Promise<readonly number[]>
+  /** Releases what this object holds. Instances keep running. */
+  close(): Promise<void>
+}
+
+export interface ExecRequest {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly tty: boolean
+}
+
+export interface ExecSession {
+  /** Bytes written go to stdin; bytes read are stdout (and stderr where `tty`). */
+  readonly stdio: Duplex
+  readonly stderr: NodeJS.ReadableStream | null
+  /** Only with a tty. */
+  resize(columns: number, rows: number): void
+  /** Resolves when the command ended. */
+  readonly exit: Promise<ExitFacts>
+  kill(): void
+}
+
+/**
+ * Log files of an instance: `<logDir>/<app>/<environment>/<instance id>.log` and, rotated, `.log.1`, `.log.2`…
+ * Each line is `<RFC3339 time> <stdout|stderr> <F|P> <text>` (the CRI log format; P = partial line), what conmon writes.
+ */
+export interface LogLine {
+  readonly time: number
+  readonly stream: 'stdout' | 'stderr' | 'platform'
+  readonly instance: InstanceId
+  readonly process: string
+  readonly release: number
+  readonly text: string
+}

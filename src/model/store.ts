@@ -1,0 +1,76 @@
+import type { AppRef } from './names.ts'
+import type { Release, ReleaseStatus, Rollout } from './release.ts'
+
+/** One app in one environment, as kept. */
+export interface AppRecord {
+  readonly ref: AppRef
+  readonly createdAt: number
+  /** Number of the release that should serve; null before the first success. */
+  readonly active: number | null
+  /** Values of `fairway env set`. */
+  readonly config: Readonly<Record<string, string>>
+  readonly configVersion: number
+  /** `fairway scale web=3`: overrides `scale.min` until set again or cleared. */
+  readonly scale: Readonly<Record<string, number>>
+  /** True from `destroy` until everything is gone; a restart goes on with it. */
+  readonly deleting: boolean
+}
+
+export interface TokenRecord {
+  readonly id: string
+  readonly name: string
+  /** SHA-256 of the token, hex. The token itself is shown once and never kept. */
+  readonly hash: string
+  readonly role: 'admin' | 'developer' | 'viewer'
+  readonly createdAt: number
+  readonly expiresAt: number | null
+  readonly lastUsedAt: number | null
+}
+
+/**
+ * Durable state of the control plane. Every method is one transaction; what it resolved survives `kill -9`.
+ * "Not there" is null. Lists are newest first unless said otherwise.
+ */
+export interface Store {
+  listApps(): Promise<readonly AppRecord[]>
+  getApp(ref: AppRef): Promise<AppRecord | null>
+  /** Creates the record if it is absent. */
+  ensureApp(ref: AppRef, now: number): Promise<AppRecord>
+  setActive(ref: AppRef, release: number): Promise<void>
+  /** Merges; null deletes a key. Returns the new record with configVersion + 1. */
+  setConfig(ref: AppRef, changes: Readonly<Record<string, string | null>>): Promise<AppRecord>
+  /** Merges; null deletes. */
+  setScale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord>
+  setDeleting(ref: AppRef): Promise<void>
+  /** Removes the app with its releases and rollouts. */
+  deleteApp(ref: AppRef): Promise<void>
+
+  /** Numbers it: highest so far + 1. */
+  addRelease(release: Omit<Release, 'number'>): Promise<Release>
+  getRelease(ref: AppRef, number: number): Promise<Release | null>
+  listReleases(ref: AppRef, limit: number): Promise<readonly Release[]>
+  /** Of every app: for garbage collection. */
+  listAllReleases(): Promise<readonly Release[]>
+  setReleaseStatus(ref: AppRef, number: number, status: ReleaseStatus): Promise<void>
+  deleteRelease(ref: AppRef, number: number): Promise<void>
+
+  addRollout(rollout: Rollout): Promise<void>
+  /** Replaces the row of the same id. */
+  saveRollout(rollout: Rollout): Promise<void>
+  getRollout(ref: AppRef, id: string): Promise<Rollout | null>
+  listRollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]>
+  /** Queued and running ones of every app, oldest first: where a restart goes on. */
+  listUnfinishedRollouts(): Promise<readonly Rollout[]>
+
+  addToken(token: TokenRecord): Promise<void>
+  listTokens(): Promise<readonly TokenRecord[]>
+  findTokenByHash(hash: string): Promise<TokenRecord | null>
+  touchToken(id: string, now: number): Promise<void>
+  /** False where there was none. */
+  deleteToken(id: string): Promise<boolean>
+
+  /** Small facts of the platform itself, such as the hash of the claim link. */
+  getSetting(key: string): Promise<string | null>
+  setSetting(key: string, value: string | null): Promise<void>
+  close(): Promise<void>
+}

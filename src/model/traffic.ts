@@ -1,0 +1,66 @@
+import type { Address, InstanceId } from './instance.ts'
+import type { AppRef, ProcessName } from './names.ts'
+
+/** The whole routing table; replaced as one, so readers never see half a change. */
+export interface RouteTable {
+  /** Grows with every change; an older table never replaces a newer one. */
+  readonly revision: number
+  readonly services: readonly Service[]
+  readonly routes: readonly Route[]
+}
+
+/** One process of one app in one environment as a set of targets. */
+export interface Service {
+  /** `app/environment/process`. */
+  readonly key: string
+  readonly ref: AppRef
+  readonly process: ProcessName
+  readonly targets: readonly Target[]
+  /**
+   * True while targets are expected although there are none (starting, recreate): the router holds requests for up to
+   * `holdMs` instead of answering 503.
+   */
+  readonly expected: boolean
+  readonly holdMs: number
+}
+
+export interface Target {
+  readonly id: InstanceId
+  readonly address: Address
+  /** Relative share; 0 = no new requests. */
+  readonly weight: number
+}
+
+export interface Route {
+  /** Lower-case host without port; `*.example.com` matches one label. Exact wins over wildcard. */
+  readonly host: string
+  /** Path prefix on segment borders; longest wins. */
+  readonly path: string
+  readonly service: string
+}
+
+/** Source addresses of instances, so that the router knows who calls `http://<process>.<app>.internal`. */
+export interface Caller {
+  readonly address: string
+  readonly ref: AppRef
+}
+
+export interface TargetLoad {
+  readonly id: InstanceId
+  /** Requests and upgraded connections that the router still holds to this target. */
+  readonly inflight: number
+}
+
+/** The router as the machine engine sees it. The router is another process; every call can fail with ROUTER_UNAVAILABLE and is safe to repeat. */
+export interface Traffic {
+  /** Resolves when the router serves the table and has stored it for its own restart. */
+  publish(table: RouteTable, callers: readonly Caller[]): Promise<void>
+  /** What the router serves now; null where it never had a table. */
+  current(): Promise<RouteTable | null>
+  /**
+   * Waits until the target, which must no longer be in the table, has nothing in flight or `deadlineMs` passed; then closes what is left
+   * (WebSockets with 1001). Returns how many were cut.
+   */
+  drain(id: InstanceId, deadlineMs: number): Promise<{ readonly cut: number }>
+  load(): Promise<readonly TargetLoad[]>
+}

@@ -1,0 +1,20 @@
+/** `npm test`: every *.test.ts; `npm run test:all` adds *.all.test.ts, the suites that need more than npm and Debian. */
+import { globSync } from 'node:fs'
+import { spec } from 'node:test/reporters'
+import { run } from 'node:test'
+import { resolve } from 'node:path'
+
+const root = resolve(import.meta.dirname, '..')
+const all = process.argv.includes('--all')
+const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root })
+  .filter((file) => all || !file.endsWith('.all.test.ts'))
+  .filter((file) => named.length === 0 || named.some((name) => file.includes(name)))
+  .sort()
+  .map((file) => resolve(root, file))
+
+const stream = run({ files, concurrency: 2, timeout: 600_000 })
+stream.on('test:fail', (event) => {
+  if (event.todo === undefined || event.todo === false) process.exitCode = 1
+})
+stream.compose(spec).pipe(process.stdout)
