@@ -1,0 +1,92 @@
+import type { AppSpec } from './app-spec.ts'
+import type { Recognition } from './build-plan.ts'
+import type { Instance, InstanceId, Usage } from './instance.ts'
+import type { AppRef } from './names.ts'
+import type { LogQuery } from './logs.ts'
+import type { Release, Rollout, StepRecord } from './release.ts'
+import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
+import type { AppRecord } from './store.ts'
+
+/** Who asks; put on every release and rollout. */
+export interface Actor {
+  readonly name: string
+}
+
+/** What a client hands in: a packed source, an app file, or both. */
+export interface DeployInput {
+  /** Id of a saved source; null where the app file names an image. */
+  readonly source: string | null
+  /** Text of fairway.yaml; null = recognise everything. */
+  readonly appFile: { readonly path: string; readonly text: string } | null
+  /** Image reference given on the command line instead of a source. */
+  readonly image: string | null
+}
+
+export interface AppPlan {
+  readonly ref: AppRef
+  readonly spec: AppSpec
+  readonly recognition: Recognition
+  /** '+ process worker', '~ env LOG_LEVEL', '- route old.localhost/'; names and non-secret values only. Empty = nothing would change. */
+  readonly changes: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+export interface AppStatus {
+  readonly record: AppRecord
+  readonly release: Release | null
+  readonly rollout: Rollout | null
+  readonly instances: readonly Instance[]
+  readonly usage: ReadonlyMap<InstanceId, Usage>
+  /** Full URLs, most specific first. */
+  readonly urls: readonly string[]
+}
+
+/** What happens during a rollout, as a stream for people and scripts. */
+export type RolloutEvent =
+  | { readonly type: 'step'; readonly at: number; readonly step: StepRecord }
+  | { readonly type: 'output'; readonly at: number; readonly text: string }
+  | { readonly type: 'end'; readonly at: number; readonly rollout: Rollout; readonly urls: readonly string[] }
+
+export interface RunRequest {
+  readonly process: string | null
+  readonly argv: readonly string[]
+  readonly timeoutMs: number
+}
+
+/**
+ * Every use case of the control plane; `reconcile/` implements it, `api/` turns it into HTTP after asking who may.
+ * Unknown apps, releases, instances and rollouts are FairwayError NOT_FOUND.
+ */
+export interface Platform {
+  plan(ref: AppRef, input: DeployInput): Promise<AppPlan>
+  /** Queues a deploy; a queued older one of the same app becomes `superseded`. Plan errors are thrown here, before anything is queued. */
+  deploy(ref: AppRef, input: DeployInput, actor: Actor): Promise<Rollout>
+  /** To a kept release, without a bake; null = the one before the active one. */
+  rollback(ref: AppRef, to: number | null, actor: Actor): Promise<Rollout>
+  /** Changes values of the environment; null deletes. A running app gets a new release; null where nothing runs yet. */
+  setConfig(ref: AppRef, changes: Readonly<Record<string, string | null>>, actor: Actor): Promise<Rollout | null>
+  /** Replicas per process; null = back to the app file. Resolves when applied, not when converged. */
+  scale(ref: AppRef, changes: Readonly<Record<string, number | null>>, actor: Actor): Promise<AppRecord>
+  /** Stops and removes everything of the app; resolves when gone. */
+  destroy(ref: AppRef, actor: Actor): Promise<void>
+  /** From the first event on, also of a rollout that has ended; ends with `end`. */
+  events(ref: AppRef, rollout: string, signal: AbortSignal): AsyncIterable<RolloutEvent>
+
+  list(): Promise<readonly AppStatus[]>
+  status(ref: AppRef): Promise<AppStatus>
+  /** Status now and after every change. */
+  watch(ref: AppRef, signal: AbortSignal): AsyncIterable<AppStatus>
+  releases(ref: AppRef, limit: number): Promise<readonly Release[]>
+  rollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]>
+  logs(ref: AppRef, query: LogQuery, signal: AbortSignal): AsyncIterable<LogLine>
+  /** One-off command in a fresh instance of the active release. */
+  run(
+    ref: AppRef,
+    request: RunRequest,
+    onLine: (line: LogLine) => void,
+    signal: AbortSignal,
+  ): Promise<{ readonly code: number | null; readonly reason: string }>
+  exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession>
+  /** Removes images, sources, releases and logs that nothing needs. */
+  collect(): Promise<{ readonly bytes: number; readonly summary: string }>
+}
