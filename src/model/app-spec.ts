@@ -48,7 +48,7 @@ export interface ProcessSpec {
 }
 
 export interface RouteSpec {
-  /** Full host name, lower case; null = `<app>.localhost` (plus `-<environment>` where it is not production). */
+  /** Full host name, lower case; null = `<app>.localhost`, or `<app>--<environment>.localhost` where the environment is not production (names never contain `--`). */
   readonly host: string | null
   /** Path prefix, always starts with '/'. */
   readonly path: string

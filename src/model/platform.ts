@@ -3,23 +3,13 @@ import type { Recognition } from './build-plan.ts'
 import type { Instance, InstanceId, Usage } from './instance.ts'
 import type { AppRef } from './names.ts'
 import type { LogQuery } from './logs.ts'
-import type { Release, Rollout, StepRecord } from './release.ts'
+import type { DeployInput, Release, Rollout, StepRecord } from './release.ts'
 import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
 import type { AppRecord } from './store.ts'
 
 /** Who asks; put on every release and rollout. */
 export interface Actor {
   readonly name: string
-}
-
-/** What a client hands in: a packed source, an app file, or both. */
-export interface DeployInput {
-  /** Id of a saved source; null where the app file names an image. */
-  readonly source: string | null
-  /** Text of fairway.yaml; null = recognise everything. */
-  readonly appFile: { readonly path: string; readonly text: string } | null
-  /** Image reference given on the command line instead of a source. */
-  readonly image: string | null
 }
 
 export interface AppPlan {

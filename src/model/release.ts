@@ -69,8 +69,18 @@ export interface Rollout {
   readonly createdBy: string
 }
 
+/** What a client hands in: a packed source, an app file, an image reference, or several of them. Kept with the rollout, so that a restart can go on. */
+export interface DeployInput {
+  /** Id of a saved source; null where an image is named instead. */
+  readonly source: string | null
+  /** Text of fairway.yaml; null = recognise everything. */
+  readonly appFile: { readonly path: string; readonly text: string } | null
+  /** Image reference given on the command line instead of a source. */
+  readonly image: string | null
+}
+
 export type RolloutRequest =
-  | { readonly kind: 'deploy'; readonly source: string }
+  | ({ readonly kind: 'deploy' } & DeployInput)
   | { readonly kind: 'rollback'; readonly to: number }
   | { readonly kind: 'config'; readonly summary: string }
 

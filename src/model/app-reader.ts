@@ -1,0 +1,25 @@
+import type { AppSpec } from './app-spec.ts'
+import type { Recognition } from './build-plan.ts'
+import type { AppRef } from './names.ts'
+import type { SourceTree } from './source.ts'
+
+export interface AppReading {
+  readonly spec: AppSpec
+  readonly recognition: Recognition
+  readonly warnings: readonly string[]
+  /** Keys that parse but belong to later work, with where they stand. */
+  readonly laterKeys: readonly { readonly path: string; readonly at: string }[]
+}
+
+/** Turns what a client handed in into a spec and a build plan. `spec/` has the parts, `bin/` puts them together. */
+export interface AppReader {
+  /** @throws FairwayError INVALID_APP_FILE, UNRECOGNISED_SOURCE, INVALID_SOURCE */
+  read(
+    ref: AppRef,
+    input: {
+      readonly appFile: { readonly path: string; readonly text: string } | null
+      readonly tree: SourceTree | null
+      readonly image: string | null
+    },
+  ): Promise<AppReading>
+}
