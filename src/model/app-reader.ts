@@ -22,4 +22,7 @@ export interface AppReader {
       readonly image: string | null
     },
   ): Promise<AppReading>
+
+  /** Lines for `fairway plan`: '~ web: memory 512Mi → 1Gi'. Empty = the same. */
+  diff(before: AppSpec | null, after: AppSpec): readonly string[]
 }

@@ -37,6 +37,12 @@ export interface Recognition {
   readonly plan: BuildPlan
   /** 'package.json with a start script', 'executable jar (Main-Class: …)'. */
   readonly evidence: string
+  /** Variables that the start command sets for itself ('NODE_ENV=production node server.js'). */
+  readonly env?: Readonly<Record<string, string>>
+  /** Further processes of a Procfile by name (argv); `web` is `plan.command`. */
+  readonly processes?: Readonly<Record<string, readonly string[]>>
+  /** Things that people should know: 'package.json has a build script that is not run'. */
+  readonly notes?: readonly string[]
 }
 
 export interface BakeRequest {

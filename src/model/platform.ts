@@ -35,7 +35,12 @@ export interface AppStatus {
 export type RolloutEvent =
   | { readonly type: 'step'; readonly at: number; readonly step: StepRecord }
   | { readonly type: 'output'; readonly at: number; readonly text: string }
-  | { readonly type: 'end'; readonly at: number; readonly rollout: Rollout; readonly urls: readonly string[] }
+  | {
+      readonly type: 'end'
+      readonly at: number
+      readonly rollout: Rollout
+      readonly urls: readonly string[]
+    }
 
 export interface RunRequest {
   readonly process: string | null
@@ -54,9 +59,17 @@ export interface Platform {
   /** To a kept release, without a bake; null = the one before the active one. */
   rollback(ref: AppRef, to: number | null, actor: Actor): Promise<Rollout>
   /** Changes values of the environment; null deletes. A running app gets a new release; null where nothing runs yet. */
-  setConfig(ref: AppRef, changes: Readonly<Record<string, string | null>>, actor: Actor): Promise<Rollout | null>
+  setConfig(
+    ref: AppRef,
+    changes: Readonly<Record<string, string | null>>,
+    actor: Actor,
+  ): Promise<Rollout | null>
   /** Replicas per process; null = back to the app file. Resolves when applied, not when converged. */
-  scale(ref: AppRef, changes: Readonly<Record<string, number | null>>, actor: Actor): Promise<AppRecord>
+  scale(
+    ref: AppRef,
+    changes: Readonly<Record<string, number | null>>,
+    actor: Actor,
+  ): Promise<AppRecord>
   /** Stops and removes everything of the app; resolves when gone. */
   destroy(ref: AppRef, actor: Actor): Promise<void>
   /** From the first event on, also of a rollout that has ended; ends with `end`. */

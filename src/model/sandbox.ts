@@ -38,5 +38,9 @@ export interface Sandbox {
   /** Host uid that owns files which root inside creates; 0 = not mapped. */
   readonly ownerOffset: number
   /** Runs to the end, leaves nothing behind but what is in workDir and caches. @throws FairwayError RUNNER_UNAVAILABLE */
-  run(request: SandboxRequest, onOutput: (text: string) => void, signal: AbortSignal): Promise<SandboxResult>
+  run(
+    request: SandboxRequest,
+    onOutput: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<SandboxResult>
 }

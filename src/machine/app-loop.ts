@@ -1,0 +1,329 @@
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import type { DesiredApp, Track, Workload } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { FoundInstance, InstanceId, InstanceSpec } from '../model/instance.ts'
+import type { LogReader } from '../model/logs.ts'
+import type { AppRef } from '../model/names.ts'
+import { refKey } from '../model/names.ts'
+import type { Runner } from '../model/runner.ts'
+import type { Traffic } from '../model/traffic.ts'
+import { CrashHistory } from './crashes.ts'
+import { watchInstance, type WatchEvent } from './instance-watch.ts'
+import { plan, releaseKey, type PlanStep } from './plan.ts'
+import { appTable, type AppTable } from './table.ts'
+import { describeExit, toPlanned, type Tracked, type TrackedMap } from './tracked.ts'
+
+export interface AppLoopDeps {
+  readonly runner: Runner
+  readonly traffic: Traffic
+  readonly logs: LogReader
+  readonly clock: Clock
+  readonly log: Log
+  readonly randomId: () => string
+  /** Brings the whole table, ours included, to the router. */
+  readonly publish: () => Promise<void>
+  readonly onChange: () => void
+  readonly signal: AbortSignal
+}
+
+const NOBODY: Pick<DesiredApp, 'workloads'> = { workloads: [] }
+
+/**
+ * Converges one app in one environment. Every event (a new target, a probe, an exit, a timer) leads to the same pass: plan from what is
+ * known now, begin the steps, publish. Steps run on their own and report back by changing what is known.
+ */
+export class AppLoop {
+  readonly ref: AppRef
+  readonly crashes = new CrashHistory()
+  readonly #deps: AppLoopDeps
+  readonly #tracked = new Map<InstanceId, Tracked>()
+  readonly #watches = new Map<InstanceId, AbortController>()
+  #desired: DesiredApp
+  #timer: NodeJS.Timeout | undefined
+  #passing = false
+  #started = false
+
+  constructor(ref: AppRef, deps: AppLoopDeps) {
+    this.ref = ref
+    this.#deps = deps
+    this.#desired = { ref, ...NOBODY }
+  }
+
+  get tracked(): TrackedMap {
+    return this.#tracked
+  }
+
+  get desired(): DesiredApp {
+    return this.#desired
+  }
+
+  table(): AppTable {
+    return appTable(this.#desired, [...this.#tracked.values()])
+  }
+
+  apply(desired: DesiredApp): void {
+    this.#desired = desired
+    const keys = desired.workloads.flatMap(({ process, tracks }) =>
+      tracks.map(({ release }) => releaseKey(process, release)),
+    )
+    this.crashes.keepOnly(new Set(keys))
+    this.wake()
+  }
+
+  /** Takes over what an earlier server left. `routed` = the router still sends requests to it, so it was ready. */
+  adopt(found: FoundInstance, routed: boolean): void {
+    const running = found.state === 'running'
+    this.#put({
+      spec: found.spec,
+      phase: !running ? 'crashed' : routed ? 'ready' : 'starting',
+      reason: running ? 'adopted' : this.#exitText(found),
+      address: found.address,
+      startedAt: found.startedAt,
+      restarts: 0,
+      exit: found.exit,
+    })
+    if (running) this.#watch(found.spec, found.address)
+  }
+
+  begin(): void {
+    this.#started = true
+    this.wake()
+  }
+
+  wake(): void {
+    if (!this.#started || this.#passing || this.#deps.signal.aborted) return
+    this.#passing = true
+    queueMicrotask(() => {
+      this.#passing = false
+      if (!this.#deps.signal.aborted) this.#pass()
+    })
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    for (const watch of this.#watches.values()) watch.abort()
+  }
+
+  // One pass
+
+  #pass(): void {
+    clearTimeout(this.#timer)
+    const now = this.#deps.clock.now()
+    const instances = [...this.#tracked.values()].map(toPlanned)
+    const steps = plan({
+      desired: this.#desired,
+      instances,
+      notBefore: this.crashes.notBefore(),
+      now,
+    })
+    for (const step of steps) this.#begin(step)
+    const waits = steps.flatMap((step) => (step.kind === 'wait' ? [step.until] : []))
+    if (waits.length > 0) {
+      this.#timer = setTimeout(() => this.wake(), Math.max(5, Math.min(...waits) - now, 5))
+    }
+    this.#publish()
+    this.#deps.onChange()
+  }
+
+  #begin(step: PlanStep): void {
+    if (step.kind === 'start') this.#background('start', this.#start(step.process, step.release))
+    if (step.kind === 'retire') this.#background('retire', this.#retire(step.id, step.why))
+  }
+
+  /** A step that fails has said why in the state; what is left is to look again. */
+  #background(what: string, work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (this.#deps.signal.aborted) return
+      this.#deps.log.error({ app: refKey(this.ref), what, error: String(error) }, 'step failed')
+    })
+  }
+
+  #publish(): void {
+    this.#background('publish', this.#deps.publish())
+  }
+
+  // Steps
+
+  async #start(process: string, release: number): Promise<void> {
+    const found = this.#findTrack(process, release)
+    if (found === null) return
+    const spec = this.#instanceSpec(found.workload, found.track)
+    const key = releaseKey(process, release)
+    const startedAt = spec.createdAt
+    this.#put({
+      spec,
+      phase: 'starting',
+      reason: 'starting',
+      address: null,
+      startedAt,
+      restarts: this.crashes.restarts(key),
+      exit: null,
+    })
+    try {
+      const started = await this.#deps.runner.start(spec)
+      this.#change(spec.id, { address: started.address, startedAt: started.startedAt })
+      this.#watch(spec, started.address)
+    } catch (error) {
+      if (this.#deps.signal.aborted) return
+      const text = error instanceof FairwayError ? error.message : `cannot start: ${String(error)}`
+      this.#crash(spec, { text, startedAt, hopeless: true })
+    }
+  }
+
+  /** Router first, then the signal: nothing is sent to a copy that is about to leave, and what it has is finished. */
+  async #retire(id: InstanceId, why: string): Promise<void> {
+    const tracked = this.#tracked.get(id)
+    if (tracked === undefined || tracked.phase === 'draining' || tracked.phase === 'stopping')
+      return
+    const { runner, traffic } = this.#deps
+    this.#change(id, { phase: 'draining', reason: why })
+    if (tracked.phase !== 'crashed') {
+      if (tracked.spec.listens) {
+        await this.#deps.publish()
+        await this.#untilDone(() => traffic.drain(id, tracked.spec.shutdown.drainMs))
+      }
+      this.#change(id, { phase: 'stopping' })
+      this.#unwatch(id)
+      const { signal, stopMs } = tracked.spec.shutdown
+      await this.#untilDone(() => runner.stop(id, { signal, graceMs: stopMs }))
+    }
+    this.#unwatch(id)
+    await this.#untilDone(() => runner.remove(id))
+    this.#tracked.delete(id)
+    this.wake()
+  }
+
+  /** Repeats what must happen in the end, however often the router or the runner fails meanwhile. */
+  async #untilDone(task: () => Promise<unknown>): Promise<void> {
+    const { clock, log, signal } = this.#deps
+    for (let failures = 0; ; failures++) {
+      signal.throwIfAborted()
+      try {
+        await task()
+        return
+      } catch (error) {
+        if (failures % 20 === 0)
+          log.warn({ app: refKey(this.ref), error: String(error) }, 'step failed, trying again')
+        await clock.sleep(Math.min(5_000, 100 * 2 ** Math.min(failures, 6)), signal)
+      }
+    }
+  }
+
+  // What happens to instances
+
+  #watch(spec: InstanceSpec, address: FoundInstance['address']): void {
+    const own = new AbortController()
+    this.#watches.set(spec.id, own)
+    const { runner, clock } = this.#deps
+    const signal = AbortSignal.any([own.signal, this.#deps.signal])
+    const onEvent = (event: WatchEvent): void => this.#onWatchEvent(spec, event)
+    this.#background('watch', watchInstance({ spec, address, runner, clock, onEvent }, signal))
+  }
+
+  #unwatch(id: InstanceId): void {
+    this.#watches.get(id)?.abort()
+    this.#watches.delete(id)
+  }
+
+  #onWatchEvent(spec: InstanceSpec, event: WatchEvent): void {
+    const tracked = this.#tracked.get(spec.id)
+    if (tracked === undefined) return
+    const leaving = tracked.phase === 'draining' || tracked.phase === 'stopping'
+    if (event.kind === 'exited' && !leaving) {
+      const text = describeExit(event.exit, spec.resources.memory)
+      this.#crash(spec, { text, startedAt: tracked.startedAt, hopeless: false, exit: event.exit })
+    }
+    if (leaving) return
+    if (event.kind === 'waiting') this.#change(spec.id, { reason: `waiting: ${event.text}` })
+    if (event.kind === 'ready') this.#becomeReady(spec, tracked)
+    if (event.kind === 'unready') this.#change(spec.id, { phase: 'unready', reason: event.text })
+    if (event.kind === 'late') this.#background('kill', this.#killLate(spec, tracked, event.text))
+    this.wake()
+  }
+
+  #becomeReady(spec: InstanceSpec, tracked: Tracked): void {
+    const crashed = this.crashes.lastText(releaseKey(spec.process, spec.release))
+    this.crashes.recover(releaseKey(spec.process, spec.release))
+    const reason = tracked.restarts > 0 && crashed !== null ? `restarted after ${crashed}` : ''
+    this.#change(spec.id, { phase: 'ready', reason })
+  }
+
+  /** Not ready in time: it counts as a crash, and its remains say why. */
+  async #killLate(spec: InstanceSpec, tracked: Tracked, text: string): Promise<void> {
+    const seconds = String(Math.round(spec.health.startMs / 1000))
+    this.#unwatch(spec.id)
+    const ports = await this.#deps.runner.listeningPorts(spec.id)
+    const listening =
+      ports.length === 0 ? 'it listens on no port' : `it listens on ${ports.join(', ')}`
+    const why = `not ready within ${seconds} s: ${text}; ${listening}`
+    this.#crash(spec, { text: why, startedAt: tracked.startedAt, hopeless: true })
+    const { signal } = spec.shutdown
+    await this.#deps.runner.stop(spec.id, {
+      signal,
+      graceMs: Math.min(spec.shutdown.stopMs, 5_000),
+    })
+  }
+
+  #crash(
+    spec: InstanceSpec,
+    crash: { text: string; startedAt: number; hopeless: boolean; exit?: FoundInstance['exit'] },
+  ): void {
+    const { clock, logs } = this.#deps
+    const { text, startedAt, hopeless, exit = null } = crash
+    const at = clock.now()
+    this.crashes.add(releaseKey(spec.process, spec.release), {
+      at,
+      ranForMs: at - startedAt,
+      text,
+      hopeless,
+    })
+    this.#change(spec.id, { phase: 'crashed', reason: text, exit, address: null })
+    this.#background('note', logs.note(spec, text, at))
+    this.wake()
+  }
+
+  // Making records
+
+  #findTrack(process: string, release: number): { workload: Workload; track: Track } | null {
+    const workload = this.#desired.workloads.find((candidate) => candidate.process === process)
+    const track = workload?.tracks.find((candidate) => candidate.release === release)
+    return workload === undefined || track === undefined ? null : { workload, track }
+  }
+
+  #instanceSpec(workload: Workload, track: Track): InstanceSpec {
+    const { spec } = workload
+    return {
+      id: `${workload.process}-${String(track.release)}-${this.#deps.randomId()}`,
+      ref: this.ref,
+      process: workload.process,
+      kind: 'service',
+      release: track.release,
+      image: track.image,
+      argv: spec.command ?? track.image.command,
+      env: { ...track.env, ...spec.env },
+      port: spec.port ?? track.image.port,
+      listens: spec.type === 'web',
+      health: spec.health,
+      shutdown: spec.shutdown,
+      resources: spec.resources,
+      createdAt: this.#deps.clock.now(),
+    }
+  }
+
+  #exitText(found: FoundInstance): string {
+    return found.exit === null ? 'ended' : describeExit(found.exit, found.spec.resources.memory)
+  }
+
+  #put(tracked: Tracked): void {
+    this.#tracked.set(tracked.spec.id, tracked)
+    this.#deps.onChange()
+  }
+
+  #change(id: InstanceId, change: Partial<Tracked>): void {
+    const before = this.#tracked.get(id)
+    if (before === undefined) return
+    this.#put({ ...before, ...change })
+    if (before.phase === 'ready' && change.phase === 'unready') this.#publish()
+  }
+}

@@ -1,0 +1,254 @@
+import type { Log } from '../lib/log.ts'
+import type { AppSpec } from '../model/app-spec.ts'
+import type { Clock } from '../model/clock.ts'
+import type { ActualApp, DesiredApp, Engine, JobRequest, JobResult } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { FoundInstance, InstanceId, Usage } from '../model/instance.ts'
+import type { LogReader } from '../model/logs.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type { ExecRequest, ExecSession, LogLine, Runner } from '../model/runner.ts'
+import type { Caller, Traffic } from '../model/traffic.ts'
+import { AppLoop } from './app-loop.ts'
+import { Changes } from './changes.ts'
+import { diagnose } from './diagnosis.ts'
+import { runJob } from './job.ts'
+import { releaseKey } from './plan.ts'
+import { TablePublisher, type TableContent } from './publisher.ts'
+import { actualApp } from './status.ts'
+
+export interface MachineEngineOptions {
+  readonly runner: Runner
+  readonly traffic: Traffic
+  readonly logs: LogReader
+  readonly clock: Clock
+  readonly log: Log
+  readonly randomId: () => string
+}
+
+const VERIFY_MS = 2_000
+/** The result of an ended job is kept this long for a rollout that resumes. */
+const JOB_KEPT_MS = 3_600_000
+
+/** The engine for this host: one loop per app, one table for the router. */
+export class MachineEngine implements Engine {
+  readonly name = 'machine'
+  readonly flavour: 'image' | 'host'
+  readonly #options: MachineEngineOptions
+  readonly #loops = new Map<string, AppLoop>()
+  readonly #changes = new Changes()
+  readonly #diagnoses = new Map<string, readonly string[]>()
+  /** Source addresses of jobs: they may call other apps by name as services may. */
+  readonly #jobCallers = new Map<string, AppRef>()
+  readonly #closing = new AbortController()
+  readonly #publisher: TablePublisher
+  #open = false
+
+  constructor(options: MachineEngineOptions) {
+    this.#options = options
+    this.flavour = options.runner.flavour
+    const { traffic, clock, log } = options
+    this.#publisher = new TablePublisher({
+      traffic,
+      clock,
+      log,
+      content: () => this.#table(),
+      signal: this.#closing.signal,
+    })
+  }
+
+  /** Every key that the spec can hold is honoured here; keys of later work never reach a spec. */
+  unsupported(spec: AppSpec): readonly string[] {
+    return Object.values(spec.processes).flatMap((process) =>
+      process.routes.length > 0 && process.type !== 'web'
+        ? [`processes.${process.name}.routes`]
+        : [],
+    )
+  }
+
+  /** Targets that were applied before are known, so that what runs for them is adopted and all else is an orphan. */
+  async open(): Promise<void> {
+    const { runner, traffic } = this.#options
+    await runner.open()
+    const routed = await this.#routedIds(traffic)
+    for (const found of await runner.list()) await this.#adopt(found, routed)
+    this.#open = true
+    for (const loop of this.#loops.values()) loop.begin()
+    void this.#keepVerifying()
+  }
+
+  apply(desired: DesiredApp): Promise<void> {
+    this.#loop(desired.ref).apply(desired)
+    return Promise.resolve()
+  }
+
+  async remove(ref: AppRef): Promise<void> {
+    const loop = this.#loops.get(refKey(ref))
+    if (loop === undefined) return
+    loop.apply({ ref, workloads: [] })
+    while (loop.tracked.size > 0) {
+      this.#closing.signal.throwIfAborted()
+      const seen = this.#changes.version(refKey(ref))
+      if (loop.tracked.size > 0) await this.#changes.after(refKey(ref), seen, this.#closing.signal)
+    }
+    await this.#removeJobs(ref)
+    loop.close()
+    this.#loops.delete(refKey(ref))
+    await this.#publisher.publish()
+  }
+
+  actual(ref: AppRef): ActualApp {
+    const loop = this.#loops.get(refKey(ref))
+    if (loop === undefined) return { ref, instances: [], workloads: [] }
+    return actualApp(loop.desired, [...loop.tracked.values()], loop.crashes, this.#diagnosesOf(ref))
+  }
+
+  async *watch(ref: AppRef, signal: AbortSignal): AsyncIterable<ActualApp> {
+    const until = AbortSignal.any([signal, this.#closing.signal])
+    while (!until.aborted) {
+      const seen = this.#changes.version(refKey(ref))
+      yield this.actual(ref)
+      await this.#changes.after(refKey(ref), seen, until)
+    }
+  }
+
+  runJob(
+    job: JobRequest,
+    onLine: (line: LogLine) => void,
+    signal: AbortSignal,
+  ): Promise<JobResult> {
+    const onAddress = async (host: string): Promise<void> => {
+      this.#jobCallers.set(host, job.ref)
+      await this.#publisher.publish()
+    }
+    const until = AbortSignal.any([signal, this.#closing.signal])
+    return runJob(job, { ...this.#options, onAddress }, onLine, until)
+  }
+
+  async exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession> {
+    const tracked = this.#loops.get(refKey(ref))?.tracked.get(instance)
+    if (tracked === undefined)
+      throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no instance ${instance}`)
+    if (tracked.phase === 'crashed')
+      throw new FairwayError('NOT_RUNNING', `instance ${instance} does not run: ${tracked.reason}`)
+    return this.#options.runner.exec(instance, request)
+  }
+
+  async usage(ref: AppRef): Promise<ReadonlyMap<InstanceId, Usage>> {
+    const ids = [...(this.#loops.get(refKey(ref))?.tracked.keys() ?? [])]
+    const found = await Promise.all(
+      ids.map(async (id) => [id, await this.#options.runner.usage(id)] as const),
+    )
+    return new Map(found.flatMap(([id, usage]) => (usage === null ? [] : [[id, usage] as const])))
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the engine closes'))
+    for (const loop of this.#loops.values()) loop.close()
+    await this.#options.runner.close()
+  }
+
+  // Private
+
+  #loop(ref: AppRef): AppLoop {
+    const key = refKey(ref)
+    const existing = this.#loops.get(key)
+    if (existing !== undefined) return existing
+    const loop = new AppLoop(ref, {
+      ...this.#options,
+      publish: () => this.#publisher.publish(),
+      onChange: () => this.#onChange(loop),
+      signal: this.#closing.signal,
+    })
+    this.#loops.set(key, loop)
+    if (this.#open) loop.begin()
+    return loop
+  }
+
+  #onChange(loop: AppLoop): void {
+    for (const { process, release, phase } of this.actual(loop.ref).workloads) {
+      const key = `${refKey(loop.ref)} ${releaseKey(process, release)}`
+      if (phase !== 'failing') this.#diagnoses.delete(key)
+      else if (!this.#diagnoses.has(key)) this.#gatherDiagnosis(loop, process, release, key)
+    }
+    this.#changes.announce(refKey(loop.ref))
+  }
+
+  #gatherDiagnosis(loop: AppLoop, process: string, release: number, key: string): void {
+    const copies = [...loop.tracked.values()].filter(
+      ({ spec }) => spec.process === process && spec.release === release,
+    )
+    const worst = copies.find(({ phase }) => phase === 'crashed') ?? copies[0]
+    if (worst === undefined) return
+    this.#diagnoses.set(key, [])
+    const { runner, logs } = this.#options
+    void diagnose(worst, runner, logs).then((lines) => {
+      this.#diagnoses.set(key, lines)
+      this.#changes.announce(refKey(loop.ref))
+    })
+  }
+
+  #diagnosesOf(ref: AppRef): ReadonlyMap<string, readonly string[]> {
+    const prefix = `${refKey(ref)} `
+    return new Map(
+      [...this.#diagnoses]
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, lines]) => [key.slice(prefix.length), lines]),
+    )
+  }
+
+  async #adopt(found: FoundInstance, routed: ReadonlySet<string>): Promise<void> {
+    const { runner, clock } = this.#options
+    if (found.spec.kind === 'service') {
+      this.#loop(found.spec.ref).adopt(found, routed.has(found.spec.id))
+    } else if (found.state === 'exited' && (found.exit?.at ?? 0) < clock.now() - JOB_KEPT_MS) {
+      await runner.remove(found.spec.id)
+    }
+  }
+
+  /** Where the router cannot be asked, nothing counts as routed: the copies are probed again before they are. */
+  async #routedIds(traffic: Traffic): Promise<ReadonlySet<string>> {
+    try {
+      const table = await traffic.current()
+      return new Set((table?.services ?? []).flatMap(({ targets }) => targets.map(({ id }) => id)))
+    } catch (error) {
+      this.#options.log.warn({ error: String(error) }, 'router not reachable at start')
+      return new Set()
+    }
+  }
+
+  async #removeJobs(ref: AppRef): Promise<void> {
+    const { runner } = this.#options
+    const jobs = (await runner.list()).filter(
+      ({ spec }) => spec.kind === 'job' && refKey(spec.ref) === refKey(ref),
+    )
+    for (const { spec } of jobs) await runner.remove(spec.id)
+  }
+
+  #table(): TableContent {
+    const parts = [...this.#loops.values()].map((loop) => loop.table())
+    return {
+      services: parts.flatMap(({ services }) => services),
+      routes: parts.flatMap(({ routes }) => routes),
+      callers: this.#callers(parts.flatMap(({ callers }) => callers)),
+    }
+  }
+
+  /** An address belongs to whoever has it now: a service that got the address of an ended job replaces it. */
+  #callers(services: readonly Caller[]): readonly Caller[] {
+    for (const { address } of services) this.#jobCallers.delete(address)
+    return [...services, ...[...this.#jobCallers].map(([address, ref]) => ({ address, ref }))]
+  }
+
+  async #keepVerifying(): Promise<void> {
+    const { clock, log } = this.#options
+    const closed = (): boolean => this.#closing.signal.aborted
+    while (!closed()) {
+      try {
+        await clock.sleep(VERIFY_MS, this.#closing.signal)
+        await this.#publisher.verify()
+      } catch (error) {
+        if (!closed()) log.debug({ error: String(error) }, 'router not verified')
+      }
+    }
+  }
+}

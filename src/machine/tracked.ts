@@ -1,0 +1,51 @@
+import type { Address, ExitFacts, Instance, InstanceId, InstanceSpec } from '../model/instance.ts'
+import type { PlannedInstance } from './plan.ts'
+
+/** What the engine knows of one copy; replaced as a whole on every change. */
+export interface Tracked {
+  readonly spec: InstanceSpec
+  readonly phase: 'starting' | 'ready' | 'unready' | 'draining' | 'stopping' | 'crashed'
+  readonly reason: string
+  readonly address: Address | null
+  readonly startedAt: number
+  readonly restarts: number
+  readonly exit: ExitFacts | null
+}
+
+export type TrackedMap = ReadonlyMap<InstanceId, Tracked>
+
+export function toPlanned(tracked: Tracked): PlannedInstance {
+  const { phase } = tracked
+  return {
+    id: tracked.spec.id,
+    process: tracked.spec.process,
+    release: tracked.spec.release,
+    phase: phase === 'draining' || phase === 'stopping' ? 'leaving' : phase,
+    startedAt: tracked.startedAt,
+  }
+}
+
+export function toInstance(tracked: Tracked, track: 'stable' | 'candidate'): Instance {
+  const { spec, phase, reason, address, startedAt, restarts, exit } = tracked
+  return {
+    id: spec.id,
+    ref: spec.ref,
+    process: spec.process,
+    release: spec.release,
+    track,
+    state: phase,
+    reason,
+    address,
+    startedAt,
+    restarts,
+    exit,
+  }
+}
+
+/** For people: 'exit code 3', 'killed by SIGSEGV', 'out of memory (limit 128 MiB)'. */
+export function describeExit(exit: ExitFacts, memoryLimit: number): string {
+  if (exit.reason === 'oom')
+    return `out of memory (limit ${String(Math.round(memoryLimit / 1_048_576))} MiB)`
+  if (exit.signal !== null) return `killed by ${exit.signal}`
+  return exit.code === null ? 'ended while nobody looked' : `exit code ${String(exit.code)}`
+}

@@ -1,0 +1,101 @@
+import type { AppReading } from '../model/app-reader.ts'
+import type { AppSpec } from '../model/app-spec.ts'
+import { FairwayError } from '../model/errors.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type { DeployInput, Release } from '../model/release.ts'
+import type { SourceTree } from '../model/source.ts'
+import type { ReconcileDeps } from './deps.ts'
+
+export interface ReadApp extends AppReading {
+  readonly tree: SourceTree | null
+}
+
+type Deps = Pick<ReconcileDeps, 'store' | 'engine' | 'sources' | 'reader' | 'defaultHost' | 'urlOf'>
+
+/**
+ * What was handed in, read and checked against the engine and the other apps.
+ * @throws FairwayError NOT_FOUND for an unknown source, INVALID_APP_FILE, UNRECOGNISED_SOURCE, UNSUPPORTED_KEY, CONFLICT for a route that another app has
+ */
+export async function readApp(ref: AppRef, input: DeployInput, deps: Deps): Promise<ReadApp> {
+  if (input.source === null && input.image === null && input.appFile === null) {
+    throw new FairwayError('INVALID_REQUEST', 'a deploy needs a source, an app file or an image')
+  }
+  const tree = input.source === null ? null : await deps.sources.open(input.source)
+  if (input.source !== null && tree === null) {
+    throw new FairwayError('SOURCE_INCOMPLETE', `source ${input.source} is not here (any more)`)
+  }
+  const reading = await deps.reader.read(ref, { appFile: input.appFile, tree, image: input.image })
+  refuseLaterKeys(reading, deps.engine.name)
+  const unsupported = deps.engine.unsupported(reading.spec)
+  if (unsupported.length > 0) {
+    throw new FairwayError(
+      'UNSUPPORTED_KEY',
+      `the ${deps.engine.name} engine does not honour ${unsupported.join(', ')}`,
+    )
+  }
+  await refuseTakenRoutes(ref, reading.spec, deps)
+  return { ...reading, tree }
+}
+
+export async function activeRelease(
+  ref: AppRef,
+  store: ReconcileDeps['store'],
+): Promise<Release | null> {
+  const record = await store.getApp(ref)
+  return record?.active === null || record === null
+    ? null
+    : await store.getRelease(ref, record.active)
+}
+
+export function urlsOf(
+  spec: AppSpec,
+  ref: AppRef,
+  deps: Pick<ReconcileDeps, 'urlOf' | 'defaultHost'>,
+): readonly string[] {
+  return routesOf(spec, ref, deps).map(({ host, path }) => deps.urlOf(host, path))
+}
+
+function routesOf(
+  spec: AppSpec,
+  ref: AppRef,
+  deps: Pick<ReconcileDeps, 'defaultHost'>,
+): readonly { readonly host: string; readonly path: string }[] {
+  return Object.values(spec.processes).flatMap((process) =>
+    process.routes.map((route) => ({
+      host: route.host ?? deps.defaultHost(ref),
+      path: route.path,
+    })),
+  )
+}
+
+function refuseLaterKeys(reading: AppReading, engine: string): void {
+  const [first] = reading.laterKeys
+  if (first === undefined) return
+  const lines = reading.laterKeys.map(({ path, at }) => `${at}: \`${path}\``)
+  throw new FairwayError(
+    'UNSUPPORTED_KEY',
+    `the ${engine} engine does not honour these keys yet:\n${lines.join('\n')}`,
+    {
+      details: { engine, keys: reading.laterKeys.map(({ path }) => path) },
+    },
+  )
+}
+
+/** A route belongs to one app: two apps with the same host and path would take each other's requests. */
+async function refuseTakenRoutes(ref: AppRef, spec: AppSpec, deps: Deps): Promise<void> {
+  const wanted = new Set(routesOf(spec, ref, deps).map(({ host, path }) => `${host}${path}`))
+  for (const record of await deps.store.listApps()) {
+    if (refKey(record.ref) === refKey(ref)) continue
+    const release = await activeRelease(record.ref, deps.store)
+    if (release === null) continue
+    const taken = routesOf(release.spec, record.ref, deps).find(({ host, path }) =>
+      wanted.has(`${host}${path}`),
+    )
+    if (taken !== undefined) {
+      throw new FairwayError(
+        'CONFLICT',
+        `route ${taken.host}${taken.path} belongs to ${refKey(record.ref)}`,
+      )
+    }
+  }
+}

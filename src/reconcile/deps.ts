@@ -1,0 +1,26 @@
+import type { Log } from '../lib/log.ts'
+import type { AppReader } from '../model/app-reader.ts'
+import type { Baker, ImageCollector } from '../model/build-plan.ts'
+import type { Clock } from '../model/clock.ts'
+import type { Engine } from '../model/engine.ts'
+import type { LogReader } from '../model/logs.ts'
+import type { SourceStore } from '../model/source.ts'
+import type { Store } from '../model/store.ts'
+
+/** Everything that the use cases need from outside. */
+export interface ReconcileDeps {
+  readonly store: Store
+  readonly engine: Engine
+  readonly baker: Baker
+  readonly sources: SourceStore
+  readonly images: ImageCollector
+  readonly logs: LogReader
+  readonly reader: AppReader
+  readonly clock: Clock
+  readonly log: Log
+  readonly randomId: () => string
+  /** Full URL of a route as a person opens it: scheme and port of the router added. */
+  readonly urlOf: (host: string, path: string) => string
+  /** Host name where a route names none. */
+  readonly defaultHost: (ref: { readonly app: string; readonly environment: string }) => string
+}

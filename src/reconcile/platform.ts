@@ -1,0 +1,343 @@
+import { KeyedMutex } from '../lib/mutex.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { InstanceId } from '../model/instance.ts'
+import type { LogQuery } from '../model/logs.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type {
+  Actor,
+  AppPlan,
+  AppStatus,
+  Platform,
+  RolloutEvent,
+  RunRequest,
+} from '../model/platform.ts'
+import type { DeployInput, Release, Rollout } from '../model/release.ts'
+import type { ExecRequest, ExecSession, LogLine } from '../model/runner.ts'
+import type { AppRecord } from '../model/store.ts'
+import { activeRelease, readApp, urlsOf } from './app-planner.ts'
+import { collectGarbage, type CollectOptions } from './collect.ts'
+import type { ReconcileDeps } from './deps.ts'
+import { desiredApp, releaseEnv } from './desired.ts'
+import { isStepDone } from './rollout.ts'
+import { RolloutFeed } from './rollout-feed.ts'
+import { RolloutQueue } from './rollout-queue.ts'
+
+const ROLLOUTS_SCANNED = 50
+
+/** The use cases over the ports. `open()` goes on where the last server stopped; `close()` leaves everything for the next. */
+export class ReconcilingPlatform implements Platform {
+  readonly #deps: ReconcileDeps
+  readonly #collect: CollectOptions
+  readonly #feed = new RolloutFeed()
+  readonly #queue: RolloutQueue
+  readonly #collecting = new KeyedMutex()
+  readonly #closing = new AbortController()
+
+  constructor(deps: ReconcileDeps, collect: CollectOptions) {
+    this.#deps = deps
+    this.#collect = collect
+    this.#queue = new RolloutQueue(deps, this.#feed, this.#closing.signal)
+  }
+
+  /** Tells the engine what should run before it looks at what does; then goes on with rollouts and removals that were under way. */
+  async open(): Promise<void> {
+    const { store, engine } = this.#deps
+    const unfinished = await store.listUnfinishedRollouts()
+    for (const record of await store.listApps()) {
+      const release = await this.#targetAtStart(record, unfinished)
+      if (release !== null && !record.deleting) await engine.apply(desiredApp(release, record))
+    }
+    await this.#failAbandoned(unfinished)
+    await engine.open()
+    for (const record of await store.listApps())
+      if (record.deleting) this.#queue.inBackground(this.#remove(record.ref))
+    for (const rollout of unfinished) this.#queue.enqueue(rollout)
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the server stops'))
+    await this.#queue.idle()
+  }
+
+  // Changing
+
+  async plan(ref: AppRef, input: DeployInput): Promise<AppPlan> {
+    const { reader, store } = this.#deps
+    const { spec, recognition, warnings } = await readApp(ref, input, this.#deps)
+    const before = await activeRelease(ref, store)
+    return { ref, spec, recognition, warnings, changes: reader.diff(before?.spec ?? null, spec) }
+  }
+
+  async deploy(ref: AppRef, input: DeployInput, actor: Actor): Promise<Rollout> {
+    await this.#refuseDeleting(ref)
+    await readApp(ref, input, this.#deps)
+    return this.#queue.add(ref, { kind: 'deploy', ...input }, actor)
+  }
+
+  async rollback(ref: AppRef, to: number | null, actor: Actor): Promise<Rollout> {
+    await this.#existing(ref)
+    await this.#refuseDeleting(ref)
+    const target = await this.#rollbackTarget(ref, to)
+    return this.#queue.add(ref, { kind: 'rollback', to: target.number }, actor)
+  }
+
+  async setConfig(
+    ref: AppRef,
+    changes: Readonly<Record<string, string | null>>,
+    actor: Actor,
+  ): Promise<Rollout | null> {
+    const { store, clock } = this.#deps
+    await this.#refuseDeleting(ref)
+    await store.ensureApp(ref, clock.now())
+    const record = await store.setConfig(ref, changes)
+    if (record.active === null) return null
+    const names = (keep: boolean): string[] =>
+      Object.keys(changes).filter((key) => (changes[key] !== null) === keep)
+    const parts = [
+      names(true).length > 0 ? `env set ${names(true).join(', ')}` : '',
+      names(false).length > 0 ? `env unset ${names(false).join(', ')}` : '',
+    ]
+    return this.#queue.add(
+      ref,
+      { kind: 'config', summary: parts.filter((part) => part !== '').join('; ') },
+      actor,
+    )
+  }
+
+  async scale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord> {
+    const { store, engine } = this.#deps
+    const before = await this.#existing(ref)
+    await this.#refuseDeleting(ref)
+    const release = await this.#running(ref)
+    for (const [process, count] of Object.entries(changes)) {
+      const spec = Object.values(release.spec.processes).find(({ name }) => name === process)
+      if (spec === undefined) {
+        const known = Object.keys(release.spec.processes).join(', ')
+        throw new FairwayError(
+          'NOT_FOUND',
+          `${refKey(ref)} has no process ${process}; it has ${known}`,
+        )
+      }
+      if (count !== null && count > 0 && spec.strategy === 'recreate' && count > spec.scale.max) {
+        throw new FairwayError(
+          'INVALID_REQUEST',
+          `${process} runs at most ${String(spec.scale.max)} times`,
+        )
+      }
+    }
+    const record = await store.setScale(ref, changes)
+    const target = (await this.#targetInFlight(ref)) ?? release
+    await engine.apply(desiredApp(target, { scale: record.scale }))
+    return { ...before, ...record }
+  }
+
+  async destroy(ref: AppRef): Promise<void> {
+    await this.#existing(ref)
+    await this.#deps.store.setDeleting(ref)
+    this.#queue.abort(ref, 'the app is being destroyed')
+    const removal = this.#remove(ref)
+    this.#queue.inBackground(removal)
+    await removal
+  }
+
+  // Looking
+
+  async *events(ref: AppRef, id: string, signal: AbortSignal): AsyncIterable<RolloutEvent> {
+    const rollout = await this.#deps.store.getRollout(ref, id)
+    if (rollout === null) throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no rollout ${id}`)
+    const active = await activeRelease(ref, this.#deps.store)
+    const urls = active === null ? [] : urlsOf(active.spec, ref, this.#deps)
+    yield* this.#feed.read(rollout, urls, AbortSignal.any([signal, this.#closing.signal]))
+  }
+
+  async list(): Promise<readonly AppStatus[]> {
+    const records = await this.#deps.store.listApps()
+    return Promise.all(records.map((record) => this.#statusOf(record)))
+  }
+
+  async status(ref: AppRef): Promise<AppStatus> {
+    return this.#statusOf(await this.#existing(ref))
+  }
+
+  async *watch(ref: AppRef, signal: AbortSignal): AsyncIterable<AppStatus> {
+    await this.#existing(ref)
+    const until = AbortSignal.any([signal, this.#closing.signal])
+    for await (const { instances } of this.#deps.engine.watch(ref, until)) {
+      const record = await this.#deps.store.getApp(ref)
+      if (record === null) return
+      yield { ...(await this.#statusOf(record)), instances }
+    }
+  }
+
+  async releases(ref: AppRef, limit: number): Promise<readonly Release[]> {
+    await this.#existing(ref)
+    return this.#deps.store.listReleases(ref, limit)
+  }
+
+  async rollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]> {
+    await this.#existing(ref)
+    return this.#deps.store.listRollouts(ref, limit)
+  }
+
+  async *logs(ref: AppRef, query: LogQuery, signal: AbortSignal): AsyncIterable<LogLine> {
+    await this.#existing(ref)
+    yield* this.#deps.logs.read(ref, query, AbortSignal.any([signal, this.#closing.signal]))
+  }
+
+  async run(
+    ref: AppRef,
+    request: RunRequest,
+    onLine: (line: LogLine) => void,
+    signal: AbortSignal,
+  ): Promise<{ readonly code: number | null; readonly reason: string }> {
+    await this.#existing(ref)
+    const release = await this.#running(ref)
+    const processes = Object.values(release.spec.processes)
+    const target =
+      request.process === null
+        ? processes[0]
+        : processes.find(({ name }) => name === request.process)
+    if (target === undefined)
+      throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no process ${request.process ?? ''}`)
+    const { code, reason } = await this.#deps.engine.runJob(
+      {
+        ref,
+        spec: release.spec,
+        process: target.name,
+        release: release.number,
+        image: release.image,
+        argv: request.argv,
+        env: { ...releaseEnv(release), ...target.env },
+        timeoutMs: request.timeoutMs,
+        key: `run-${this.#deps.randomId()}`,
+      },
+      onLine,
+      signal,
+    )
+    return { code, reason }
+  }
+
+  async exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession> {
+    await this.#existing(ref)
+    return this.#deps.engine.exec(ref, instance, request)
+  }
+
+  collect(): Promise<{ readonly bytes: number; readonly summary: string }> {
+    return this.#collecting.run('', () => collectGarbage(this.#deps, this.#collect))
+  }
+
+  async #remove(ref: AppRef): Promise<void> {
+    await this.#queue.exclusively(ref, async () => {
+      const { engine, logs, store } = this.#deps
+      await engine.remove(ref)
+      await logs.deleteApp(ref)
+      await store.deleteApp(ref)
+    })
+  }
+
+  // Private: what a restart finds
+
+  async #targetAtStart(record: AppRecord, unfinished: readonly Rollout[]): Promise<Release | null> {
+    const running = unfinished.find(
+      (rollout) =>
+        refKey(rollout.ref) === refKey(record.ref) &&
+        rollout.release !== null &&
+        rollout.steps.some(({ name }) => name === 'start'),
+    )
+    const number = running?.release ?? record.active
+    return number === null ? null : this.#deps.store.getRelease(record.ref, number)
+  }
+
+  /** A release whose rollout was lost between two transactions never serves. */
+  async #failAbandoned(unfinished: readonly Rollout[]): Promise<void> {
+    const { store } = this.#deps
+    const wanted = new Set(
+      unfinished.map(({ ref, release }) => `${refKey(ref)} ${String(release)}`),
+    )
+    for (const release of await store.listAllReleases()) {
+      if (
+        release.status !== 'pending' ||
+        wanted.has(`${refKey(release.ref)} ${String(release.number)}`)
+      )
+        continue
+      await store.setReleaseStatus(release.ref, release.number, 'failed')
+    }
+  }
+
+  /** The release that a rollout is bringing in right now, so that a change of scale does not take it back. */
+  async #targetInFlight(ref: AppRef): Promise<Release | null> {
+    const running = (await this.#deps.store.listUnfinishedRollouts()).find(
+      (rollout) =>
+        refKey(rollout.ref) === refKey(ref) &&
+        rollout.status === 'running' &&
+        rollout.steps.some(({ name }) => name === 'start'),
+    )
+    if (running === undefined || running.release === null || isStepDone(running, 'drain'))
+      return null
+    return this.#deps.store.getRelease(ref, running.release)
+  }
+
+  // Private: lookups
+
+  async #existing(ref: AppRef): Promise<AppRecord> {
+    const record = await this.#deps.store.getApp(ref)
+    if (record === null)
+      throw new FairwayError(
+        'NOT_FOUND',
+        `there is no app ${ref.app} in environment ${ref.environment}`,
+      )
+    return record
+  }
+
+  async #refuseDeleting(ref: AppRef): Promise<void> {
+    const record = await this.#deps.store.getApp(ref)
+    if (record?.deleting === true)
+      throw new FairwayError('CONFLICT', `${refKey(ref)} is being destroyed`)
+  }
+
+  async #running(ref: AppRef): Promise<Release> {
+    const release = await activeRelease(ref, this.#deps.store)
+    if (release === null)
+      throw new FairwayError('NOT_RUNNING', `${refKey(ref)} has no release yet`, {
+        hint: 'Deploy it first.',
+      })
+    return release
+  }
+
+  async #rollbackTarget(ref: AppRef, to: number | null): Promise<Release> {
+    const { store } = this.#deps
+    const active = await this.#running(ref)
+    if (to !== null) {
+      const release = await store.getRelease(ref, to)
+      if (release === null)
+        throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no release ${String(to)}`, {
+          hint: '`fairway releases` lists what is kept.',
+        })
+      if (release.status === 'failed')
+        throw new FairwayError('CONFLICT', `release ${String(to)} never served; it failed`)
+      return release
+    }
+    const releases = await store.listReleases(ref, 200)
+    const before = releases.find(
+      ({ number, status }) => number < active.number && status === 'superseded',
+    )
+    if (before === undefined)
+      throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no earlier release to go back to`)
+    return before
+  }
+
+  async #statusOf(record: AppRecord): Promise<AppStatus> {
+    const { engine, store } = this.#deps
+    const { ref } = record
+    const release = await activeRelease(ref, store)
+    const [rollout] = await store.listRollouts(ref, ROLLOUTS_SCANNED)
+    return {
+      record,
+      release,
+      rollout: rollout ?? null,
+      instances: engine.actual(ref).instances,
+      usage: await engine.usage(ref),
+      urls: release === null ? [] : urlsOf(release.spec, ref, this.#deps),
+    }
+  }
+}

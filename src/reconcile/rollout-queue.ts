@@ -1,0 +1,113 @@
+import { KeyedMutex } from '../lib/mutex.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type { Actor } from '../model/platform.ts'
+import type { Rollout, RolloutRequest } from '../model/release.ts'
+import type { ReconcileDeps } from './deps.ts'
+import { isEnded, withEnd } from './rollout.ts'
+import type { RolloutFeed } from './rollout-feed.ts'
+import { RolloutRunner } from './rollout-runner.ts'
+
+/** One rollout at a time per app; different apps do not wait for each other. The store holds the queue, memory only who works on it. */
+export class RolloutQueue {
+  readonly #deps: ReconcileDeps
+  readonly #feed: RolloutFeed
+  readonly #runner: RolloutRunner
+  readonly #closing: AbortSignal
+  readonly #mutex = new KeyedMutex()
+  readonly #aborts = new Map<string, AbortController>()
+  readonly #work = new Set<Promise<void>>()
+
+  constructor(deps: ReconcileDeps, feed: RolloutFeed, closing: AbortSignal) {
+    this.#deps = deps
+    this.#feed = feed
+    this.#runner = new RolloutRunner(deps, feed)
+    this.#closing = closing
+  }
+
+  /** The newest wins: what still waits for its turn is superseded by what comes now; what already runs is finished first. */
+  async add(ref: AppRef, request: RolloutRequest, actor: Actor): Promise<Rollout> {
+    const { store, clock, randomId } = this.#deps
+    const now = clock.now()
+    await store.ensureApp(ref, now)
+    for (const waiting of await store.listUnfinishedRollouts()) {
+      if (refKey(waiting.ref) === refKey(ref) && waiting.status === 'queued') {
+        await this.#supersede(waiting, request)
+      }
+    }
+    const rollout: Rollout = {
+      id: `${String(now)}-${randomId()}`,
+      ref,
+      release: null,
+      previous: null,
+      request,
+      status: 'queued',
+      steps: [],
+      failure: null,
+      createdAt: now,
+      endedAt: null,
+      createdBy: actor.name,
+    }
+    await store.addRollout(rollout)
+    this.enqueue(rollout)
+    return rollout
+  }
+
+  /** Takes its turn; a record that ended meanwhile is left alone. */
+  enqueue(rollout: Rollout): void {
+    const { store } = this.#deps
+    const key = refKey(rollout.ref)
+    const turn = async (): Promise<void> => {
+      const current = await store.getRollout(rollout.ref, rollout.id)
+      if (current === null || isEnded(current) || this.#closing.aborted) return
+      const record = await store.getApp(rollout.ref)
+      if (record?.deleting === true) return
+      const abort = new AbortController()
+      this.#aborts.set(key, abort)
+      try {
+        await this.#runner.run(current, AbortSignal.any([abort.signal, this.#closing]))
+      } finally {
+        this.#aborts.delete(key)
+      }
+    }
+    this.inBackground(this.#mutex.run(key, turn))
+  }
+
+  /** Runs a task of this app when no rollout of it runs. */
+  exclusively<T>(ref: AppRef, task: () => Promise<T>): Promise<T> {
+    return this.#mutex.run(refKey(ref), task)
+  }
+
+  /** Stops what runs for this app; its record stays as it is. */
+  abort(ref: AppRef, why: string): void {
+    this.#aborts.get(refKey(ref))?.abort(new Error(why))
+  }
+
+  inBackground(work: Promise<unknown>): void {
+    const quiet = work.then(
+      () => undefined,
+      (error: unknown) => {
+        if (this.#closing.aborted) return
+        this.#deps.log.error({ error: String(error) }, 'background work failed')
+      },
+    )
+    this.#work.add(quiet)
+    void quiet.finally(() => this.#work.delete(quiet))
+  }
+
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#work)
+  }
+
+  /** Only a deploy or a rollback replaces a waiting deploy: a change of configuration would lose the new version. */
+  async #supersede(waiting: Rollout, by: RolloutRequest): Promise<void> {
+    if (by.kind === 'config' && waiting.request.kind !== 'config') return
+    const { store, clock } = this.#deps
+    const ended = withEnd(waiting, 'superseded', clock.now(), {
+      code: 'SUPERSEDED',
+      message: 'a newer one took over before this began',
+      diagnosis: [],
+    })
+    await store.saveRollout(ended)
+    this.#feed.end(ended, [], clock.now())
+  }
+}

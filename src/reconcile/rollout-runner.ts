@@ -1,0 +1,368 @@
+import type { ActualApp } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
+import { activeRelease, readApp, urlsOf } from './app-planner.ts'
+import type { ReconcileDeps } from './deps.ts'
+import { desiredApp, releaseEnv } from './desired.ts'
+import { isStepDone, withEnd, withStepBegun, withStepEnded } from './rollout.ts'
+import type { RolloutFeed } from './rollout-feed.ts'
+
+/** Beyond all deadlines of the app file: a guard against an engine that never answers. */
+const SLACK_MS = 120_000
+/** A failing workload's diagnosis is gathered while we wait this long for it. */
+const DIAGNOSIS_MS = 3_000
+
+/**
+ * Takes one rollout from where its record says it is to its end. Each step is persisted before and after; a step that was running
+ * when the server died is done again, and every step may be done twice. Aborting leaves the record as it is, for the next server.
+ */
+export class RolloutRunner {
+  readonly #deps: ReconcileDeps
+  readonly #feed: RolloutFeed
+
+  constructor(deps: ReconcileDeps, feed: RolloutFeed) {
+    this.#deps = deps
+    this.#feed = feed
+  }
+
+  async run(queued: Rollout, signal: AbortSignal): Promise<void> {
+    let rollout = queued
+    const save = async (changed: Rollout): Promise<void> => {
+      rollout = changed
+      await this.#deps.store.saveRollout(changed)
+    }
+    try {
+      const release = await this.#makeRelease(rollout, save, signal)
+      await this.#runReleaseCommand(rollout, release, save, signal)
+      await this.#start(rollout, release, save, signal)
+      await this.#switch(rollout, release, save)
+      await this.#drain(rollout, release, save, signal)
+      await this.#end(rollout, 'succeeded', null)
+    } catch (error) {
+      if (signal.aborted) return
+      await this.#fail(rollout, error)
+    }
+  }
+
+  // The steps
+
+  async #makeRelease(rollout: Rollout, save: Save, signal: AbortSignal): Promise<Release> {
+    const { store } = this.#deps
+    if (rollout.release !== null) {
+      const made = await store.getRelease(rollout.ref, rollout.release)
+      if (made !== null) return made
+    }
+    const { request } = rollout
+    const fields =
+      request.kind === 'deploy'
+        ? await this.#bake(rollout, save, signal)
+        : await this.#copyRelease(rollout)
+    const record = await store.ensureApp(rollout.ref, this.#deps.clock.now())
+    const release = await store.addRelease({
+      ref: rollout.ref,
+      config: record.config,
+      configVersion: record.configVersion,
+      createdAt: this.#deps.clock.now(),
+      createdBy: rollout.createdBy,
+      status: 'pending',
+      ...fields.release,
+    })
+    const made = { ...fields.rollout, release: release.number, previous: record.active }
+    await save(made)
+    return release
+  }
+
+  async #bake(rollout: Rollout, save: Save, signal: AbortSignal): Promise<MadeRelease> {
+    const { request } = rollout
+    if (request.kind !== 'deploy') throw new TypeError('only a deploy is baked')
+    const { baker, engine, clock } = this.#deps
+    const begun = await this.#begin(rollout, 'bake', save)
+    const app = await readApp(rollout.ref, request, this.#deps)
+    const result = await baker.bake(
+      {
+        ref: rollout.ref,
+        spec: app.spec,
+        plan: app.recognition.plan,
+        source: app.tree,
+        flavour: engine.flavour,
+      },
+      ({ kind, text }) => {
+        if (kind === 'output' || text !== '') this.#feed.output(rollout, text, clock.now())
+      },
+      signal,
+    )
+    const ended = await this.#endStep(begun, 'bake', result.summary, save)
+    return { rollout: ended, release: { image: result.image, spec: app.spec, reason: 'deploy' } }
+  }
+
+  /** A rollback or a change of configuration: nothing is baked, an image that is here gets a new number. */
+  async #copyRelease(rollout: Rollout): Promise<MadeRelease> {
+    const { store } = this.#deps
+    const { request, ref } = rollout
+    if (request.kind === 'rollback') {
+      const target = await store.getRelease(ref, request.to)
+      if (target === null)
+        throw new FairwayError('NOT_FOUND', `release ${String(request.to)} is not kept any more`)
+      const { image, spec, config, configVersion } = target
+      const reason = `rollback to ${String(request.to)}`
+      return { rollout, release: { image, spec, config, configVersion, reason } }
+    }
+    const active = await activeRelease(ref, store)
+    if (active === null) throw new FairwayError('NOT_RUNNING', 'no release serves yet')
+    const reason = request.kind === 'config' ? request.summary : 'deploy'
+    return { rollout, release: { image: active.image, spec: active.spec, reason } }
+  }
+
+  async #runReleaseCommand(
+    rollout: Rollout,
+    release: Release,
+    save: Save,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { spec } = release
+    if (
+      spec.release === null ||
+      rollout.request.kind !== 'deploy' ||
+      isStepDone(rollout, 'release')
+    )
+      return
+    const begun = await this.#begin(await this.#current(rollout), 'release', save)
+    const [process] = Object.values(spec.processes)
+    if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
+    const result = await this.#deps.engine.runJob(
+      {
+        ref: release.ref,
+        spec,
+        process: process.name,
+        release: release.number,
+        image: release.image,
+        argv: spec.release.command,
+        env: { ...releaseEnv(release), RELEASE_COMMAND: '1' },
+        timeoutMs: spec.release.timeoutMs,
+        key: `release-${String(release.number)}`,
+      },
+      (line) => this.#feed.output(rollout, line.text, line.time),
+      signal,
+    )
+    if (signal.aborted) throw signal.reason
+    if (result.code !== 0) {
+      throw new FairwayError(
+        'RELEASE_COMMAND_FAILED',
+        `the release command failed: ${result.reason}`,
+        {
+          details: {
+            diagnosis: [`command: ${spec.release.command.join(' ')}`, ...result.lastLines],
+          },
+        },
+      )
+    }
+    await this.#endStep(begun, 'release', result.reason, save)
+  }
+
+  async #start(rollout: Rollout, release: Release, save: Save, signal: AbortSignal): Promise<void> {
+    const { engine, store, clock } = this.#deps
+    const current = await this.#current(rollout)
+    if (isStepDone(current, 'start')) return
+    const begun = await this.#begin(current, 'start', save)
+    const record = await store.ensureApp(release.ref, clock.now())
+    await engine.apply(desiredApp(release, record))
+    const actual = await this.#waitFor(release, signal, ({ workloads }) =>
+      workloads.every(({ phase }) => phase === 'routed' || phase === 'converged'),
+    )
+    const count = actual.workloads.reduce((sum, { ready }) => sum + ready, 0)
+    await this.#endStep(
+      begun,
+      'start',
+      `${String(count)} ${count === 1 ? 'instance' : 'instances'} ready`,
+      save,
+    )
+  }
+
+  async #switch(rollout: Rollout, release: Release, save: Save): Promise<void> {
+    const { store } = this.#deps
+    const current = await this.#current(rollout)
+    if (isStepDone(current, 'switch')) return
+    const begun = await this.#begin(current, 'switch', save)
+    if (current.previous !== null)
+      await store.setReleaseStatus(release.ref, current.previous, 'superseded')
+    await store.setReleaseStatus(release.ref, release.number, 'active')
+    await store.setActive(release.ref, release.number)
+    if (rollout.request.kind === 'rollback') await this.#restoreConfig(release)
+    const from =
+      current.previous === null ? 'first release' : `from release ${String(current.previous)}`
+    await this.#endStep(begun, 'switch', `release ${String(release.number)} serves, ${from}`, save)
+  }
+
+  async #drain(rollout: Rollout, release: Release, save: Save, signal: AbortSignal): Promise<void> {
+    const current = await this.#current(rollout)
+    const old = this.#deps.engine
+      .actual(release.ref)
+      .workloads.reduce((sum, workload) => sum + workload.old, 0)
+    const begun = await this.#begin(current, 'drain', save)
+    await this.#waitFor(release, signal, ({ workloads }) =>
+      workloads.every(({ phase }) => phase === 'converged'),
+    )
+    await this.#endStep(
+      begun,
+      'drain',
+      old === 0 ? 'nothing to drain' : `${String(old)} old drained`,
+      save,
+    )
+  }
+
+  // How it ends
+
+  async #fail(rollout: Rollout, error: unknown): Promise<void> {
+    const { store, engine, log } = this.#deps
+    const failure = describeFailure(error)
+    if (failure.code === 'INTERNAL')
+      log.error(
+        { rollout: rollout.id, error: String(error), stack: stackOf(error) },
+        'rollout failed unexpectedly',
+      )
+    const record = await store.getApp(rollout.ref)
+    const switched = isStepDone(rollout, 'switch')
+    if (rollout.release !== null && !switched)
+      await store.setReleaseStatus(rollout.ref, rollout.release, 'failed')
+    // Level-triggered way back: the target is again what serves, whatever had begun of the new release.
+    const active = await activeRelease(rollout.ref, store)
+    if (record !== null && active !== null) await engine.apply(desiredApp(active, record))
+    else await engine.apply({ ref: rollout.ref, workloads: [] })
+    await this.#end(rollout, 'failed', failure)
+  }
+
+  async #end(
+    rollout: Rollout,
+    status: 'succeeded' | 'failed',
+    failure: RolloutFailure | null,
+  ): Promise<void> {
+    const { store, clock } = this.#deps
+    const current = await this.#current(rollout)
+    const ended = withEnd(current, status, clock.now(), failure)
+    await store.saveRollout(ended)
+    for (const step of ended.steps) {
+      const before = current.steps.find(({ name }) => name === step.name)
+      if (before?.status === 'running') this.#feed.step(ended, step, clock.now())
+    }
+    const active = await activeRelease(rollout.ref, store)
+    this.#feed.end(
+      ended,
+      active === null ? [] : urlsOf(active.spec, rollout.ref, this.#deps),
+      clock.now(),
+    )
+  }
+
+  /** Rolling back brings the configuration of that release back too; what was set since is gone, as people expect of a way back. */
+  async #restoreConfig(release: Release): Promise<void> {
+    const { store } = this.#deps
+    const record = await store.getApp(release.ref)
+    if (record === null) return
+    const gone = Object.keys(record.config).filter((key) => !(key in release.config))
+    const changes = { ...Object.fromEntries(gone.map((key) => [key, null])), ...release.config }
+    const same = Object.entries(changes).every(
+      ([key, value]) => record.config[key] === (value ?? undefined),
+    )
+    if (!same) await store.setConfig(release.ref, changes)
+  }
+
+  // Bookkeeping
+
+  async #begin(rollout: Rollout, name: StepName, save: Save): Promise<Rollout> {
+    const begun = withStepBegun(rollout, name, this.#deps.clock.now())
+    await save(begun)
+    this.#announce(begun, name)
+    return begun
+  }
+
+  async #endStep(rollout: Rollout, name: StepName, summary: string, save: Save): Promise<Rollout> {
+    const ended = withStepEnded(rollout, name, {
+      status: 'done',
+      summary,
+      now: this.#deps.clock.now(),
+    })
+    await save(ended)
+    this.#announce(ended, name)
+    return ended
+  }
+
+  #announce(rollout: Rollout, name: StepName): void {
+    const step = rollout.steps.find((candidate) => candidate.name === name)
+    if (step !== undefined) this.#feed.step(rollout, step, this.#deps.clock.now())
+  }
+
+  async #current(rollout: Rollout): Promise<Rollout> {
+    return (await this.#deps.store.getRollout(rollout.ref, rollout.id)) ?? rollout
+  }
+
+  async #waitFor(
+    release: Release,
+    signal: AbortSignal,
+    done: (actual: ActualApp) => boolean,
+  ): Promise<ActualApp> {
+    const { engine } = this.#deps
+    const slowest = Math.max(
+      0,
+      ...Object.values(release.spec.processes).map(
+        ({ health, shutdown }) => health.startMs * 3 + shutdown.drainMs,
+      ),
+    )
+    const deadline = AbortSignal.timeout(slowest + SLACK_MS)
+    for await (const actual of engine.watch(release.ref, AbortSignal.any([signal, deadline]))) {
+      if (done(actual)) return actual
+      const failing = actual.workloads.find(({ phase }) => phase === 'failing')
+      if (failing !== undefined) throw await this.#rolloutError(release, failing.process, signal)
+    }
+    signal.throwIfAborted()
+    throw new FairwayError(
+      'TIMEOUT',
+      `release ${String(release.number)} did not become ready in time`,
+    )
+  }
+
+  async #rolloutError(
+    release: Release,
+    process: string,
+    signal: AbortSignal,
+  ): Promise<FairwayError> {
+    const until = AbortSignal.any([signal, AbortSignal.timeout(DIAGNOSIS_MS)])
+    for await (const { workloads } of this.#deps.engine.watch(release.ref, until)) {
+      const diagnosis = workloads.find((workload) => workload.process === process)?.diagnosis ?? []
+      if (diagnosis.length === 0) continue
+      return new FairwayError(
+        'ROLLOUT_FAILED',
+        `${process} of release ${String(release.number)} did not become ready`,
+        {
+          details: { diagnosis },
+        },
+      )
+    }
+    return new FairwayError(
+      'ROLLOUT_FAILED',
+      `${process} of release ${String(release.number)} did not become ready`,
+    )
+  }
+}
+
+type Save = (rollout: Rollout) => Promise<void>
+
+interface MadeRelease {
+  readonly rollout: Rollout
+  readonly release: Pick<Release, 'image' | 'spec' | 'reason'> &
+    Partial<Pick<Release, 'config' | 'configVersion'>>
+}
+
+function describeFailure(error: unknown): RolloutFailure {
+  if (!(error instanceof FairwayError))
+    return {
+      code: 'INTERNAL',
+      message: 'an unexpected error; the server’s log has it',
+      diagnosis: [],
+    }
+  const { diagnosis } = error.details
+  const lines = Array.isArray(diagnosis) ? diagnosis.map(String) : []
+  return { code: error.code, message: error.message, diagnosis: lines }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? '') : ''
+}
