@@ -1,0 +1,134 @@
+import { closeSync, openSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
+import { start } from '../lib/process.ts'
+import { FairwayError } from '../model/errors.ts'
+
+/** A program of ours that runs in the background: known by pid and start time, so that a reused pid is never taken for it. */
+const record = z.object({ pid: z.number().int().positive(), startTime: z.string() })
+
+export interface BackgroundProgram {
+  readonly name: 'server' | 'router'
+  /** Folder of its pid file and log. */
+  readonly folder: string
+}
+
+const POLL_MS = 15
+const LOG_LINES = 15
+
+/** Pid of the running program, or null. */
+export async function runningPid(program: BackgroundProgram): Promise<number | null> {
+  const text = await readIfExists(pidFile(program))
+  if (text === null) return null
+  const parsed = record.safeParse(parseJson(text))
+  if (!parsed.success) return null
+  const { pid, startTime } = parsed.data
+  return (await startTimeOf(pid)) === startTime ? pid : null
+}
+
+/** Written by the program itself when it begins, so that whoever starts it (a person, systemd, `fairway up`) is known alike. */
+export async function recordRunning(program: BackgroundProgram): Promise<void> {
+  const startTime = (await startTimeOf(process.pid)) ?? ''
+  await writeAtomically(pidFile(program), JSON.stringify({ pid: process.pid, startTime }), {
+    durable: false,
+  })
+}
+
+export interface StartOptions {
+  readonly node: string
+  readonly script: string
+  readonly env: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  /** True once it answers. */
+  readonly answers: () => Promise<boolean>
+}
+
+/** Starts it detached and waits until it answers. @throws FairwayError TIMEOUT or CONFLICT with the last lines of its log */
+export async function startInBackground(
+  program: BackgroundProgram,
+  options: StartOptions,
+): Promise<void> {
+  const log = openSync(logFile(program), 'a', 0o600)
+  const child = await start(options.node, [options.script], {
+    env: options.env,
+    stdio: ['ignore', log, log],
+    detached: true,
+  }).finally(() => closeSync(log))
+  let exit: string | null = null
+  child.once('exit', (code, signal) => {
+    exit = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
+  })
+  child.unref()
+  const deadline = Date.now() + options.timeoutMs
+  while (!(await options.answers())) {
+    if (exit !== null)
+      throw await failed(program, `the ${program.name} ended at once: ${String(exit)}`, 'CONFLICT')
+    if (Date.now() > deadline)
+      throw await failed(program, `the ${program.name} does not answer`, 'TIMEOUT')
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+/** TERM, then waits for its end, then KILL. False where it did not run. */
+export async function stopInBackground(
+  program: BackgroundProgram,
+  timeoutMs: number,
+): Promise<boolean> {
+  const pid = await runningPid(program)
+  if (pid === null) return false
+  process.kill(pid, 'SIGTERM')
+  const deadline = Date.now() + timeoutMs
+  while ((await runningPid(program)) !== null) {
+    if (Date.now() > deadline) process.kill(pid, 'SIGKILL')
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  await rm(pidFile(program), { force: true })
+  return true
+}
+
+function pidFile(program: BackgroundProgram): string {
+  return join(program.folder, `${program.name}.pid`)
+}
+
+export function logFile(program: BackgroundProgram): string {
+  return join(program.folder, `${program.name}.log`)
+}
+
+async function failed(
+  program: BackgroundProgram,
+  message: string,
+  code: 'CONFLICT' | 'TIMEOUT',
+): Promise<FairwayError> {
+  const text = (await readIfExists(logFile(program))) ?? ''
+  const lines = text.trimEnd().split('\n').slice(-LOG_LINES).join('\n')
+  return new FairwayError(code, `${message}\n${lines}`, { hint: `Its log is ${logFile(program)}.` })
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); elsewhere only whether the process exists. Null = no such process. */
+async function startTimeOf(pid: number): Promise<string | null> {
+  if (process.platform === 'linux') {
+    try {
+      const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return fields[0] === 'Z' ? null : (fields[19] ?? null)
+    } catch {
+      return null
+    }
+  }
+  try {
+    process.kill(pid, 0)
+    return ''
+  } catch {
+    return null
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,116 @@
+/** The only file that reads the environment. Everything has a default; all problems are reported together. */
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { FairwayError } from '../model/errors.ts'
+
+export interface Config {
+  readonly dataDir: string
+  /** Where the API and the registry listen. */
+  readonly api: { readonly host: string; readonly port: number }
+  readonly http: { readonly host: string; readonly port: number }
+  /** Null = no TLS listener. */
+  readonly https: { readonly host: string; readonly port: number } | null
+  readonly certificates: { readonly certFile: string; readonly keyFile: string } | null
+  readonly runner: 'auto' | 'container' | 'process'
+  /** Addresses of instances, runner `container` only. */
+  readonly subnet: string
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  readonly releasesKept: number
+  readonly logsKeptDays: number
+  /** Additional names under which the API may be called, besides loopback. */
+  readonly hostNames: readonly string[]
+}
+
+const port = z.coerce.number().int().min(0).max(65_535)
+const schema = z.object({
+  FAIRWAY_DATA_DIR: z.string().min(1).optional(),
+  FAIRWAY_API_HOST: z.string().min(1).default('127.0.0.1'),
+  FAIRWAY_API_PORT: port.default(7070),
+  FAIRWAY_HTTP_HOST: z.string().min(1).default('127.0.0.1'),
+  FAIRWAY_HTTP_PORT: port.default(8080),
+  FAIRWAY_HTTPS_HOST: z.string().min(1).default('127.0.0.1'),
+  FAIRWAY_HTTPS_PORT: z.union([z.literal('off'), port]).default(8443),
+  FAIRWAY_TLS_CERT: z.string().min(1).optional(),
+  FAIRWAY_TLS_KEY: z.string().min(1).optional(),
+  FAIRWAY_RUNNER: z.enum(['auto', 'container', 'process']).default('auto'),
+  FAIRWAY_SUBNET: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/)
+    .default('10.201.0.0/16'),
+  FAIRWAY_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  FAIRWAY_RELEASES_KEPT: z.coerce.number().int().min(1).max(1000).default(10),
+  FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
+  FAIRWAY_HOST_NAMES: z.string().default(''),
+})
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export const environment: Environment = process.env
+
+/** @throws FairwayError INVALID_REQUEST naming every wrong variable */
+export function readConfig(env: Environment = environment): Config {
+  const parsed = schema.safeParse(env)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      `the environment is not valid:\n${problems.join('\n')}`,
+    )
+  }
+  const values = parsed.data
+  const { FAIRWAY_TLS_CERT: certFile, FAIRWAY_TLS_KEY: keyFile } = values
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      'FAIRWAY_TLS_CERT and FAIRWAY_TLS_KEY belong together',
+    )
+  }
+  return Object.freeze({
+    dataDir: resolve(values.FAIRWAY_DATA_DIR ?? defaultDataDir(env)),
+    api: { host: values.FAIRWAY_API_HOST, port: values.FAIRWAY_API_PORT },
+    http: { host: values.FAIRWAY_HTTP_HOST, port: values.FAIRWAY_HTTP_PORT },
+    https:
+      values.FAIRWAY_HTTPS_PORT === 'off'
+        ? null
+        : { host: values.FAIRWAY_HTTPS_HOST, port: values.FAIRWAY_HTTPS_PORT },
+    certificates: certFile === undefined || keyFile === undefined ? null : { certFile, keyFile },
+    runner: values.FAIRWAY_RUNNER,
+    subnet: values.FAIRWAY_SUBNET,
+    logLevel: values.FAIRWAY_LOG_LEVEL,
+    releasesKept: values.FAIRWAY_RELEASES_KEPT,
+    logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
+    hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
+  })
+}
+
+/** The same configuration as variables, for the programs that `fairway up` starts. */
+export function asEnvironment(config: Config): Record<string, string> {
+  return {
+    FAIRWAY_DATA_DIR: config.dataDir,
+    FAIRWAY_API_HOST: config.api.host,
+    FAIRWAY_API_PORT: String(config.api.port),
+    FAIRWAY_HTTP_HOST: config.http.host,
+    FAIRWAY_HTTP_PORT: String(config.http.port),
+    FAIRWAY_HTTPS_HOST: config.https?.host ?? '127.0.0.1',
+    FAIRWAY_HTTPS_PORT: config.https === null ? 'off' : String(config.https.port),
+    ...(config.certificates === null
+      ? {}
+      : {
+          FAIRWAY_TLS_CERT: config.certificates.certFile,
+          FAIRWAY_TLS_KEY: config.certificates.keyFile,
+        }),
+    FAIRWAY_RUNNER: config.runner,
+    FAIRWAY_SUBNET: config.subnet,
+    FAIRWAY_LOG_LEVEL: config.logLevel,
+    FAIRWAY_RELEASES_KEPT: String(config.releasesKept),
+    FAIRWAY_LOGS_KEPT_DAYS: String(config.logsKeptDays),
+    FAIRWAY_HOST_NAMES: config.hostNames.join(','),
+  }
+}
+
+/** As root a system folder, else the user's. */
+function defaultDataDir(env: Environment): string {
+  if (process.getuid?.() === 0) return '/var/lib/fairway'
+  return join(env['XDG_DATA_HOME'] ?? join(env['HOME'] ?? homedir(), '.local/share'), 'fairway')
+}

@@ -1,0 +1,47 @@
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Where everything of one installation stands. */
+export interface DataFolder {
+  readonly root: string
+  readonly database: string
+  readonly sources: string
+  readonly images: string
+  readonly instances: string
+  readonly logs: string
+  readonly cache: string
+  readonly router: string
+  /** Control socket of the router. */
+  readonly routerSocket: string
+  /** Logs and pid files of server and router themselves. */
+  readonly programs: string
+  /** The one-time claim secret, mode 0600, gone once used. */
+  readonly claimFile: string
+}
+
+export function dataFolder(root: string): DataFolder {
+  return {
+    root,
+    database: join(root, 'fairway.db'),
+    sources: join(root, 'sources'),
+    images: join(root, 'images'),
+    instances: join(root, 'run'),
+    logs: join(root, 'logs'),
+    cache: join(root, 'cache'),
+    router: join(root, 'router'),
+    routerSocket: join(root, 'router/control.sock'),
+    programs: join(root, 'programs'),
+    claimFile: join(root, 'claim'),
+  }
+}
+
+/** Creates what is missing. Root folder and image layers can be passed through (0711) so that mapped users reach their files; the rest is private. */
+export async function createDataFolder(folder: DataFolder): Promise<void> {
+  await mkdir(folder.root, { recursive: true, mode: 0o711 })
+  await chmod(folder.root, 0o711)
+  for (const path of [folder.images, folder.instances])
+    await mkdir(path, { recursive: true, mode: 0o711 })
+  for (const path of [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]) {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  }
+}
