@@ -32,7 +32,7 @@ export function statePath(
   sources: readonly AptSource[],
   architecture: DebianArchitecture,
 ): string {
-  const what = sources.map(({ origin: _, ...source }) => source)
+  const what = sources.map((source) => ({ ...source, origin: '' }))
   const key = createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 16)
   return join(cacheDir, `suites-${architecture}-${key}.json`)
 }

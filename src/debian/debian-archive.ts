@@ -187,7 +187,7 @@ export class DebianArchive {
     const { refreshSuite, describe } = await import('./suite-refresh.ts')
     const { defaultKeyrings } = await import('./keyring.ts')
     const trusted = await defaultKeyrings()
-    const failures: unknown[] = []
+    const failures: DebianError[] = []
     const suites: SuiteRecord[] = []
     for (const source of this.#sources) {
       const known = this.#known(source)

@@ -220,7 +220,11 @@ class Content implements AsyncIterable<Uint8Array> {
   }
 
   async skip(): Promise<void> {
-    for await (const _ of this);
+    while (this.#left > 0) {
+      const chunk = await this.#bytes.some(this.#left)
+      if (chunk === null) throw invalid('it ends within a file')
+      this.#left -= chunk.length
+    }
     if ((await this.#bytes.exactly(this.#padding)) === null) throw invalid('it ends within a file')
   }
 }
