@@ -14,8 +14,20 @@ import {
   type RandomBytes,
 } from './token-secret.ts'
 
+/** What identity needs of the store. */
+export type TokenStore = Pick<
+  Store,
+  | 'addToken'
+  | 'listTokens'
+  | 'findTokenByHash'
+  | 'touchToken'
+  | 'deleteToken'
+  | 'getSetting'
+  | 'setSetting'
+>
+
 export interface IdentityOptions {
-  readonly store: Store
+  readonly store: TokenStore
   readonly clock: Clock
   readonly randomBytes: RandomBytes
 }
@@ -50,7 +62,7 @@ interface Cached {
 
 class StoredIdentity implements ClaimableIdentity {
   readonly decide = decide
-  readonly #store: Store
+  readonly #store: TokenStore
   readonly #clock: Clock
   readonly #randomBytes: RandomBytes
   readonly #cache = new Map<string, Cached>()

@@ -1,0 +1,150 @@
+import { FairwayError } from '../model/errors.ts'
+import type { Identity } from '../model/identity.ts'
+import type { Actor, Platform } from '../model/platform.ts'
+import type { Rollout } from '../model/release.ts'
+import type { SourceStore } from '../model/source.ts'
+import { commandLines } from './command-lines.ts'
+import { route, type Call, type Routes } from './route.ts'
+import { receiveDeploy } from './source-routes.ts'
+import {
+  logLineView,
+  planView,
+  releaseView,
+  rolloutEventView,
+  rolloutView,
+  statusView,
+} from './view.ts'
+
+const DEFAULT_LIST = 20
+const DEFAULT_LOG_LINES = 100
+/** How far back a rollout is looked for by its id. */
+const MOST_ROLLOUTS = 1000
+
+type AppRoutes = Pick<
+  Routes,
+  | 'listApps'
+  | 'getApp'
+  | 'watchApp'
+  | 'destroyApp'
+  | 'scaleApp'
+  | 'getConfig'
+  | 'setConfig'
+  | 'logs'
+  | 'runCommand'
+  | 'exec'
+  | 'collect'
+>
+type RolloutRoutes = Pick<
+  Routes,
+  | 'planApp'
+  | 'deployApp'
+  | 'rollbackApp'
+  | 'listRollouts'
+  | 'getRollout'
+  | 'rolloutEvents'
+  | 'listReleases'
+>
+
+export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
+  return {
+    listApps: route('listApps', async () => ({ apps: (await platform.list()).map(statusView) })),
+    getApp: route('getApp', async ({ params }) => statusView(await platform.status(params))),
+    watchApp: route('watchApp', ({ params, signal }) =>
+      Promise.resolve(mapped(platform.watch(params, signal), statusView)),
+    ),
+    destroyApp: route('destroyApp', async ({ params, subject }) => {
+      await platform.destroy(params, actor(subject))
+    }),
+    scaleApp: route('scaleApp', async ({ params, body, subject }) => {
+      const { scale } = await platform.scale(params, body.changes, actor(subject))
+      return { scale: { ...scale } }
+    }),
+    getConfig: route('getConfig', async ({ params, subject }) => {
+      const { record } = await platform.status(params)
+      const may = identity.decide(subject(), 'config:read', params, params.environment)
+      return {
+        version: record.configVersion,
+        names: Object.keys(record.config).sort(),
+        values: may.allowed ? { ...record.config } : null,
+      }
+    }),
+    setConfig: route('setConfig', async ({ params, body, subject }) => {
+      const rollout = await platform.setConfig(params, body.changes, actor(subject))
+      return { rollout: rollout === null ? null : rolloutView(rollout) }
+    }),
+    logs: route('logs', ({ params, query, signal }) => {
+      const { limit = DEFAULT_LOG_LINES, follow = false, ...rest } = query
+      return Promise.resolve(
+        mapped(platform.logs(params, { ...rest, limit, follow }, signal), logLineView),
+      )
+    }),
+    runCommand: route('runCommand', ({ params, body, signal }) =>
+      Promise.resolve(
+        commandLines((onLine, stop) => platform.run(params, body, onLine, stop), signal),
+      ),
+    ),
+    exec: route('exec', ({ params }) =>
+      Promise.resolve((request) => platform.exec(params, params.instance, request)),
+    ),
+    collect: route('collect', () => platform.collect()),
+  }
+}
+
+export function rolloutRoutes(platform: Platform, sources: SourceStore): RolloutRoutes {
+  return {
+    planApp: route('planApp', async ({ params, body }) =>
+      planView(await platform.plan(params, await receiveDeploy(sources, body))),
+    ),
+    deployApp: route('deployApp', async (call) => {
+      const input = await receiveDeploy(sources, call.body)
+      return follow(platform, call, await platform.deploy(call.params, input, actor(call.subject)))
+    }),
+    rollbackApp: route('rollbackApp', async (call) => {
+      const { params, body, subject } = call
+      return follow(platform, call, await platform.rollback(params, body.to, actor(subject)))
+    }),
+    listRollouts: route('listRollouts', async ({ params, query }) => {
+      const rollouts = await platform.rollouts(params, query.limit ?? DEFAULT_LIST)
+      return { rollouts: rollouts.map(rolloutView) }
+    }),
+    getRollout: route('getRollout', async ({ params }) =>
+      rolloutView(await findRollout(platform, params)),
+    ),
+    rolloutEvents: route('rolloutEvents', async ({ params, signal }) => {
+      await findRollout(platform, params)
+      return mapped(platform.events(params, params.rollout, signal), rolloutEventView)
+    }),
+    listReleases: route('listReleases', async ({ params, query }) => {
+      const releases = await platform.releases(params, query.limit ?? DEFAULT_LIST)
+      return { releases: releases.map(releaseView) }
+    }),
+  }
+}
+
+/** The accepted rollout, then its events. */
+async function* follow(
+  platform: Platform,
+  { params, signal }: Pick<Call<'deployApp'>, 'params' | 'signal'>,
+  rollout: Rollout,
+) {
+  yield { type: 'rollout' as const, rollout: rolloutView(rollout) }
+  yield* mapped(platform.events(params, rollout.id, signal), rolloutEventView)
+}
+
+async function findRollout(
+  platform: Platform,
+  params: Call<'getRollout'>['params'],
+): Promise<Rollout> {
+  const rollouts = await platform.rollouts(params, MOST_ROLLOUTS)
+  const found = rollouts.find(({ id }) => id === params.rollout)
+  if (found !== undefined) return found
+  throw new FairwayError('NOT_FOUND', `there is no rollout ${params.rollout}`)
+}
+
+function actor(subject: Call<'whoami'>['subject']): Actor {
+  return { name: subject().name }
+}
+
+async function* mapped<A, B>(items: AsyncIterable<A>, change: (item: A) => B): AsyncGenerator<B> {
+  for await (const item of items) yield change(item)
+}
