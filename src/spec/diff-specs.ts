@@ -1,0 +1,114 @@
+import type { AppSpec, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
+import { formatDuration, formatSize } from './quantity.ts'
+
+/**
+ * What a deploy would change, for people: '+ process worker', '~ web: memory 512Mi → 1Gi', '~ env LOG_LEVEL', '- route old.example.com/'.
+ * Values of variables are never in it. Empty = the same.
+ */
+export function diffSpecs(old: AppSpec | null, next: AppSpec): readonly string[] {
+  const before = old?.processes ?? {}
+  const names = [...new Set([...Object.keys(before), ...Object.keys(next.processes)])]
+  return [
+    ...(old === null ? [`+ app ${next.name} in ${next.environment}`] : []),
+    ...diffFacts('', old === null ? {} : appFacts(old), appFacts(next)),
+    ...diffNames('env', old?.env ?? {}, next.env),
+    ...names.flatMap((name) => {
+      const entry = (spec: AppSpec | null): ProcessSpec | undefined =>
+        Object.values(spec?.processes ?? {}).find((process) => process.name === name)
+      return diffProcess(name, entry(old), entry(next))
+    }),
+  ]
+}
+
+function diffProcess(
+  name: string,
+  old: ProcessSpec | undefined,
+  next: ProcessSpec | undefined,
+): readonly string[] {
+  if (next === undefined) return [`- process ${name}`, ...routeLines('-', old?.routes ?? [])]
+  if (old === undefined)
+    return [
+      `+ process ${name} (${next.type}, ${next.scale.min} × ${next.resources.cpu} cpu, ${formatSize(next.resources.memory)})`,
+      ...routeLines('+', next.routes),
+    ]
+  return [
+    ...diffFacts(`${name}: `, factsOf(old), factsOf(next)),
+    ...diffNames(`${name}: env`, old.env, next.env),
+    ...routeLines('-', missingFrom(old.routes, next.routes)),
+    ...routeLines('+', missingFrom(next.routes, old.routes)),
+  ]
+}
+
+type Facts = Readonly<Record<string, string | null>>
+
+function appFacts({ build, release }: AppSpec): Facts {
+  return {
+    'build image': build.image,
+    'build command': words(build.command),
+    'build context': build.context === '.' ? null : build.context,
+    release: words(release?.command),
+    'release timeout': release === null ? null : formatDuration(release.timeoutMs),
+  }
+}
+
+function factsOf(process: ProcessSpec): Facts {
+  const { health, shutdown, resources, scale } = process
+  return {
+    type: process.type,
+    command: words(process.command),
+    port: process.port === null ? null : String(process.port),
+    ready: health.ready,
+    'start time': formatDuration(health.startMs),
+    'probe interval': formatDuration(health.intervalMs),
+    'probe timeout': formatDuration(health.timeoutMs),
+    'probe failures': String(health.failures),
+    signal: shutdown.signal,
+    drain: formatDuration(shutdown.drainMs),
+    stop: formatDuration(shutdown.stopMs),
+    cpu: String(resources.cpu),
+    memory: formatSize(resources.memory),
+    pids: String(resources.pids),
+    scale: scale.min === scale.max ? String(scale.min) : `${scale.min} to ${scale.max}`,
+    strategy: process.strategy,
+    'maximum age': process.maxAgeMs === null ? null : formatDuration(process.maxAgeMs),
+  }
+}
+
+function diffFacts(label: string, old: Facts, next: Facts): readonly string[] {
+  return Object.entries(next).flatMap(([fact, value]) => {
+    const before = old[fact] ?? null
+    if (before === value) return []
+    return [`~ ${label}${fact} ${before ?? '(default)'} → ${value ?? '(default)'}`]
+  })
+}
+
+/** Names only: a value may be a secret that somebody put where it does not belong. */
+function diffNames(
+  label: string,
+  old: Readonly<Record<string, string>>,
+  next: Readonly<Record<string, string>>,
+): readonly string[] {
+  const names = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort()
+  return names.flatMap((name) => {
+    if (old[name] === next[name]) return []
+    const sign = old[name] === undefined ? '+' : next[name] === undefined ? '-' : '~'
+    return [`${sign} ${label} ${name}`]
+  })
+}
+
+function missingFrom(some: readonly RouteSpec[], others: readonly RouteSpec[]): RouteSpec[] {
+  return some.filter(
+    (route) => !others.some(({ host, path }) => host === route.host && path === route.path),
+  )
+}
+
+function routeLines(sign: '+' | '-', routes: readonly RouteSpec[]): readonly string[] {
+  return routes.map(({ host, path }) => `${sign} route ${host ?? '(default host)'}${path}`)
+}
+
+function words(argv: readonly string[] | null | undefined): string | null {
+  return (
+    argv?.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word))).join(' ') ??
+    null
+  )
+}

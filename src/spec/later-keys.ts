@@ -1,0 +1,105 @@
+import { FairwayError } from '../model/errors.ts'
+import type { AppDocument, Path } from './document.ts'
+import { isJsonObject, type Json } from './merge-patch.ts'
+import { locator, type Locator } from './validate.ts'
+
+/** A key that the format has and that no engine honours yet. */
+export interface LaterKey {
+  readonly path: string
+  readonly line: number
+  readonly column: number
+  /** 'dependencies that the platform runs'. */
+  readonly why: string
+}
+
+/** Patterns of dotted paths; `*` is one name. Deeper keys fall under the first that matches. */
+const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[] = [
+  ['addons', 'dependencies that the platform runs'],
+  ['volumes', 'disks that outlive instances'],
+  ['mesh', 'rules for calls between processes'],
+  ['gate', 'checks before a rollout'],
+  ['region', 'placing an environment'],
+  ['previews', 'environments per branch'],
+  ['env.*', 'secrets by name and generated values', isJsonObject],
+  ['processes.*.env.*', 'secrets by name and generated values', isJsonObject],
+  ['build.dockerfile', 'building with a Dockerfile'],
+  ['build.target', 'building with a Dockerfile'],
+  ['build.args', 'building with a Dockerfile'],
+  ['build.watch', 'building only on changes'],
+  ['processes.*.build', 'several builds in one app'],
+  ['processes.*.health.live', 'restarts by a liveness probe'],
+  ['processes.*.resources.startup', 'other limits while starting'],
+  ['processes.*.scale.on', 'automatic scaling'],
+  ['processes.*.scale.zero', 'scaling to zero'],
+  ['processes.*.scale.windows', 'scaling by time of day'],
+  [
+    'processes.*.deploy.strategy',
+    'this strategy',
+    (value) => value === 'bluegreen' || value === 'canary',
+  ],
+  ['processes.*.deploy.steps', 'canary steps'],
+  ['processes.*.deploy.pause', 'canary steps'],
+  ['processes.*.deploy.analysis', 'judging a canary'],
+  ['processes.*.spread', 'spreading over nodes'],
+  ['processes.*.disruption', 'disruption budgets'],
+  ['processes.*.spot', 'spot nodes'],
+  ['processes.*.warmup', 'warming up'],
+  ['processes.*.sidecars', 'sidecars'],
+  ['processes.*.peers', 'peer discovery'],
+  ['processes.*.schedule', 'scheduled processes'],
+  ['processes.*.tz', 'scheduled processes'],
+  ['processes.*.overlap', 'scheduled processes'],
+  ['processes.*.deadline', 'scheduled processes'],
+  ['processes.*.retries', 'scheduled processes'],
+  ['processes.*.catchUp', 'scheduled processes'],
+  ['processes.*.singleton', 'singletons'],
+]
+
+/** Keys of the merged file that belong to later work, in the order of their positions. */
+export function findLaterKeys(
+  data: Json,
+  document: AppDocument,
+  environment: string | null,
+): readonly LaterKey[] {
+  const locate = locator(document, environment)
+  return LATER.flatMap(([pattern, why, applies = () => true]) =>
+    matches(data, pattern.split('.'), [])
+      .filter(({ value }) => applies(value))
+      .map(({ path }) => toLaterKey(path, why, locate)),
+  ).sort((a, b) => a.line - b.line || a.column - b.column)
+}
+
+/** @throws FairwayError UNSUPPORTED_KEY naming every key, its position and the engine */
+export function refuseLaterKeys(keys: readonly LaterKey[], file: string, engine: string): void {
+  if (keys.length === 0) return
+  throw new FairwayError(
+    'UNSUPPORTED_KEY',
+    keys
+      .map(
+        ({ path, line, column, why }) =>
+          `${file}:${line}:${column}: the ${engine} engine does not honour \`${path}\` yet (${why})`,
+      )
+      .join('\n'),
+    { details: { file, engine, keys } },
+  )
+}
+
+function toLaterKey(path: Path, why: string, locate: Locator): LaterKey {
+  const { line, column } = locate(path, 'key')
+  return { path: path.join('.'), line, column, why }
+}
+
+function matches(
+  data: Json,
+  pattern: readonly string[],
+  above: Path,
+): readonly { readonly path: Path; readonly value: Json }[] {
+  const [head, ...rest] = pattern
+  if (head === undefined) return data === null ? [] : [{ path: above, value: data }]
+  if (!isJsonObject(data)) return []
+  const names = head === '*' ? Object.keys(data) : [head]
+  return names.flatMap((name) => {
+    const value = data[name]
+    return value === undefined ? [] : matches(value, rest, [...above, name])
+  })
+}
