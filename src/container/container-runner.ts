@@ -1,0 +1,359 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
+import type { Log } from '../lib/log.ts'
+import { KeyedMutex } from '../lib/mutex.ts'
+import { bootId, identify, isAlive, signalProcess } from '../lib/process-identity.ts'
+import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
+import type {
+  ExitFacts,
+  FoundInstance,
+  InstanceId,
+  InstanceSpec,
+  Usage,
+} from '../model/instance.ts'
+import type { Digest } from '../model/release.ts'
+import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
+import { Cgroup } from './cgroup.ts'
+import { runFolder, type ContainerHost } from './container-host.ts'
+import { execIn } from './exec.ts'
+import { ExitWatch } from './exit-watch.ts'
+import { imageUser } from './image-user.ts'
+import { writeBundle } from './instance-bundle.ts'
+import { InstanceFolder, instanceIds } from './instance-folder.ts'
+import { endLeftovers } from './leftovers.ts'
+import { listeningPorts } from './listening-ports.ts'
+import { LogRotation, logFile } from './log-rotation.ts'
+import { Network } from './network.ts'
+import { mountOverlay, unmount } from './overlay.ts'
+import { OciRuntime } from './runtime.ts'
+import { endsByDefault, signalName } from './signals.ts'
+import { parseSubnet } from './subnet.ts'
+
+/** What the runner needs of the image store. */
+export interface LayerSource {
+  /** Unpacked layers of an image, topmost first, owned by the host's `ownerOffset`. */
+  lowerDirs(digest: Digest): Promise<readonly string[]>
+}
+
+export interface ContainerRunnerOptions {
+  readonly dataDir: string
+  /** From `detectContainerHost(runFolder(dataDir))`. */
+  readonly host: ContainerHost
+  readonly images: LayerSource
+  readonly logDir: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Prefix of bridge and firewall table, at most 12 characters; default `fairway`. */
+  readonly networkName?: string
+  /** Private IPv4 network of the instances, /16 to /28; default 10.201.0.0/16. Its first address is the gateway. */
+  readonly subnet?: string
+  /** Network namespaces kept ready; default 3. */
+  readonly spareNetworks?: number
+}
+
+/** Runs instances as containers; see README.md of this folder for what lies where and what survives what. */
+export class ContainerRunner implements Runner {
+  readonly name = 'container'
+  readonly isolates = true
+  readonly flavour = 'image'
+  readonly #options: ContainerRunnerOptions
+  readonly #runDir: string
+  readonly #runtime: OciRuntime
+  readonly #exits: ExitWatch
+  readonly #logs: LogRotation
+  readonly #mutex = new KeyedMutex()
+  readonly #starting = new Set<InstanceId>()
+  readonly network: Network
+
+  constructor(options: ContainerRunnerOptions) {
+    this.#options = options
+    this.#runDir = runFolder(options.dataDir)
+    this.#runtime = new OciRuntime(options.host, this.#runDir)
+    this.#exits = new ExitWatch(join(this.#runDir, 'exits'))
+    this.#logs = new LogRotation({ log: options.log })
+    this.network = new Network({
+      name: options.networkName ?? 'fairway',
+      subnet: parseSubnet(options.subnet ?? '10.201.0.0/16'),
+      spare: options.spareNetworks ?? 3,
+      runDir: this.#runDir,
+      ip: options.host.ip,
+      nft: options.host.nft,
+      cniDir: options.host.cniDir,
+      log: options.log,
+    })
+  }
+
+  async open(): Promise<void> {
+    await this.#forgetEarlierBoot()
+    await mkdir(join(this.#runDir, 'exits'), { recursive: true, mode: 0o711 })
+    await mkdir(join(this.#options.dataDir, 'instances'), { recursive: true, mode: 0o700 })
+    await this.network.open()
+    this.#exits.open()
+    for (const id of await this.#ids()) {
+      const folder = this.#folder(id)
+      if ((await folder.spec()) === null) await this.#clean(folder)
+    }
+    for (const found of await this.list()) {
+      if (found.state === 'running')
+        this.#logs.watch(found.spec, this.#options.logDir, this.#folder(found.spec.id))
+    }
+  }
+
+  async start(spec: InstanceSpec): Promise<FoundInstance> {
+    checkSpec(spec)
+    return await this.#mutex.run(spec.id, async () => {
+      const folder = this.#folder(spec.id)
+      const existing = await this.#find(folder)
+      if (existing !== null) return existing
+      this.#starting.add(spec.id)
+      try {
+        return await this.#start(spec, folder)
+      } catch (error) {
+        await this.#clean(folder)
+        throw translated(error, spec)
+      } finally {
+        this.#starting.delete(spec.id)
+      }
+    })
+  }
+
+  async list(): Promise<readonly FoundInstance[]> {
+    const ids = (await this.#ids()).filter((id) => !this.#starting.has(id))
+    const found = await Promise.all(ids.map((id) => this.#find(this.#folder(id))))
+    return found.filter((instance) => instance !== null)
+  }
+
+  async waitForExit(id: InstanceId, signal?: AbortSignal): Promise<ExitFacts | null> {
+    const folder = this.#folder(id)
+    return await this.#exits.until(signal, async () => {
+      if (this.#starting.has(id)) return { done: false, value: null }
+      const found = await this.#find(folder)
+      return { done: found?.state !== 'running', value: found?.exit ?? null }
+    })
+  }
+
+  async stop(id: InstanceId, options: { signal: string; graceMs: number }): Promise<void> {
+    const folder = this.#folder(id)
+    const record = await folder.record()
+    if (record === null) {
+      await this.#mutex.run(id, async () => {
+        if ((await folder.spec()) !== null) await this.#kill(folder)
+      })
+      return
+    }
+    const signal = signalName(options.signal)
+    if (await endsByDefault(record.process.pid, signal)) {
+      await folder.saveStopSignal(signal)
+      await signalProcess(record.process, 'SIGKILL')
+    } else if (await signalProcess(record.process, signal)) {
+      const late = AbortSignal.timeout(Math.max(1, options.graceMs))
+      try {
+        await this.waitForExit(id, late)
+        return
+      } catch (error) {
+        if (!late.aborted) throw error
+      }
+      await signalProcess(record.process, 'SIGKILL')
+    }
+    await this.waitForExit(id)
+  }
+
+  async remove(id: InstanceId): Promise<void> {
+    await this.#mutex.run(id, async () => {
+      this.#logs.forget(id)
+      await this.#clean(this.#folder(id))
+    })
+  }
+
+  async exec(id: InstanceId, request: ExecRequest): Promise<ExecSession> {
+    const folder = this.#folder(id)
+    const found = await this.#find(folder)
+    if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
+    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+    return await execIn({ folder, request, runtime: this.#runtime, clock: this.#options.clock })
+  }
+
+  async usage(id: InstanceId): Promise<Usage | null> {
+    const found = await this.#find(this.#folder(id))
+    return found?.state === 'running' ? await this.#cgroup(id).usage() : null
+  }
+
+  async listeningPorts(id: InstanceId): Promise<readonly number[]> {
+    const record = await this.#folder(id).record()
+    if (record === null || !(await isAlive(record.process))) return []
+    return await listeningPorts(record.process.pid)
+  }
+
+  async close(): Promise<void> {
+    this.#exits.close()
+    this.#logs.close()
+    await this.network.close()
+  }
+
+  /** Removes every instance, the network and all traces outside the data directory: for `destroy --all` and tests. */
+  async teardown(): Promise<void> {
+    for (const id of await this.#ids()) await this.remove(id)
+    await this.close()
+    await this.network.teardown()
+    await rm(this.#runDir, { recursive: true, force: true })
+  }
+
+  async #start(spec: InstanceSpec, folder: InstanceFolder): Promise<FoundInstance> {
+    const { host, images, logDir, clock } = this.#options
+    const file = logFile(logDir, spec)
+    await folder.create(spec)
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    const lowerDirs = await images.lowerDirs(spec.image.digest)
+    const [lease, user] = await Promise.all([
+      this.network.take(folder.lease),
+      imageUser(spec.image.user, lowerDirs, { userNamespace: host.ownerOffset > 0 }),
+      mountOverlay(folder.run, lowerDirs, host.ownerOffset),
+    ])
+    const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
+    await writeBundle({ spec, folder, host, lease, user, port, gateway: this.network.gateway })
+    const pid = await this.#runtime.create(folder, file, this.#logs.hardLimit)
+    const process = await identify(pid)
+    if (process === null) throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended at once`)
+    const monitor = await folder.pid(folder.conmonPid)
+    await Promise.all([
+      this.#runtime.start(spec.id),
+      monitor === null ? undefined : this.#cgroup(spec.id).charge(monitor),
+    ])
+    const record = { process, startedAt: clock.now(), port }
+    await folder.saveRecord(record)
+    this.#logs.watch(spec, logDir, folder)
+    const address = port === null ? null : { host: lease.address, port }
+    return { spec, state: 'running', address, startedAt: record.startedAt, exit: null }
+  }
+
+  /** What there is of an instance now; null where nothing is, or only the rest of a start that never got to its spec. */
+  async #find(folder: InstanceFolder): Promise<FoundInstance | null> {
+    const spec = await folder.spec()
+    if (spec === null) return null
+    const record = (await folder.record()) ?? (await this.#adoptCutOffStart(folder, spec))
+    const lease = await folder.leased()
+    const address =
+      lease === null || record === null || record.port === null
+        ? null
+        : { host: lease.address, port: record.port }
+    const startedAt = record?.startedAt ?? spec.createdAt
+    const known = (await folder.exit()) ?? (await this.#judgeExit(folder))
+    if (known !== null) return { spec, state: 'exited', address, startedAt, exit: known }
+    if (record !== null && (await isAlive(record.process))) {
+      return { spec, state: 'running', address, startedAt, exit: null }
+    }
+    const exit = await this.#lostExit(folder, record !== null)
+    return { spec, state: 'exited', address, startedAt, exit }
+  }
+
+  /** The start of an earlier server ended between running the command and recording it. */
+  async #adoptCutOffStart(folder: InstanceFolder, spec: InstanceSpec) {
+    const pid = await folder.pid(folder.containerPid)
+    if (pid === null || (await this.#runtime.status(folder.id)) !== 'running') return null
+    const process = await identify(pid)
+    if (process === null) return null
+    const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
+    const record = { process, startedAt: this.#options.clock.now(), port }
+    await folder.saveRecord(record)
+    return record
+  }
+
+  async #judgeExit(folder: InstanceFolder): Promise<ExitFacts | null> {
+    const status = await folder.exitCode()
+    if (status === null) return null
+    const oom = status !== 0 && (await this.#cgroup(folder.id).oomKills()) > 0
+    const stopped = await folder.stopSignal()
+    const killed = status > 128 && status <= 128 + 64
+    const exit: ExitFacts = {
+      code: killed ? null : status,
+      signal: killed ? (stopped ?? signalName(status - 128)) : null,
+      reason: oom ? 'oom' : killed ? 'killed' : 'exited',
+      at: this.#options.clock.now(),
+    }
+    await folder.saveExit(exit)
+    return exit
+  }
+
+  /** Ended without a word: conmon was killed, or the host restarted. conmon writes its file a moment after the end: look again. */
+  async #lostExit(folder: InstanceFolder, ran: boolean): Promise<ExitFacts> {
+    const monitor = await folder.pid(folder.conmonPid)
+    if (ran && monitor !== null) {
+      for (let tries = 0; tries < 50 && (await identify(monitor)) !== null; tries++) {
+        await this.#options.clock.sleep(10)
+      }
+    }
+    const exit = await this.#judgeExit(folder)
+    if (exit !== null) return exit
+    const at = this.#options.clock.now()
+    const unknown: ExitFacts = { code: null, signal: null, reason: 'unknown', at }
+    if (ran) await folder.saveExit(unknown)
+    return unknown
+  }
+
+  /** Only ever called once nothing else works on the instance: the key of the mutex is its id. */
+  async #kill(folder: InstanceFolder): Promise<void> {
+    await endLeftovers(folder, this.#options.clock)
+    await this.#runtime.delete(folder.id)
+  }
+
+  /** Idempotent, in the order of dependence; every step finds what it needs without any record of the steps before. */
+  async #clean(folder: InstanceFolder): Promise<void> {
+    await this.#kill(folder)
+    await endLeftovers(folder, this.#options.clock)
+    await Promise.all([
+      this.#cgroup(folder.id).remove(),
+      unmount(folder.rootfs),
+      this.network.release(folder.lease),
+    ])
+    await folder.delete()
+  }
+
+  #cgroup(id: InstanceId): Cgroup {
+    return new Cgroup(this.#options.host.cgroups, `/fairway/${id}`)
+  }
+
+  #folder(id: InstanceId): InstanceFolder {
+    return new InstanceFolder({ dataDir: this.#options.dataDir, runDir: this.#runDir, id })
+  }
+
+  async #ids(): Promise<readonly InstanceId[]> {
+    const ids = [
+      ...(await instanceIds(this.#options.dataDir)),
+      ...(await instanceIds(this.#runDir)),
+    ]
+    return [...new Set(ids)]
+  }
+
+  /** Where /run is no tmpfs, its content outlives what it speaks of. */
+  async #forgetEarlierBoot(): Promise<void> {
+    const file = join(this.#runDir, 'boot-id')
+    const now = await bootId()
+    const before = await readIfExists(file)
+    if (before !== null && before !== now) await rm(this.#runDir, { recursive: true, force: true })
+    await mkdir(this.#runDir, { recursive: true, mode: 0o711 })
+    await writeAtomically(file, now, { durable: false })
+  }
+}
+
+/** Ids become folders, cgroups and host names. */
+function checkSpec(spec: InstanceSpec): void {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(spec.id)) {
+    throw new FairwayError('INSTANCE_FAILED', `${JSON.stringify(spec.id)} cannot name an instance`)
+  }
+  if (spec.argv.length === 0) {
+    throw new FairwayError('INSTANCE_FAILED', `${spec.process} has no command`, {
+      hint: 'Set `command` of the process in fairway.yaml: the image has none.',
+    })
+  }
+}
+
+function translated(error: unknown, spec: InstanceSpec): unknown {
+  if (error instanceof FairwayError) return error
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  const why = error instanceof Error ? error.message : String(error)
+  return code === 'ENOSPC' || why.includes('No space left')
+    ? new FairwayError('DISK_FULL', `no space to start ${spec.id}`, { cause: error })
+    : new FairwayError('INSTANCE_FAILED', `${spec.id} cannot start: ${why}`, { cause: error })
+}
