@@ -1,0 +1,57 @@
+import type { DebianArchive } from '../debian/debian-archive.ts'
+import type { Log } from '../lib/log.ts'
+import type { KeyedMutex } from '../lib/mutex.ts'
+import type { BakeRequest, BuildPlan } from '../model/build-plan.ts'
+import type { Sandbox } from '../model/sandbox.ts'
+import type { ImageStore } from '../oci/image-store.ts'
+import type { StoredLayer } from '../oci/layer-record.ts'
+import type { AppTree } from './app-tree.ts'
+import type { PackageSources } from './package-sources.ts'
+
+export type Architecture = 'amd64' | 'arm64'
+
+/** What every bake of one server shares. */
+export interface Kitchen {
+  readonly images: ImageStore
+  /** Opened on first use only: a warm bake never reads a package index. */
+  readonly debian: () => Promise<DebianArchive>
+  readonly sandbox: Sandbox
+  readonly cacheDir: string
+  readonly sources: PackageSources
+  readonly architecture: Architecture
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly log: Log
+  readonly locks: KeyedMutex
+}
+
+/** One bake under way. */
+export interface BakeJob<Kind extends BuildPlan = BuildPlan> {
+  readonly kitchen: Kitchen
+  readonly request: BakeRequest
+  readonly plan: Kind
+  /** A line for people: 'dependencies: npm ci, 312 packages, 41 MB in 8.1 s'. */
+  readonly step: (text: string) => void
+  /** What a build tool printed. */
+  readonly output: (text: string) => void
+  readonly signal: AbortSignal
+}
+
+/** A bake of something that has a source. */
+export interface SourceJob<Kind extends BuildPlan = BuildPlan> extends BakeJob<Kind> {
+  readonly tree: AppTree
+}
+
+export interface PlacedLayer {
+  readonly layer: StoredLayer
+  /** False = it was there before. */
+  readonly created: boolean
+}
+
+/** What a recipe makes; the baker puts an image around it. */
+export interface BakedApp {
+  /** Lowest first. */
+  readonly layers: readonly PlacedLayer[]
+  readonly command: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+}

@@ -1,0 +1,78 @@
+import { lstat, readdir, readlink } from 'node:fs/promises'
+import { join, posix } from 'node:path'
+import { FairwayError } from '../model/errors.ts'
+import type { LayerEntry } from '../oci/layer-entry.ts'
+
+export interface FolderTreeOptions {
+  /** Where the folder is in the image, without leading '/': 'app/node_modules'. */
+  readonly root: string
+  /** The folder that links may not leave, as a part of `root`: 'app'. Default: `root`. */
+  readonly boundary?: string
+  /** Path relative to the folder; a folder that is refused is not entered. */
+  readonly choose?: (path: string, isFolder: boolean) => boolean
+}
+
+/**
+ * Layer entries for everything below a folder of this host, in byte order. Only files, folders and links; sockets, pipes and
+ * devices are refused.
+ * @throws FairwayError INVALID_SOURCE for a link that leaves the boundary or a special file
+ */
+export async function folderTree(
+  folder: string,
+  options: FolderTreeOptions,
+): Promise<LayerEntry[]> {
+  const { root, boundary = root, choose = () => true } = options
+  const entries: LayerEntry[] = []
+  const visit = async (path: string): Promise<void> => {
+    const children = await readdir(join(folder, path), { withFileTypes: true })
+    const files: string[] = []
+    for (const child of children) {
+      const inner = path === '' ? child.name : `${path}/${child.name}`
+      if (!choose(inner, child.isDirectory())) continue
+      if (child.isDirectory()) {
+        entries.push({ type: 'directory', path: `${root}/${inner}` })
+        await visit(inner)
+      } else if (child.isFile()) files.push(inner)
+      else if (child.isSymbolicLink()) entries.push(await link(folder, inner, root, boundary))
+      else
+        throw new FairwayError(
+          'INVALID_SOURCE',
+          `${root}/${inner} is neither a file, a folder nor a link`,
+        )
+    }
+    entries.push(...(await Promise.all(files.map((file) => regularFile(folder, file, root)))))
+  }
+  await visit('')
+  return entries
+}
+
+async function regularFile(folder: string, path: string, root: string): Promise<LayerEntry> {
+  const file = join(folder, path)
+  const { size, mode } = await lstat(file)
+  return {
+    type: 'file',
+    path: `${root}/${path}`,
+    mode: (mode & 0o111) === 0 ? 0o644 : 0o755,
+    content: { file, size },
+  }
+}
+
+async function link(
+  folder: string,
+  path: string,
+  root: string,
+  boundary: string,
+): Promise<LayerEntry> {
+  const target = await readlink(join(folder, path))
+  const place = `${root}/${path}`
+  const resolved = posix.join('/', posix.dirname(place), target)
+  const reached = target.startsWith('/') ? posix.normalize(target) : resolved
+  const inside = reached === `/${boundary}` || reached.startsWith(`/${boundary}/`)
+  // posix.join swallows '..' above '/': count that as leaving, too.
+  const above = !target.startsWith('/') && posix.join(posix.dirname(place), target).startsWith('..')
+  if (inside && !above) return { type: 'symlink', path: place, target }
+  throw new FairwayError(
+    'INVALID_SOURCE',
+    `symbolic link /${place} points to ${JSON.stringify(target)}, outside of /${boundary}`,
+  )
+}
