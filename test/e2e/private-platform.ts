@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { minimalEnv, runToEnd, type RunResult } from '../../src/lib/process.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const cli = join(root, 'src/bin/cli.ts')
+
+export interface PrivatePlatform {
+  readonly dataDir: string
+  readonly apiPort: number
+  readonly httpPort: number
+  readonly env: Readonly<Record<string, string>>
+  /** Runs the real CLI as a program of its own against this platform. */
+  fairway(
+    args: readonly string[],
+    options?: { readonly cwd?: string; readonly timeoutMs?: number; readonly input?: string },
+  ): Promise<RunResult>
+  /** Same, must succeed; returns standard output. */
+  must(
+    args: readonly string[],
+    options?: { readonly cwd?: string; readonly timeoutMs?: number },
+  ): Promise<string>
+  /** Stops server, router and all instances, removes everything from disk and host. */
+  destroy(): Promise<void>
+}
+
+export interface PrivatePlatformOptions {
+  readonly runner: 'container' | 'process'
+  /** Instances of several platforms on one host need subnets of their own. */
+  readonly subnet?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A whole Fairway of our own: real server, real router, own data folder and ports, started by `fairway up` as a user would. */
+export async function startPrivatePlatform(
+  options: PrivatePlatformOptions,
+): Promise<PrivatePlatform> {
+  const home = await mkdtemp(join(tmpdir(), 'fairway-e2e-'))
+  const dataDir = join(home, 'data')
+  const [apiPort = 0, httpPort = 0] = await freePorts(2)
+  const env = {
+    ...minimalEnv(),
+    HOME: home,
+    ...passedOn(),
+    FAIRWAY_DATA_DIR: dataDir,
+    FAIRWAY_API_PORT: String(apiPort),
+    FAIRWAY_HTTP_PORT: String(httpPort),
+    FAIRWAY_HTTPS_PORT: 'off',
+    FAIRWAY_RUNNER: options.runner,
+    ...(options.subnet === undefined ? {} : { FAIRWAY_SUBNET: options.subnet }),
+    ...options.env,
+  }
+  const fairway: PrivatePlatform['fairway'] = (args, { cwd, timeoutMs = 300_000, input } = {}) =>
+    runToEnd(process.execPath, [cli, ...args], {
+      env,
+      timeoutMs,
+      cwd: cwd ?? home,
+      ...(input === undefined ? {} : { input }),
+      maxOutput: 64 << 20,
+    })
+  const must: PrivatePlatform['must'] = async (args, given) => {
+    const result = await fairway(args, given)
+    if (result.code === 0) return result.stdout
+    throw new Error(
+      `fairway ${args.join(' ')}: exit ${String(result.code)}\n${result.stdout}\n${result.stderr}`,
+    )
+  }
+  const destroy = async (): Promise<void> => {
+    await fairway(['down', '--apps'])
+    await rm(home, { recursive: true, force: true, maxRetries: 5 })
+  }
+  try {
+    await must(['up'])
+  } catch (error) {
+    await destroy()
+    throw error
+  }
+  return { dataDir, apiPort, httpPort, env, fairway, must, destroy }
+}
+
+/** Package managers are configured by the environment on some machines; builds need the same. */
+function passedOn(): Record<string, string> {
+  const names =
+    /^(npm_config_|NPM_CONFIG_|PIP_|SSL_CERT_|NODE_EXTRA_CA_CERTS$|https?_proxy$|no_proxy$|HTTPS?_PROXY$|NO_PROXY$|GOPROXY$|GOFLAGS$)/
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([key, value]) =>
+      value !== undefined && names.test(key) ? [[key, value]] : [],
+    ),
+  )
+}
+
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer()
+      return new Promise<typeof server>((resolveListening) =>
+        server.listen(0, '127.0.0.1', () => resolveListening(server)),
+      )
+    }),
+  )
+  const ports = servers.map((server) => {
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : 0
+  })
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
+  return ports
+}
