@@ -1,0 +1,215 @@
+import { performServerHandshake, type ServerHttp2Session } from 'node:http2'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls'
+import type { Log } from '../lib/log.ts'
+import type { Address } from '../model/instance.ts'
+import { ClientConnection, type ClientContext } from './client-connection.ts'
+import type { RequestOrigin } from './downstream.ts'
+import { Http2Exchange } from './http2-exchange.ts'
+import type { RouterLimits } from './limits.ts'
+import type { Plane } from './plane.ts'
+
+export interface ListenerOptions {
+  readonly address: Address
+  readonly internal: boolean
+  /** Null for plain HTTP. */
+  readonly tls: TlsOptions | null
+  readonly plane: Plane
+  readonly limits: RouterLimits
+  readonly sources: Sources
+  readonly now: () => number
+  readonly log: Log
+}
+
+/** One listening address and the client connections that came through it. */
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #server: Server
+  readonly #clients = new Set<ClientConnection>()
+  readonly #sessions = new Set<ServerHttp2Session>()
+  readonly #context: ClientContext
+  #closing = false
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    this.#context = {
+      plane: options.plane,
+      limits: options.limits,
+      now: options.now,
+      closing: () => this.#closing,
+      closed: (connection) => this.#clients.delete(connection),
+    }
+    this.#server = this.#createServer()
+  }
+
+  get address(): Address | null {
+    const bound = this.#server.address() as AddressInfo | null
+    return bound === null ? null : { host: bound.address, port: bound.port }
+  }
+
+  get connections(): number {
+    return this.#clients.size + this.#sessions.size
+  }
+
+  /** @throws the system's error where the address cannot be bound */
+  async listen(): Promise<void> {
+    await listenOn(this.#server, this.#options.address)
+  }
+
+  sweep(now: number): void {
+    for (const client of this.#clients) if (client.deadline <= now) client.expire()
+  }
+
+  /** Takes no new connections; those that are open end with their next response. */
+  stopAccepting(): void {
+    this.#closing = true
+    if (this.#server.listening) this.#server.close()
+    for (const session of this.#sessions) session.close()
+  }
+
+  closeIdle(): void {
+    for (const client of this.#clients) if (client.idle) client.destroy()
+  }
+
+  destroy(): void {
+    this.stopAccepting()
+    for (const client of this.#clients) client.destroy()
+    for (const session of this.#sessions) session.destroy()
+  }
+
+  #createServer(): Server {
+    const { tls, sources, log } = this.#options
+    const common = {
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+    }
+    const server =
+      tls === null
+        ? createServer(common, (socket) => this.#serve(socket, 'http'))
+        : createTlsServer({
+            ...common,
+            ...tls,
+            handshakeTimeout: this.#options.limits.headTimeoutMs,
+          })
+    server.on('error', (error: Error) => log.error({ error: error.message }, 'listener failed'))
+    server.prependListener('connection', (socket: Socket) => {
+      if (!sources.enter(socket)) socket.destroy()
+    })
+    if (tls !== null) {
+      server.on('secureConnection', (socket: TLSSocket) => this.#secure(socket))
+      // A client that fails its handshake is its own affair.
+      server.on('tlsClientError', (error: Error) => {
+        log.debug({ error: error.message }, 'TLS handshake failed')
+      })
+    }
+    return server
+  }
+
+  #secure(socket: TLSSocket): void {
+    if (socket.alpnProtocol === 'h2') this.#serveHttp2(socket)
+    else this.#serve(socket, 'https')
+  }
+
+  #serve(socket: Socket, scheme: 'http' | 'https'): void {
+    if (socket.destroyed) return
+    this.#clients.add(new ClientConnection(socket, this.#origin(socket, scheme), this.#context))
+  }
+
+  #serveHttp2(socket: TLSSocket): void {
+    const { limits } = this.#options
+    const origin = this.#origin(socket, 'https')
+    const session = performServerHandshake(socket, {
+      maxSessionMemory: 10,
+      maxHeaderListPairs: limits.headerFields + 10,
+      maxSessionInvalidFrames: 100,
+      maxSessionRejectedStreams: 100,
+      settings: {
+        maxConcurrentStreams: 128,
+        maxHeaderListSize: limits.headBytes,
+        initialWindowSize: 262_144,
+        enablePush: false,
+      },
+    })
+    this.#sessions.add(session)
+    session.setTimeout(limits.idleTimeoutMs, () => {
+      session.close()
+    })
+    session.on('close', () => this.#sessions.delete(session))
+    // 'close' follows.
+    session.on('error', () => undefined)
+    session.on('stream', (stream, _headers, _flags, raw) => {
+      new Http2Exchange(stream).start(raw, origin, this.#options.plane)
+    })
+  }
+
+  #origin(socket: Socket, scheme: 'http' | 'https'): RequestOrigin {
+    return { remote: plainAddress(socket.remoteAddress), scheme, internal: this.#options.internal }
+  }
+}
+
+/** Counts open connections, in total and per source address. */
+export class Sources {
+  readonly #limits: RouterLimits
+  readonly #bySource = new Map<string, number>()
+  #total = 0
+
+  constructor(limits: RouterLimits) {
+    this.#limits = limits
+  }
+
+  get total(): number {
+    return this.#total
+  }
+
+  /** False where one more would be too many. Leaves by itself when the socket closes. */
+  enter(socket: Socket): boolean {
+    const source = plainAddress(socket.remoteAddress)
+    const count = this.#bySource.get(source) ?? 0
+    if (count >= this.#limits.connectionsPerSource || this.#total >= this.#limits.connections) {
+      return false
+    }
+    this.#bySource.set(source, count + 1)
+    this.#total++
+    socket.once('close', () => {
+      this.#total--
+      const left = (this.#bySource.get(source) ?? 1) - 1
+      if (left > 0) this.#bySource.set(source, left)
+      else this.#bySource.delete(source)
+    })
+    return true
+  }
+}
+
+/** Binds with SO_REUSEPORT where the system has it, so that a new router can start before the old one has gone. */
+export async function listenOn(server: Server, address: Address): Promise<void> {
+  try {
+    await bind(server, address, true)
+  } catch (error) {
+    if (!isUnsupported(error)) throw error
+    await bind(server, address, false)
+  }
+}
+
+function bind(server: Server, { host, port }: Address, reusePort: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error): void => {
+      reject(error)
+    }
+    server.once('error', onError)
+    server.listen({ host, port, reusePort, exclusive: true, backlog: 4096 }, () => {
+      server.removeListener('error', onError)
+      resolve()
+    })
+  })
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOTSUP'
+}
+
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') ? address.slice(7) : address
+}
