@@ -27,7 +27,7 @@ export function formatDependency(dependency: Dependency): string {
 }
 
 const pattern =
-  /^([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|=|>=|>>|<|>)\s*([^\s()]+)\s*\))?$/i
+  /^([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|=|>=|>>|<|>)\s*([0-9a-z][^\s()]*)\s*\))?$/i
 
 function parseDependency(text: string): Dependency {
   const match = pattern.exec(text.trim())
