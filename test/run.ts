@@ -1,4 +1,7 @@
-/** `npm test`: every *.test.ts; `npm run test:all` adds *.all.test.ts, the suites that need more than npm and Debian. */
+/**
+ * `npm test`: every *.test.ts; `npm run test:all` adds *.all.test.ts, the suites that need more than npm and Debian; with `-- --added` only those.
+ * Further arguments select files whose path contains one of them.
+ */
 import { globSync } from 'node:fs'
 import { spec } from 'node:test/reporters'
 import { run } from 'node:test'
@@ -6,9 +9,10 @@ import { resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const all = process.argv.includes('--all')
+const onlyAdded = process.argv.includes('--added')
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root })
-  .filter((file) => all || !file.endsWith('.all.test.ts'))
+  .filter((file) => (file.endsWith('.all.test.ts') ? all : !onlyAdded))
   .filter((file) => named.length === 0 || named.some((name) => file.includes(name)))
   .sort()
   .map((file) => resolve(root, file))

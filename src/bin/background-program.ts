@@ -56,15 +56,15 @@ export async function startInBackground(
     stdio: ['ignore', log, log],
     detached: true,
   }).finally(() => closeSync(log))
-  let exit: string | null = null
+  const ended: { how: string | null } = { how: null }
   child.once('exit', (code, signal) => {
-    exit = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
+    ended.how = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
   })
   child.unref()
   const deadline = Date.now() + options.timeoutMs
   while (!(await options.answers())) {
-    if (exit !== null)
-      throw await failed(program, `the ${program.name} ended at once: ${String(exit)}`, 'CONFLICT')
+    if (ended.how !== null)
+      throw await failed(program, `the ${program.name} ended at once: ${ended.how}`, 'CONFLICT')
     if (Date.now() > deadline)
       throw await failed(program, `the ${program.name} does not answer`, 'TIMEOUT')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))

@@ -3,6 +3,7 @@ import type { AppReader } from '../model/app-reader.ts'
 import type { Baker, ImageCollector } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
+import type { AppRef } from '../model/names.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Store } from '../model/store.ts'
@@ -22,5 +23,5 @@ export interface ReconcileDeps {
   /** Full URL of a route as a person opens it: scheme and port of the router added. */
   readonly urlOf: (host: string, path: string) => string
   /** Host name where a route names none. */
-  readonly defaultHost: (ref: { readonly app: string; readonly environment: string }) => string
+  readonly defaultHost: (ref: AppRef) => string
 }

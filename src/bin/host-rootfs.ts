@@ -1,0 +1,44 @@
+import { cp, mkdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { KeyedMutex } from '../lib/mutex.ts'
+import { isMissing } from '../lib/atomic-file.ts'
+import type { ImageFacts } from '../model/release.ts'
+import type { ImageStore } from '../oci/image-store.ts'
+
+/**
+ * For runner `process`: the layers of an image of flavour `host` (dependencies, app) as one folder, made once per image. Without root there
+ * is no overlayfs, so the layers are copied over each other, lowest first.
+ */
+export function hostRootfs(
+  images: ImageStore,
+  root: string,
+): (image: ImageFacts) => Promise<string> {
+  const mutex = new KeyedMutex()
+  return (image) =>
+    mutex.run(image.digest, async () => {
+      const folder = join(root, 'trees', image.digest.slice('sha256:'.length))
+      if (await exists(folder)) return folder
+      const temporary = `${folder}.${randomBytes(6).toString('hex')}.tmp`
+      await mkdir(temporary, { recursive: true, mode: 0o755 })
+      try {
+        for (const layer of [...(await images.lowerDirs(image.digest))].reverse()) {
+          await cp(layer, temporary, { recursive: true, verbatimSymlinks: true })
+        }
+        await rename(temporary, folder)
+      } finally {
+        await rm(temporary, { recursive: true, force: true })
+      }
+      return folder
+    })
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+}

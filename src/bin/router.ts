@@ -1,0 +1,40 @@
+/** `fairway router`: the data plane. Serves its last table whether the server runs or not. */
+import { mkdir } from 'node:fs/promises'
+import { startRouter } from '../router/router.ts'
+import { recordRunning } from './background-program.ts'
+import { readConfig } from './config.ts'
+import { createDataFolder, dataFolder } from './data-folder.ts'
+import { gatewayOf } from './gateway.ts'
+import { programLog } from './program-log.ts'
+import { untilTold } from './until-told.ts'
+
+const config = readConfig()
+const folder = dataFolder(config.dataDir)
+const log = programLog('router', config.logLevel)
+await createDataFolder(folder)
+await mkdir(folder.router, { recursive: true, mode: 0o700 })
+const gateway = gatewayOf(config.subnet)
+const inside = config.runner === 'process' || process.getuid?.() !== 0 ? null : gateway
+const { certificates } = config
+const router = await startRouter({
+  stateDir: folder.router,
+  controlSocket: folder.routerSocket,
+  http: config.http,
+  https:
+    config.https === null
+      ? null
+      : {
+          ...config.https,
+          ...(certificates === null
+            ? {}
+            : { files: { certificate: certificates.certFile, key: certificates.keyFile } }),
+        },
+  internal: inside === null ? null : { host: inside, port: 80 },
+  dns: inside === null ? null : { host: inside, port: 53 },
+  log,
+})
+await recordRunning({ name: 'router', folder: folder.programs })
+log.info({ addresses: router.addresses }, 'router serves')
+await untilTold()
+log.info({}, 'router stops')
+await router.close()

@@ -1,0 +1,110 @@
+/** `fairway server`: the control plane. Stateless but for its data folder; killed at any moment, the next one goes on. */
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { createApi } from '../api/api.ts'
+import { createBaker } from '../bake/baker.ts'
+import { readPackageSources } from '../bake/package-sources.ts'
+import { DebianArchive } from '../debian/debian-archive.ts'
+import { createIdentity } from '../identity/identity.ts'
+import { writeAtomically } from '../lib/atomic-file.ts'
+import { systemClock } from '../lib/clock.ts'
+import { MachineEngine } from '../machine/engine.ts'
+import { defaultHost } from '../machine/table.ts'
+import { ReconcilingPlatform } from '../reconcile/platform.ts'
+import { createRegistry } from '../registry/registry.ts'
+import { connectTraffic } from '../router/control-client.ts'
+import { createAppReader } from '../spec/app-reader.ts'
+import { openSourceStore } from '../store/source-store.ts'
+import { openSqliteStore } from '../store/sqlite-store.ts'
+import { createLogReader } from '../telemetry/log-reader.ts'
+import { recordRunning } from './background-program.ts'
+import { environment, readConfig } from './config.ts'
+import { createDataFolder, dataFolder } from './data-folder.ts'
+import { collectSometimes } from './collect-sometimes.ts'
+import { once } from './once.ts'
+import { programLog } from './program-log.ts'
+import { routeUrl } from './route-url.ts'
+import { chooseRunner } from './runner-choice.ts'
+import { untilTold } from './until-told.ts'
+import { packageVersion } from './version.ts'
+
+const config = readConfig()
+const folder = dataFolder(config.dataDir)
+const log = programLog('server', config.logLevel)
+const clock = systemClock
+const randomId = (): string => randomBytes(4).toString('hex')
+
+await createDataFolder(folder)
+const store = await openSqliteStore({ path: folder.database, clock })
+const sources = await openSourceStore({ root: folder.sources, clock })
+const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
+const logs = createLogReader({ logDir: folder.logs, clock })
+const engine = new MachineEngine({
+  runner,
+  traffic: connectTraffic(folder.routerSocket),
+  logs,
+  clock,
+  log,
+  randomId,
+})
+const baker = createBaker({
+  images,
+  debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
+  sandbox,
+  cacheDir: folder.cache,
+  packageSources: once(() => readPackageSources(environment)),
+  now: () => clock.now(),
+  log,
+})
+const platform = new ReconcilingPlatform(
+  {
+    store,
+    engine,
+    baker,
+    sources,
+    images: { collect: (keep, olderThanMs) => images.collect(keep, olderThanMs, clock.now()) },
+    logs,
+    reader: createAppReader(),
+    clock,
+    log,
+    randomId,
+    urlOf: routeUrl(config),
+    defaultHost,
+  },
+  {
+    releasesKept: config.releasesKept,
+    graceMs: 3_600_000,
+    logsKeptMs: config.logsKeptDays * 86_400_000,
+  },
+)
+const identity = createIdentity({ store, clock, randomBytes })
+const api = createApi({
+  platform,
+  sources,
+  identity,
+  registry: createRegistry({ images, log }),
+  info: { version: packageVersion(), engine: engine.name, runner: runner.name },
+  hosts: config.hostNames,
+  log,
+})
+
+await platform.open()
+await publishClaim()
+await api.listen(config.api)
+await recordRunning({ name: 'server', folder: folder.programs })
+log.info({ api: config.api, runner: runner.name, dataDir: config.dataDir }, 'server answers')
+const collecting = collectSometimes(platform, clock, log)
+await untilTold()
+log.info({}, 'server stops')
+collecting.abort()
+await api.close()
+await platform.close()
+await engine.close()
+await store.close()
+
+/** Who can read the file owns the machine: the first `fairway up` logs its user in with it. */
+async function publishClaim(): Promise<void> {
+  const code = await identity.openClaim()
+  if (code === null) await rm(folder.claimFile, { force: true })
+  else await writeAtomically(folder.claimFile, code)
+}
