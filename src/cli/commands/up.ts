@@ -1,0 +1,102 @@
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { FairwayError } from '../../model/errors.ts'
+import { claimServer } from '../claim-server.ts'
+import type { RunningPlatform, UpOptions } from '../programs.ts'
+import { DATA_OPTION } from '../data-option.ts'
+import { configPath, normalServer, readConfig } from '../user-config.ts'
+
+const RUNNERS = ['auto', 'container', 'process'] as const
+
+export const up: Command = {
+  name: 'up',
+  summary: 'start the platform on this machine: server and router',
+  usage: '',
+  details: [
+    'Both run in the background and listen on loopback only. The first start logs you in: who owns the data directory owns the server. The one-time claim link is for another person or browser to do the same instead.',
+    'What runs already is left alone, so it is safe to repeat.',
+  ],
+  examples: ['fairway up', 'fairway up --runner process --port 7071 --http-port 8081'],
+  options: [
+    { name: 'runner', value: 'NAME', summary: 'auto, container or process (default: auto)' },
+    { name: 'port', value: 'N', summary: 'port of the API on loopback' },
+    { name: 'http-port', value: 'N', summary: 'port under which apps are served' },
+    { name: 'no-claim', summary: 'do not log in, only print the claim link' },
+    DATA_OPTION,
+  ],
+  positionals: { min: 0, max: 0 },
+  run,
+}
+
+async function run(context: Context): Promise<number> {
+  const { out, programs, args } = context
+  const platform = await programs.platform.up(upOptions(context), (line) => {
+    out.note(line)
+  })
+  const server = normalServer(platform.url)
+  const claimed =
+    platform.claim !== null && !args.flag('no-claim')
+      ? await claimServer(context, server, platform.claim)
+      : null
+  const login = claimed ?? (await knownLogin(context, server))
+  if (out.json) {
+    const { routerUrls, dataDir, runner, started } = platform
+    const claimUrl = claimed === null ? platform.claimUrl : null
+    out.object({ url: server, routerUrls, dataDir, runner, started, login, claimUrl })
+    return 0
+  }
+  show(context, platform, server, { login, claimed: claimed !== null })
+  return 0
+}
+
+function show(
+  { out }: Context,
+  platform: RunningPlatform,
+  server: string,
+  { login, claimed }: { readonly login: string | null; readonly claimed: boolean },
+): void {
+  out.line(`server   ${server}${platform.started.includes('server') ? '' : '  (was running)'}`)
+  for (const url of platform.routerUrls) {
+    out.line(`router   ${url}${platform.started.includes('router') ? '' : '  (was running)'}`)
+  }
+  out.line(`runner   ${platform.runner}`)
+  out.line(`data     ${platform.dataDir}`)
+  if (claimed) out.line(`login    you are ${login ?? ''}; this server is claimed now`)
+  else if (platform.claimUrl !== null) out.line(`claim    ${platform.claimUrl}  (works once)`)
+  else if (login === null) {
+    out.line(`login    \`fairway login ${server} --token TOKEN\`: this server is claimed already`)
+  } else out.line(`login    you are ${login}`)
+  if (platform.runner === 'process') {
+    out.problem(
+      `${out.paint('yellow', 'warning:')} the process runner does not isolate apps from each other or from this machine`,
+    )
+  }
+}
+
+/** Name of the token that this user has for the server; null where there is none. */
+async function knownLogin({ io }: Context, server: string): Promise<string | null> {
+  const config = await readConfig(configPath(io))
+  return config.servers[server]?.name ?? null
+}
+
+function upOptions({ args }: Context): UpOptions {
+  const runner = args.value('runner')
+  const known = RUNNERS.find((each) => each === runner)
+  if (runner !== undefined && known === undefined) {
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      `--runner must be ${RUNNERS.join(', ')}, not ${JSON.stringify(runner)}`,
+    )
+  }
+  return {
+    runner: known,
+    port: portOf('port', args.integer('port', 1)),
+    httpPort: portOf('http-port', args.integer('http-port', 1)),
+    dataDir: args.value('data'),
+  }
+}
+
+function portOf(name: string, port: number | undefined): number | undefined {
+  if (port === undefined || port <= 65_535) return port
+  throw new FairwayError('INVALID_REQUEST', `--${name} must be at most 65535, not ${port}`)
+}

@@ -1,0 +1,181 @@
+import type { AppPlanBody, AppStatusBody } from '../contract/app.ts'
+import type { ConfigBody } from '../contract/config.ts'
+import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endpoints.ts'
+import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
+import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
+import type { DeployBody } from '../contract/source.ts'
+import type { TokenBody } from '../contract/token.ts'
+import { BODIES } from './bodies.ts'
+import { Connection, type Call, type ConnectionOptions } from './connection.ts'
+import { sendContents, type Content } from './contents.ts'
+import type { ExecOptions, ExecSession } from './exec-session.ts'
+import { endpointMethod, endpointPath, type PathParams } from './paths.ts'
+
+/** One app in one environment, as text that the server will check. */
+export interface Ref {
+  readonly app: string
+  readonly environment: string
+}
+
+export type LogsQuery = QueryOf<'logs'>
+
+/**
+ * One method per endpoint. Every method rejects with ClientError: the server's code, `SERVER_UNREACHABLE` or `TIMEOUT`. Streams end
+ * when the server ends them or the signal aborts.
+ */
+export class FairwayClient {
+  readonly #connection: Connection
+
+  constructor(options: ConnectionOptions) {
+    this.#connection = new Connection(options)
+  }
+
+  get server(): string {
+    return this.#connection.server
+  }
+
+  health(): Promise<ResponseOf<'health'>> {
+    return this.#connection.value(call('health'), BODIES.health)
+  }
+  claim(body: BodyOf<'claim'>): Promise<ResponseOf<'claim'>> {
+    return this.#connection.value(call('claim', {}, { json: body }), BODIES.claim)
+  }
+  version(): Promise<ResponseOf<'version'>> {
+    return this.#connection.value(call('version'), BODIES.version)
+  }
+  whoami(): Promise<ResponseOf<'whoami'>> {
+    return this.#connection.value(call('whoami'), BODIES.whoami)
+  }
+
+  async listTokens(): Promise<readonly TokenBody[]> {
+    return (await this.#connection.value(call('listTokens'), BODIES.listTokens)).tokens
+  }
+  createToken(body: BodyOf<'createToken'>): Promise<ResponseOf<'createToken'>> {
+    return this.#connection.value(call('createToken', {}, { json: body }), BODIES.createToken)
+  }
+  revokeToken(token: string): Promise<void> {
+    return this.#connection.nothing(call('revokeToken', { token }))
+  }
+
+  /** Sends contents in as few requests as is wise; `onBytes` is told how many bytes have gone out so far. */
+  sendContents(contents: readonly Content[], onBytes: (sent: number) => void): Promise<void> {
+    return sendContents(this.#connection, contents, onBytes)
+  }
+
+  async listApps(): Promise<readonly AppStatusBody[]> {
+    return (await this.#connection.value(call('listApps'), BODIES.listApps)).apps
+  }
+  getApp(ref: Ref): Promise<AppStatusBody> {
+    return this.#connection.value(call('getApp', ref), BODIES.getApp)
+  }
+  watchApp(ref: Ref, signal: AbortSignal): AsyncGenerator<AppStatusBody, void, undefined> {
+    return this.#connection.lines(call('watchApp', ref, { signal }), BODIES.watchApp)
+  }
+  /** Resolves when everything of the app is gone. */
+  destroyApp(ref: Ref): Promise<void> {
+    return this.#connection.nothing(call('destroyApp', ref, { timeoutMs: Infinity }))
+  }
+
+  planApp(ref: Ref, body: DeployBody): Promise<AppPlanBody> {
+    return this.#connection.value(call('planApp', ref, { json: body }), BODIES.planApp)
+  }
+  deployApp(
+    ref: Ref,
+    body: DeployBody,
+    signal: AbortSignal,
+  ): AsyncGenerator<DeployEventBody, void, undefined> {
+    return this.#connection.lines(call('deployApp', ref, { json: body, signal }), BODIES.deployApp)
+  }
+  /** To release `to`, null = the one before the active one. */
+  rollbackApp(
+    ref: Ref,
+    to: number | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<DeployEventBody, void, undefined> {
+    const json = { to }
+    return this.#connection.lines(call('rollbackApp', ref, { json, signal }), BODIES.rollbackApp)
+  }
+
+  async listRollouts(ref: Ref, limit: number): Promise<readonly RolloutBody[]> {
+    const wanted = call('listRollouts', ref, {}, { limit })
+    return (await this.#connection.value(wanted, BODIES.listRollouts)).rollouts
+  }
+  getRollout(ref: Ref, rollout: string): Promise<RolloutBody> {
+    return this.#connection.value(call('getRollout', { ...ref, rollout }), BODIES.getRollout)
+  }
+  rolloutEvents(
+    ref: Ref,
+    rollout: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<ResponseOf<'rolloutEvents'>, void, undefined> {
+    const wanted = call('rolloutEvents', { ...ref, rollout }, { signal })
+    return this.#connection.lines(wanted, BODIES.rolloutEvents)
+  }
+  async listReleases(ref: Ref, limit: number): Promise<readonly ReleaseBody[]> {
+    const wanted = call('listReleases', ref, {}, { limit })
+    return (await this.#connection.value(wanted, BODIES.listReleases)).releases
+  }
+
+  async scaleApp(
+    ref: Ref,
+    changes: Readonly<Record<string, number | null>>,
+  ): Promise<Readonly<Record<string, number>>> {
+    const wanted = call('scaleApp', ref, { json: { changes } })
+    return (await this.#connection.value(wanted, BODIES.scaleApp)).scale
+  }
+  getConfig(ref: Ref): Promise<ConfigBody> {
+    return this.#connection.value(call('getConfig', ref), BODIES.getConfig)
+  }
+  /** The rollout that brings the change to a running app; null where nothing runs. */
+  async setConfig(
+    ref: Ref,
+    changes: Readonly<Record<string, string | null>>,
+  ): Promise<RolloutBody | null> {
+    const wanted = call('setConfig', ref, { json: { changes } })
+    return (await this.#connection.value(wanted, BODIES.setConfig)).rollout
+  }
+
+  logs(
+    ref: Ref,
+    query: LogsQuery,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogLineBody, void, undefined> {
+    return this.#connection.lines(call('logs', ref, { signal }, query), BODIES.logs)
+  }
+  runCommand(
+    ref: Ref,
+    body: BodyOf<'runCommand'>,
+    signal: AbortSignal,
+  ): AsyncGenerator<RunEventBody, void, undefined> {
+    const wanted = call('runCommand', ref, { json: body, signal, timeoutMs: Infinity })
+    return this.#connection.lines(wanted, BODIES.runCommand)
+  }
+  /** Opens a command inside a running instance; resolves once it runs. */
+  async exec(ref: Ref, instance: string, options: ExecOptions): Promise<ExecSession> {
+    const { openExecSession } = await import('./exec-session.ts')
+    const url = this.#connection.socketUrl(endpointPath('exec', { ...ref, instance }))
+    return openExecSession(url, this.#connection.headers(), options)
+  }
+
+  collect(): Promise<ResponseOf<'collect'>> {
+    return this.#connection.value(call('collect', {}, { timeoutMs: Infinity }), BODIES.collect)
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#connection.close()
+  }
+}
+
+function call(
+  name: EndpointName,
+  params: PathParams | Ref = {},
+  options: Omit<Call, 'method' | 'path'> = {},
+  query: Readonly<Record<string, string | number | boolean | undefined>> = {},
+): Call {
+  return {
+    method: endpointMethod(name),
+    path: endpointPath(name, { ...params }, query),
+    ...options,
+  }
+}

@@ -1,0 +1,62 @@
+/** Method and path of every endpoint without the schemas behind them; paths.test.ts holds the copy against the contract. */
+import type { Method } from '../contract/endpoint.ts'
+import type { EndpointName } from '../contract/endpoints.ts'
+
+export type PathParams = Readonly<Record<string, string>>
+
+const APP = '/v1/apps/:app/:environment'
+
+const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
+  health: ['GET', '/v1/health'],
+  openapi: ['GET', '/v1/openapi.json'],
+  claim: ['POST', '/v1/claim'],
+  version: ['GET', '/v1/version'],
+  whoami: ['GET', '/v1/whoami'],
+  listTokens: ['GET', '/v1/tokens'],
+  createToken: ['POST', '/v1/tokens'],
+  revokeToken: ['DELETE', '/v1/tokens/:token'],
+  missingContents: ['POST', '/v1/sources/missing'],
+  putContent: ['PUT', '/v1/contents/:digest'],
+  postContents: ['POST', '/v1/contents'],
+  saveSource: ['POST', '/v1/sources'],
+  listApps: ['GET', '/v1/apps'],
+  getApp: ['GET', APP],
+  watchApp: ['GET', `${APP}/watch`],
+  destroyApp: ['DELETE', APP],
+  planApp: ['POST', `${APP}/plan`],
+  deployApp: ['POST', `${APP}/deploys`],
+  rollbackApp: ['POST', `${APP}/rollback`],
+  listRollouts: ['GET', `${APP}/rollouts`],
+  getRollout: ['GET', `${APP}/rollouts/:rollout`],
+  rolloutEvents: ['GET', `${APP}/rollouts/:rollout/events`],
+  listReleases: ['GET', `${APP}/releases`],
+  scaleApp: ['PUT', `${APP}/scale`],
+  getConfig: ['GET', `${APP}/config`],
+  setConfig: ['PATCH', `${APP}/config`],
+  logs: ['GET', `${APP}/logs`],
+  runCommand: ['POST', `${APP}/run`],
+  exec: ['GET', `${APP}/instances/:instance/exec`],
+  collect: ['POST', '/v1/collect'],
+}
+
+export function endpointMethod(name: EndpointName): Method {
+  return ROUTES[name][0]
+}
+
+/** Path with its parameters filled in and the query, without keys whose value is undefined. */
+export function endpointPath(
+  name: EndpointName,
+  params: PathParams = {},
+  query: Readonly<Record<string, string | number | boolean | undefined>> = {},
+): string {
+  const path = ROUTES[name][1].replaceAll(/:([a-z]+)/g, (_, key: string) => {
+    const value = params[key]
+    if (value === undefined) throw new TypeError(`${name} needs the parameter ${key}`)
+    return encodeURIComponent(value)
+  })
+  const search = new URLSearchParams()
+  for (const [key, value] of Object.entries(query)) {
+    if (value !== undefined) search.set(key, String(value))
+  }
+  return search.size === 0 ? path : `${path}?${search.toString()}`
+}
