@@ -1,0 +1,53 @@
+import type { Generated } from 'kysely'
+
+/** Tables as Kysely sees them. JSON columns are texts here; records.ts parses them. Times are milliseconds since the epoch. */
+export interface DatabaseSchema {
+  readonly migrations: {
+    readonly number: number
+    readonly name: string
+    readonly applied_at: number
+  }
+  readonly apps: {
+    readonly app: string
+    readonly environment: string
+    readonly created_at: number
+    readonly active: number | null
+    readonly config: string
+    readonly config_version: number
+    readonly scale: string
+    readonly deleting: number
+    /** Highest release number that was ever given: numbers are not used twice. */
+    readonly last_release: number
+  }
+  readonly releases: {
+    readonly app: string
+    readonly environment: string
+    readonly number: number
+    readonly image: string
+    readonly spec: string
+    readonly config: string
+    readonly config_version: number
+    readonly created_at: number
+    readonly created_by: string
+    readonly reason: string
+    readonly status: string
+  }
+  readonly rollouts: {
+    readonly sequence: Generated<number>
+    readonly id: string
+    readonly app: string
+    readonly environment: string
+    readonly status: string
+    readonly body: string
+  }
+  readonly tokens: {
+    readonly id: string
+    readonly name: string
+    readonly hash: string
+    readonly role: string
+    readonly created_at: number
+    readonly expires_at: number | null
+    readonly last_used_at: number | null
+  }
+  readonly settings: { readonly key: string; readonly value: string }
+}

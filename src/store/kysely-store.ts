@@ -1,0 +1,377 @@
+import { sql, type Kysely, type SqlBool, type Transaction } from 'kysely'
+import { FairwayError } from '../model/errors.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
+import type { AppRecord, Store, TokenRecord } from '../model/store.ts'
+import type { DatabaseSchema } from './database-schema.ts'
+import { toApp, toRelease, toRollout, toToken } from './records.ts'
+
+type Database = Kysely<DatabaseSchema>
+type Work<T> = (transaction: Transaction<DatabaseSchema>) => Promise<T>
+
+/** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
+export class KyselyStore implements Store {
+  readonly #database: Database
+  readonly #onClose: () => Promise<void>
+
+  constructor(database: Database, onClose: () => Promise<void>) {
+    this.#database = database
+    this.#onClose = onClose
+  }
+
+  async listApps(): Promise<readonly AppRecord[]> {
+    const rows = await this.#database
+      .selectFrom('apps')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .orderBy('app')
+      .orderBy('environment')
+      .execute()
+    return rows.map(toApp)
+  }
+
+  async getApp(ref: AppRef): Promise<AppRecord | null> {
+    const row = await selectApp(this.#database, ref).executeTakeFirst()
+    return row === undefined ? null : toApp(row)
+  }
+
+  ensureApp(ref: AppRef, now: number): Promise<AppRecord> {
+    return this.#change(async (transaction) => {
+      const row = {
+        ...keyOf(ref),
+        created_at: now,
+        active: null,
+        config: '{}',
+        config_version: 0,
+        scale: '{}',
+        deleting: 0,
+        last_release: 0,
+      }
+      await transaction
+        .insertInto('apps')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['app', 'environment']).doNothing())
+        .execute()
+      return requireApp(transaction, ref)
+    })
+  }
+
+  setActive(ref: AppRef, release: number): Promise<void> {
+    return this.#change((transaction) => updateApp(transaction, ref, { active: release }))
+  }
+
+  setConfig(ref: AppRef, changes: Readonly<Record<string, string | null>>): Promise<AppRecord> {
+    return this.#change(async (transaction) => {
+      const { config, configVersion } = await requireApp(transaction, ref)
+      await updateApp(transaction, ref, {
+        config: JSON.stringify(merged(config, changes)),
+        config_version: configVersion + 1,
+      })
+      return requireApp(transaction, ref)
+    })
+  }
+
+  setScale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord> {
+    return this.#change(async (transaction) => {
+      const { scale } = await requireApp(transaction, ref)
+      await updateApp(transaction, ref, { scale: JSON.stringify(merged(scale, changes)) })
+      return requireApp(transaction, ref)
+    })
+  }
+
+  setDeleting(ref: AppRef): Promise<void> {
+    return this.#change((transaction) => updateApp(transaction, ref, { deleting: 1 }))
+  }
+
+  deleteApp(ref: AppRef): Promise<void> {
+    return this.#change(async (transaction) => {
+      // Releases and rollouts go with it: foreign keys cascade.
+      await transaction.deleteFrom('apps').where(isApp(ref)).execute()
+    })
+  }
+
+  addRelease(release: Omit<Release, 'number'>): Promise<Release> {
+    return this.#change(async (transaction) => {
+      const { ref } = release
+      const app = await selectApp(transaction, ref).executeTakeFirst()
+      if (app === undefined) throw noApp(ref)
+      const number = app.last_release + 1
+      await updateApp(transaction, ref, { last_release: number })
+      const row = {
+        ...keyOf(ref),
+        number,
+        image: JSON.stringify(release.image),
+        spec: JSON.stringify(release.spec),
+        config: JSON.stringify(release.config),
+        config_version: release.configVersion,
+        created_at: release.createdAt,
+        created_by: release.createdBy,
+        reason: release.reason,
+        status: release.status,
+      }
+      await transaction.insertInto('releases').values(row).execute()
+      return toRelease(row)
+    })
+  }
+
+  async getRelease(ref: AppRef, number: number): Promise<Release | null> {
+    const row = await this.#database
+      .selectFrom('releases')
+      .selectAll()
+      .where(isApp(ref))
+      .where('number', '=', number)
+      .executeTakeFirst()
+    return row === undefined ? null : toRelease(row)
+  }
+
+  async listReleases(ref: AppRef, limit: number): Promise<readonly Release[]> {
+    const rows = await this.#database
+      .selectFrom('releases')
+      .selectAll()
+      .where(isApp(ref))
+      .orderBy('number', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map(toRelease)
+  }
+
+  async listAllReleases(): Promise<readonly Release[]> {
+    const rows = await this.#database
+      .selectFrom('releases')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .orderBy('app')
+      .orderBy('environment')
+      .orderBy('number', 'desc')
+      .execute()
+    return rows.map(toRelease)
+  }
+
+  setReleaseStatus(ref: AppRef, number: number, status: ReleaseStatus): Promise<void> {
+    return this.#change(async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('releases')
+        .set({ status })
+        .where(isApp(ref))
+        .where('number', '=', number)
+        .executeTakeFirst()
+      if (numUpdatedRows === 0n)
+        throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no release ${number}`)
+    })
+  }
+
+  deleteRelease(ref: AppRef, number: number): Promise<void> {
+    return this.#change(async (transaction) => {
+      await transaction
+        .deleteFrom('releases')
+        .where(isApp(ref))
+        .where('number', '=', number)
+        .execute()
+    })
+  }
+
+  addRollout(rollout: Rollout): Promise<void> {
+    return this.#change(async (transaction) => {
+      await requireApp(transaction, rollout.ref)
+      await transaction
+        .insertInto('rollouts')
+        .values({ id: rollout.id, ...keyOf(rollout.ref), ...rolloutColumns(rollout) })
+        .execute()
+    })
+  }
+
+  saveRollout(rollout: Rollout): Promise<void> {
+    return this.#change(async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('rollouts')
+        .set(rolloutColumns(rollout))
+        .where(isApp(rollout.ref))
+        .where('id', '=', rollout.id)
+        .executeTakeFirst()
+      if (numUpdatedRows === 0n)
+        throw new FairwayError('NOT_FOUND', `${refKey(rollout.ref)} has no rollout ${rollout.id}`)
+    })
+  }
+
+  async getRollout(ref: AppRef, id: string): Promise<Rollout | null> {
+    const row = await this.#database
+      .selectFrom('rollouts')
+      .selectAll()
+      .where(isApp(ref))
+      .where('id', '=', id)
+      .executeTakeFirst()
+    return row === undefined ? null : toRollout(row)
+  }
+
+  async listRollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]> {
+    const rows = await this.#database
+      .selectFrom('rollouts')
+      .selectAll()
+      .where(isApp(ref))
+      .orderBy('sequence', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map(toRollout)
+  }
+
+  async listUnfinishedRollouts(): Promise<readonly Rollout[]> {
+    const rows = await this.#database
+      .selectFrom('rollouts')
+      .selectAll()
+      .where('status', 'in', ['queued', 'running'])
+      .orderBy('sequence')
+      .execute()
+    return rows.map(toRollout)
+  }
+
+  addToken(token: TokenRecord): Promise<void> {
+    return this.#change(async (transaction) => {
+      const row = {
+        id: token.id,
+        name: token.name,
+        hash: token.hash,
+        role: token.role,
+        created_at: token.createdAt,
+        expires_at: token.expiresAt,
+        last_used_at: token.lastUsedAt,
+      }
+      await transaction.insertInto('tokens').values(row).execute()
+    })
+  }
+
+  async listTokens(): Promise<readonly TokenRecord[]> {
+    const rows = await this.#database
+      .selectFrom('tokens')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .orderBy('id')
+      .execute()
+    return rows.map(toToken)
+  }
+
+  async findTokenByHash(hash: string): Promise<TokenRecord | null> {
+    const row = await this.#database
+      .selectFrom('tokens')
+      .selectAll()
+      .where('hash', '=', hash)
+      .executeTakeFirst()
+    return row === undefined ? null : toToken(row)
+  }
+
+  /** A token that was deleted meanwhile is no error: the request that used it has been let in already. */
+  touchToken(id: string, now: number): Promise<void> {
+    return this.#change(async (transaction) => {
+      await transaction
+        .updateTable('tokens')
+        .set({ last_used_at: now })
+        .where('id', '=', id)
+        .execute()
+    })
+  }
+
+  deleteToken(id: string): Promise<boolean> {
+    return this.#change(async (transaction) => {
+      const { numDeletedRows } = await transaction
+        .deleteFrom('tokens')
+        .where('id', '=', id)
+        .executeTakeFirst()
+      return numDeletedRows > 0n
+    })
+  }
+
+  async getSetting(key: string): Promise<string | null> {
+    const row = await this.#database
+      .selectFrom('settings')
+      .select('value')
+      .where('key', '=', key)
+      .executeTakeFirst()
+    return row?.value ?? null
+  }
+
+  setSetting(key: string, value: string | null): Promise<void> {
+    return this.#change(async (transaction) => {
+      if (value === null) await transaction.deleteFrom('settings').where('key', '=', key).execute()
+      else
+        await transaction
+          .insertInto('settings')
+          .values({ key, value })
+          .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+          .execute()
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#database.destroy()
+    await this.#onClose()
+  }
+
+  async #change<T>(work: Work<T>): Promise<T> {
+    try {
+      return await this.#database.transaction().execute(work)
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+}
+
+type AppColumns = Partial<
+  Pick<
+    DatabaseSchema['apps'],
+    'active' | 'config' | 'config_version' | 'scale' | 'deleting' | 'last_release'
+  >
+>
+
+function keyOf(ref: AppRef): { readonly app: string; readonly environment: string } {
+  return { app: ref.app, environment: ref.environment }
+}
+
+function isApp(ref: AppRef) {
+  return sql<SqlBool>`app = ${ref.app} and environment = ${ref.environment}`
+}
+
+function selectApp(database: Database, ref: AppRef) {
+  return database.selectFrom('apps').selectAll().where(isApp(ref))
+}
+
+async function requireApp(database: Database, ref: AppRef): Promise<AppRecord> {
+  const row = await selectApp(database, ref).executeTakeFirst()
+  if (row === undefined) throw noApp(ref)
+  return toApp(row)
+}
+
+async function updateApp(database: Database, ref: AppRef, columns: AppColumns): Promise<void> {
+  const { numUpdatedRows } = await database
+    .updateTable('apps')
+    .set(columns)
+    .where(isApp(ref))
+    .executeTakeFirst()
+  if (numUpdatedRows === 0n) throw noApp(ref)
+}
+
+function rolloutColumns(rollout: Rollout): { readonly status: string; readonly body: string } {
+  return { status: rollout.status, body: JSON.stringify(rollout) }
+}
+
+function merged<T>(
+  old: Readonly<Record<string, T>>,
+  changes: Readonly<Record<string, T | null>>,
+): Readonly<Record<string, T>> {
+  const result = new Map(Object.entries(old))
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) result.delete(key)
+    else result.set(key, value)
+  }
+  return Object.fromEntries(result)
+}
+
+function noApp(ref: AppRef): FairwayError {
+  return new FairwayError('NOT_FOUND', `there is no app ${refKey(ref)}`)
+}
+
+/** SQLITE_FULL is 13. */
+function translated(error: unknown): unknown {
+  const full = error instanceof Error && 'errcode' in error && Number(error.errcode) === 13
+  return full
+    ? new FairwayError('DISK_FULL', 'the disk of the data directory is full', { cause: error })
+    : error
+}

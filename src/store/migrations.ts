@@ -1,0 +1,69 @@
+import { sql, type Kysely } from 'kysely'
+import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { DatabaseSchema } from './database-schema.ts'
+
+interface Migration {
+  readonly name: string
+  readonly statements: readonly string[]
+}
+
+/** In order, numbered from 1; one that was released is never changed. Plain SQL that SQLite and PostgreSQL both take. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    name: 'first tables',
+    statements: [
+      `create table apps (
+        app text not null, environment text not null, created_at bigint not null, active integer,
+        config text not null, config_version integer not null, scale text not null, deleting integer not null,
+        last_release integer not null, primary key (app, environment))`,
+      `create table releases (
+        app text not null, environment text not null, number integer not null, image text not null, spec text not null,
+        config text not null, config_version integer not null, created_at bigint not null, created_by text not null,
+        reason text not null, status text not null, primary key (app, environment, number),
+        foreign key (app, environment) references apps (app, environment) on delete cascade)`,
+      `create table rollouts (
+        sequence integer primary key, id text not null unique, app text not null, environment text not null,
+        status text not null, body text not null,
+        foreign key (app, environment) references apps (app, environment) on delete cascade)`,
+      `create index rollouts_by_app on rollouts (app, environment, sequence)`,
+      `create index rollouts_unfinished on rollouts (sequence) where status in ('queued', 'running')`,
+      `create table tokens (
+        id text primary key, name text not null, hash text not null unique, role text not null,
+        created_at bigint not null, expires_at bigint, last_used_at bigint)`,
+      `create table settings (key text primary key, value text not null)`,
+    ],
+  },
+]
+
+/** Brings the schema up to date, each migration in a transaction of its own. @throws FairwayError CONFLICT for a schema that is newer than this program */
+export async function migrate(
+  database: Kysely<DatabaseSchema>,
+  clock: Clock,
+  migrations: readonly Migration[] = MIGRATIONS,
+): Promise<void> {
+  await sql`create table if not exists migrations (number integer primary key, name text not null, applied_at bigint not null)`.execute(
+    database,
+  )
+  const { last } = await database
+    .selectFrom('migrations')
+    .select(({ fn }) => fn.max<number | null>('number').as('last'))
+    .executeTakeFirstOrThrow()
+  const applied = last ?? 0
+  if (applied > migrations.length) {
+    throw new FairwayError(
+      'CONFLICT',
+      `the data directory was written by a newer Fairway (schema ${applied}, this one knows up to ${migrations.length})`,
+      { hint: 'Start the newer version, or restore the backup from before the upgrade.' },
+    )
+  }
+  for (const [index, { name, statements }] of migrations.entries()) {
+    const number = index + 1
+    if (number <= applied) continue
+    await database.transaction().execute(async (transaction) => {
+      for (const statement of statements) await sql.raw(statement).execute(transaction)
+      const row = { number, name, applied_at: clock.now() }
+      await transaction.insertInto('migrations').values(row).execute()
+    })
+  }
+}

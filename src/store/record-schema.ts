@@ -1,0 +1,114 @@
+import * as z from 'zod'
+import type { AppSpec, ProcessSpec } from '../model/app-spec.ts'
+import {
+  parseAppName,
+  parseEnvironmentName,
+  parseProcessName,
+  type AppRef,
+} from '../model/names.ts'
+import type { Digest, ImageFacts, Rollout, RolloutRequest, StepRecord } from '../model/release.ts'
+
+/**
+ * JSON columns as they are read back. Objects are loose: a field that a later version added is kept, not dropped, when a row is read and
+ * written again by this one.
+ */
+const texts = z.record(z.string(), z.string())
+const argv = z.array(z.string())
+
+const ref: z.ZodType<AppRef> = z.looseObject({
+  app: z.string().transform(parseAppName),
+  environment: z.string().transform(parseEnvironmentName),
+})
+
+const process: z.ZodType<ProcessSpec> = z.looseObject({
+  name: z.string().transform(parseProcessName),
+  type: z.enum(['web', 'worker']),
+  command: argv.nullable(),
+  env: texts,
+  port: z.number().nullable(),
+  routes: z.array(z.looseObject({ host: z.string().nullable(), path: z.string() })),
+  health: z.looseObject({
+    ready: z.string().nullable(),
+    startMs: z.number(),
+    intervalMs: z.number(),
+    timeoutMs: z.number(),
+    failures: z.number(),
+  }),
+  shutdown: z.looseObject({
+    signal: z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']),
+    drainMs: z.number(),
+    stopMs: z.number(),
+  }),
+  resources: z.looseObject({ cpu: z.number(), memory: z.number(), pids: z.number() }),
+  scale: z.looseObject({ min: z.number(), max: z.number() }),
+  strategy: z.enum(['rolling', 'recreate']),
+  maxAgeMs: z.number().nullable(),
+})
+
+export const specSchema: z.ZodType<AppSpec> = z.looseObject({
+  name: z.string().transform(parseAppName),
+  environment: z.string().transform(parseEnvironmentName),
+  build: z.looseObject({
+    image: z.string().nullable(),
+    command: argv.nullable(),
+    context: z.string(),
+  }),
+  env: texts,
+  release: z.looseObject({ command: argv, timeoutMs: z.number() }).nullable(),
+  processes: z.record(z.string(), process),
+})
+
+const digest = z.custom<Digest>(
+  (value) => typeof value === 'string' && /^sha256:[0-9a-f]{64}$/.test(value),
+)
+
+export const imageSchema: z.ZodType<ImageFacts> = z.looseObject({
+  digest,
+  flavour: z.enum(['image', 'host']),
+  command: argv,
+  env: texts,
+  workingDir: z.string(),
+  user: z.string(),
+  port: z.number().nullable(),
+  sizeBytes: z.number(),
+})
+
+export const configSchema = texts
+export const scaleSchema = z.record(z.string(), z.number())
+export const statusSchema = z.enum(['pending', 'active', 'superseded', 'failed'])
+export const roleSchema = z.enum(['admin', 'developer', 'viewer'])
+
+const step: z.ZodType<StepRecord> = z.looseObject({
+  name: z.enum(['bake', 'gate', 'release', 'start', 'switch', 'drain']),
+  status: z.enum(['running', 'done', 'skipped', 'failed']),
+  startedAt: z.number(),
+  endedAt: z.number().nullable(),
+  summary: z.string(),
+})
+
+const request: z.ZodType<RolloutRequest> = z.discriminatedUnion('kind', [
+  z.looseObject({
+    kind: z.literal('deploy'),
+    source: z.string().nullable(),
+    appFile: z.looseObject({ path: z.string(), text: z.string() }).nullable(),
+    image: z.string().nullable(),
+  }),
+  z.looseObject({ kind: z.literal('rollback'), to: z.number() }),
+  z.looseObject({ kind: z.literal('config'), summary: z.string() }),
+])
+
+export const rolloutSchema: z.ZodType<Rollout> = z.looseObject({
+  id: z.string(),
+  ref,
+  release: z.number().nullable(),
+  previous: z.number().nullable(),
+  request,
+  status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
+  steps: z.array(step),
+  failure: z
+    .looseObject({ code: z.string(), message: z.string(), diagnosis: z.array(z.string()) })
+    .nullable(),
+  createdAt: z.number(),
+  endedAt: z.number().nullable(),
+  createdBy: z.string(),
+})

@@ -1,0 +1,57 @@
+import { chmod, mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { Kysely, SqliteDialect } from 'kysely'
+import type { Clock } from '../model/clock.ts'
+import type { Store } from '../model/store.ts'
+import type { DatabaseSchema } from './database-schema.ts'
+import { KyselyStore } from './kysely-store.ts'
+import { migrate } from './migrations.ts'
+import { NodeSqlite } from './node-sqlite.ts'
+import { acquireWriterLock } from './writer-lock.ts'
+
+export interface SqliteStoreOptions {
+  /** Database file; `-wal`, `-shm` and `.lock` are beside it. */
+  readonly path: string
+  readonly clock: Clock
+}
+
+/**
+ * Opens or creates the database, file mode 0600, and holds it alone until `close()`.
+ * @throws FairwayError CONFLICT where another server has it open or a newer Fairway wrote it
+ */
+export async function openSqliteStore({ path, clock }: SqliteStoreOptions): Promise<Store> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const lock = await acquireWriterLock(`${path}.lock`)
+  try {
+    await ensurePrivateFile(path)
+    const database = new Kysely<DatabaseSchema>({
+      dialect: new SqliteDialect({ database: new NodeSqlite(openDatabase(path)) }),
+    })
+    try {
+      await migrate(database, clock)
+    } catch (error) {
+      await database.destroy()
+      throw error
+    }
+    return new KyselyStore(database, () => lock.release())
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { enableForeignKeyConstraints: true })
+  // FULL: a commit is on the disk before it is reported (WAL with NORMAL may lose the last ones on power loss).
+  for (const pragma of ['journal_mode = wal', 'synchronous = full', 'busy_timeout = 5000'])
+    database.exec(`pragma ${pragma}`)
+  return database
+}
+
+/** SQLite gives `-wal` and `-shm` the mode of the database file, so it must be right before the first write. */
+async function ensurePrivateFile(path: string): Promise<void> {
+  const file = await open(path, 'a', 0o600)
+  await file.close()
+  await chmod(path, 0o600)
+}
