@@ -9,9 +9,11 @@ export interface ServerInfo {
 }
 
 export function serverRoutes(info: ServerInfo): Pick<Routes, 'health' | 'openapi' | 'version'> {
+  // Made once, and not before somebody asks.
+  let document: ReturnType<typeof openApiDocument> | null = null
   return {
     health: route('health', () => Promise.resolve({ status: 'ok' as const })),
-    openapi: route('openapi', () => Promise.resolve(openApiDocument())),
+    openapi: route('openapi', () => Promise.resolve((document ??= openApiDocument()))),
     version: route('version', () => Promise.resolve({ ...info })),
   }
 }

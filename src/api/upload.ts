@@ -13,7 +13,6 @@ export async function* uploadChunks(request: FastifyRequest): AsyncGenerator<Uin
   } catch (error) {
     throw new FairwayError('INVALID_REQUEST', 'the upload ended early', { cause: error })
   }
-  if (!request.raw.complete) throw new FairwayError('INVALID_REQUEST', 'the upload ended early')
 }
 
 /** Passes on exactly `size` bytes. @throws FairwayError INVALID_REQUEST from within, where there are more or fewer */

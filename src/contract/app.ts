@@ -16,34 +16,38 @@ const usage = z.object({
   pids: z.number(),
 })
 
-export const instance = z.object({
-  id: z.string(),
-  process: processName,
-  release: releaseNumber,
-  track: z.enum(['stable', 'candidate']),
-  state: z.enum(['starting', 'ready', 'unready', 'draining', 'stopping', 'crashed', 'exited']),
-  reason: z.string(),
-  address: z.object({ host: z.string(), port: z.number().int() }).nullable(),
-  startedAt: time,
-  restarts: z.number().int(),
-  exit: exitFacts.nullable(),
-  usage: usage.nullable(),
-})
+export const instance = z
+  .object({
+    id: z.string(),
+    process: processName,
+    release: releaseNumber,
+    track: z.enum(['stable', 'candidate']),
+    state: z.enum(['starting', 'ready', 'unready', 'draining', 'stopping', 'crashed', 'exited']),
+    reason: z.string(),
+    address: z.object({ host: z.string(), port: z.number().int() }).nullable(),
+    startedAt: time,
+    restarts: z.number().int(),
+    exit: exitFacts.nullable(),
+    usage: usage.nullable(),
+  })
+  .meta({ id: 'Instance' })
 
 /** One app in one environment as `ps` and `status` show it. Configuration: names only. */
-export const appStatus = z.object({
-  ref: appRef,
-  createdAt: time,
-  active: releaseNumber.nullable(),
-  deleting: z.boolean(),
-  configNames: z.array(z.string()),
-  configVersion: z.number().int(),
-  scale: z.record(z.string(), z.number().int()),
-  release: release.nullable(),
-  rollout: rollout.nullable(),
-  instances: z.array(instance),
-  urls: z.array(z.string()),
-})
+export const appStatus = z
+  .object({
+    ref: appRef,
+    createdAt: time,
+    active: releaseNumber.nullable(),
+    deleting: z.boolean(),
+    configNames: z.array(z.string()),
+    configVersion: z.number().int(),
+    scale: z.record(z.string(), z.number().int()),
+    release: release.nullable(),
+    rollout: rollout.nullable(),
+    instances: z.array(instance),
+    urls: z.array(z.string()),
+  })
+  .meta({ id: 'AppStatus' })
 
 const processView = z.object({
   name: processName,
@@ -59,15 +63,17 @@ const processView = z.object({
 })
 
 /** What a deploy of this input would do. */
-export const appPlan = z.object({
-  ref: appRef,
-  recognition: z.object({ kind: z.string(), evidence: z.string() }),
-  changes: z.array(z.string()),
-  warnings: z.array(z.string()),
-  /** Names only. */
-  env: z.array(z.string()),
-  processes: z.array(processView),
-})
+export const appPlan = z
+  .object({
+    ref: appRef,
+    recognition: z.object({ kind: z.string(), evidence: z.string() }),
+    changes: z.array(z.string()),
+    warnings: z.array(z.string()),
+    /** Names only. */
+    env: z.array(z.string()),
+    processes: z.array(processView),
+  })
+  .meta({ id: 'AppPlan' })
 
 export type InstanceBody = z.output<typeof instance>
 export type AppStatusBody = z.output<typeof appStatus>

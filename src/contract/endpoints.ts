@@ -63,7 +63,7 @@ export const ENDPOINTS = {
     action: null,
     summary:
       'Trades the one-time claim code that the first start printed for the first admin token',
-    errors: ['CLAIM_USED', 'LIMIT_EXCEEDED'],
+    errors: ['UNAUTHENTICATED', 'CLAIM_USED', 'LIMIT_EXCEEDED'],
   },
   version: {
     ...GET,

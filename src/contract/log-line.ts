@@ -3,14 +3,16 @@ import { time } from './name.ts'
 
 export const MAX_LOG_LIMIT = 100_000
 
-export const logLine = z.object({
-  time,
-  stream: z.enum(['stdout', 'stderr', 'platform']),
-  instance: z.string(),
-  process: z.string(),
-  release: z.number().int(),
-  text: z.string(),
-})
+export const logLine = z
+  .object({
+    time,
+    stream: z.enum(['stdout', 'stderr', 'platform']),
+    instance: z.string(),
+    process: z.string(),
+    release: z.number().int(),
+    text: z.string(),
+  })
+  .meta({ id: 'LogLine' })
 
 /** Lines of `run`: what the command prints, at last how it ended. */
 export const runEvent = z.discriminatedUnion('type', [

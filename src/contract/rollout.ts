@@ -2,13 +2,15 @@ import { z } from 'zod'
 import { STEPS } from '../model/release.ts'
 import { appRef, digest, releaseNumber, time } from './name.ts'
 
-export const stepRecord = z.object({
-  name: z.enum(STEPS),
-  status: z.enum(['running', 'done', 'skipped', 'failed']),
-  startedAt: time,
-  endedAt: time.nullable(),
-  summary: z.string(),
-})
+export const stepRecord = z
+  .object({
+    name: z.enum(STEPS),
+    status: z.enum(['running', 'done', 'skipped', 'failed']),
+    startedAt: time,
+    endedAt: time.nullable(),
+    summary: z.string(),
+  })
+  .meta({ id: 'Step' })
 
 const rolloutRequest = z.discriminatedUnion('kind', [
   // Without the app file's text: its values of env are for its authors.
@@ -21,21 +23,23 @@ const rolloutRequest = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('config'), summary: z.string() }),
 ])
 
-export const rollout = z.object({
-  id: z.string(),
-  ref: appRef,
-  release: releaseNumber.nullable(),
-  previous: releaseNumber.nullable(),
-  request: rolloutRequest,
-  status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
-  steps: z.array(stepRecord),
-  failure: z
-    .object({ code: z.string(), message: z.string(), diagnosis: z.array(z.string()) })
-    .nullable(),
-  createdAt: time,
-  endedAt: time.nullable(),
-  createdBy: z.string(),
-})
+export const rollout = z
+  .object({
+    id: z.string(),
+    ref: appRef,
+    release: releaseNumber.nullable(),
+    previous: releaseNumber.nullable(),
+    request: rolloutRequest,
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
+    steps: z.array(stepRecord),
+    failure: z
+      .object({ code: z.string(), message: z.string(), diagnosis: z.array(z.string()) })
+      .nullable(),
+    createdAt: time,
+    endedAt: time.nullable(),
+    createdBy: z.string(),
+  })
+  .meta({ id: 'Rollout' })
 
 /** Lines of `rolloutEvents`. */
 export const rolloutEvent = z.discriminatedUnion('type', [
@@ -51,21 +55,23 @@ export const deployEvent = z.discriminatedUnion('type', [
 ])
 
 /** A release without its configuration values, which leave the server only through `getConfig`. */
-export const release = z.object({
-  number: releaseNumber,
-  image: z.object({
-    digest,
-    flavour: z.enum(['image', 'host']),
-    command: z.array(z.string()),
-    sizeBytes: z.number(),
-  }),
-  processes: z.array(z.string()),
-  configVersion: z.number().int(),
-  createdAt: time,
-  createdBy: z.string(),
-  reason: z.string(),
-  status: z.enum(['pending', 'active', 'superseded', 'failed']),
-})
+export const release = z
+  .object({
+    number: releaseNumber,
+    image: z.object({
+      digest,
+      flavour: z.enum(['image', 'host']),
+      command: z.array(z.string()),
+      sizeBytes: z.number(),
+    }),
+    processes: z.array(z.string()),
+    configVersion: z.number().int(),
+    createdAt: time,
+    createdBy: z.string(),
+    reason: z.string(),
+    status: z.enum(['pending', 'active', 'superseded', 'failed']),
+  })
+  .meta({ id: 'Release' })
 
 export type RolloutBody = z.output<typeof rollout>
 export type RolloutEventBody = z.output<typeof rolloutEvent>

@@ -15,16 +15,18 @@ const path = z
   .refine((text) => !text.includes('\0'), 'expected a path without NUL')
 
 /** Safety of paths and links is the source store's judgement; shape and size are judged here. */
-export const sourceEntry = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('file'),
-    path,
-    size: z.number().int().min(0),
-    executable: z.boolean(),
-    digest,
-  }),
-  z.strictObject({ type: z.literal('symlink'), path, target: path }),
-])
+export const sourceEntry = z
+  .discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('file'),
+      path,
+      size: z.number().int().min(0),
+      executable: z.boolean(),
+      digest,
+    }),
+    z.strictObject({ type: z.literal('symlink'), path, target: path }),
+  ])
+  .meta({ id: 'SourceEntry' })
 
 export const sourceEntries = z
   .array(sourceEntry)
@@ -66,6 +68,7 @@ export const deployBody = z
     (body) => body.source === null || body.image === null,
     'expected a source or an image, not both',
   )
+  .meta({ id: 'Deploy' })
 
 export type DeployBody = z.input<typeof deployBody>
 export type SourceEntryBody = z.input<typeof sourceEntry>
