@@ -82,6 +82,7 @@ export class MachineEngine implements Engine {
   }
 
   async remove(ref: AppRef): Promise<void> {
+    await this.#removeJobs(ref)
     const loop = this.#loops.get(refKey(ref))
     if (loop === undefined) return
     loop.apply({ ref, workloads: [] })
@@ -90,7 +91,6 @@ export class MachineEngine implements Engine {
       const seen = this.#changes.version(refKey(ref))
       if (loop.tracked.size > 0) await this.#changes.after(refKey(ref), seen, this.#closing.signal)
     }
-    await this.#removeJobs(ref)
     loop.close()
     this.#loops.delete(refKey(ref))
     await this.#publisher.publish()
