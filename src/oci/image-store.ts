@@ -1,6 +1,12 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { silentLog, type Log } from '../lib/log.ts'
 import { BlobStore } from './blob-store.ts'
-import { sha256, type Digest } from './digest.ts'
+import { Collector, type Collected } from './collector.ts'
+import { isDigest, sha256, type Digest } from './digest.ts'
+import { importDockerArchive, isDockerArchive, unpackArchive } from './docker-archive.ts'
+import { choosePlatform, hostPlatform, type WantedPlatform } from './image-choice.ts'
+import { copyImage, type BlobSource, type ImportProgress } from './image-importer.ts'
 import {
   composeConfig,
   encodeImageConfig,
@@ -11,8 +17,10 @@ import {
   type ImageConfigInput,
 } from './image-config.ts'
 import type { LayerEntry } from './layer-entry.ts'
-import { writeRecord, type StoredLayer } from './layer-record.ts'
-import { exists, LayerStore, type AddLayerOptions } from './layer-store.ts'
+import { readRecord, writeRecord, type StoredLayer } from './layer-record.ts'
+import { LayerStore, type AddLayerOptions } from './layer-store.ts'
+import { LayerUnpacker } from './layer-unpacker.ts'
+import { chooseEntry, LayoutSource } from './layout-source.ts'
 import {
   MAX_LAYERS,
   MAX_MANIFEST_BYTES,
@@ -21,10 +29,12 @@ import {
   type ImageManifest,
 } from './manifest.ts'
 import { CONFIG_TYPES, layerCodec, MEDIA_TYPES } from './media-type.ts'
-import { OciError } from './oci-error.ts'
+import { OciError, translateDiskError } from './oci-error.ts'
+import { isRepositoryName, parseReference, type DefaultRegistry } from './reference.ts'
+import { RegistryClient, type RegistryClientOptions } from './registry-client.ts'
+import { RepositoryStore } from './repository-store.ts'
 import { SharedLock } from './shared-lock.ts'
 import { StoreFolder } from './store-folder.ts'
-import { isDigest } from './digest.ts'
 import type { IdMap } from './tree-writer.ts'
 
 export interface ImageStoreOptions {
@@ -56,22 +66,41 @@ export interface AddImageInput {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
+export interface PushOptions extends RegistryClientOptions {
+  readonly progress?: ImportProgress
+  /** Where references without a host go; default: they are refused. */
+  readonly defaultRegistry?: DefaultRegistry
+}
+
+export interface PullOptions extends PushOptions {
+  /** Default: linux on this host's architecture. */
+  readonly platform?: WantedPlatform
+}
+
 /** Layers, images and what the registry serves, in one folder. Safe for concurrent use; a crash leaves nothing half-done visible. */
 export class ImageStore {
+  /** The registry's storage. */
   readonly blobs: BlobStore
+  readonly repositories: RepositoryStore
+  readonly #unpacker: LayerUnpacker
+  readonly #collector: Collector
   readonly #folder: StoreFolder
   readonly #layers: LayerStore
   readonly #lock: SharedLock
   readonly #now: () => number
 
   private constructor(folder: StoreFolder, options: ImageStoreOptions) {
-    const { ownerOffset = 0, now = Date.now } = options
+    const { ownerOffset = 0, now = Date.now, log = silentLog } = options
     const ids: IdMap = { offset: ownerOffset, change: process.getuid?.() === 0 }
     this.#folder = folder
     this.#now = now
     this.#lock = new SharedLock()
     this.blobs = new BlobStore(folder.blobs, () => folder.newTemporary())
-    this.#layers = new LayerStore({ folder, blobs: this.blobs, ids, lock: this.#lock, now })
+    this.repositories = new RepositoryStore(folder.repositories)
+    const shared = { folder, blobs: this.blobs, lock: this.#lock }
+    this.#layers = new LayerStore({ ...shared, ids, now })
+    this.#unpacker = new LayerUnpacker({ ...shared, ids, now, log })
+    this.#collector = new Collector({ ...shared, repositories: this.repositories })
   }
 
   /** Creates the folders and removes what a crash left behind. */
@@ -158,18 +187,171 @@ export class ImageStore {
     return { digest, manifest, config, layers, sizeBytes }
   }
 
-  /** Folders for overlayfs' `lowerdir`, topmost first. @throws OciError NOT_FOUND */
+  /**
+   * Folders for overlayfs' `lowerdir`, topmost first; layers that were not made here are checked and unpacked first.
+   * @throws OciError NOT_FOUND, INVALID_IMAGE, DIGEST_MISMATCH, TOO_LARGE, DISK_FULL
+   */
   async lowerDirs(digest: Digest): Promise<readonly string[]> {
     const image = await this.image(digest)
     if (image === null) throw new OciError('NOT_FOUND', `there is no image ${digest} in the store`)
-    const trees = image.layers.map(({ diffId }) => this.#folder.layerTree(diffId)).reverse()
-    for (const tree of trees) {
-      if (!(await exists(tree))) throw new OciError('NOT_FOUND', `layer ${tree} is not unpacked`)
+    return await this.#unpacker.lowerDirs(image.layers)
+  }
+
+  /**
+   * Imports from an OCI layout folder, checking every digest, size and diffID. `ref` is a tag in the layout; without it there must be one image,
+   * in one or several platforms. @throws OciError NOT_FOUND, INVALID_IMAGE, DIGEST_MISMATCH, TOO_LARGE, DISK_FULL
+   */
+  async importLayout(dir: string, ref?: string): Promise<Digest> {
+    const source = new LayoutSource(dir)
+    const entries = chooseEntry(await source.index(), ref ?? null)
+    const start = entries.length === 1 ? entries[0] : undefined
+    return await this.#import(start ?? choosePlatform(entries, hostPlatform()), source, {})
+  }
+
+  /** Imports a `docker save` or OCI archive (tar or tar.gz) that holds one image. @throws as importLayout */
+  async importArchive(tarFile: string): Promise<Digest> {
+    const directory = this.#folder.newTemporary()
+    await mkdir(directory, { mode: 0o700 })
+    try {
+      const folder = join(directory, 'archive')
+      await unpackArchive(tarFile, folder)
+      if (!(await isDockerArchive(folder))) return await this.importLayout(folder)
+      const newTemporary = (): string => this.#folder.newTemporary()
+      const digest = await importDockerArchive({ folder, blobs: this.blobs, newTemporary })
+      return await this.#accept(digest)
+    } catch (error) {
+      throw translateDiskError(error)
+    } finally {
+      await rm(directory, { recursive: true, force: true })
     }
-    return trees
+  }
+
+  /**
+   * Fetches an image into the store; a reference by digest that is here already needs no network.
+   * @throws OciError INVALID_REQUEST, REGISTRY_FAILED, and as importLayout
+   */
+  async pull(text: string, options: PullOptions = {}): Promise<Digest> {
+    const { platform, progress, defaultRegistry = null, ...client } = options
+    const reference = parseReference(text, defaultRegistry)
+    if (reference.digest !== null && (await this.#isKnown(reference.digest)))
+      return reference.digest
+    const source = new RegistryClient(reference, 'pull', client)
+    const { descriptor, bytes } = await source.resolve()
+    await this.#writeBlob(bytes)
+    return await this.#import(descriptor, source, {
+      ...(platform === undefined ? {} : { platform }),
+      ...(progress === undefined ? {} : { progress }),
+    })
+  }
+
+  /** Sends an image to a registry, only the blobs that it lacks. @throws OciError NOT_FOUND, REGISTRY_FAILED */
+  async push(digest: Digest, text: string, options: PushOptions = {}): Promise<void> {
+    const { defaultRegistry = null, progress, ...client } = options
+    const image = await this.image(digest)
+    const bytes = await this.blobs.readAll(digest, MAX_MANIFEST_BYTES)
+    if (image === null || bytes === null) {
+      throw new OciError('NOT_FOUND', `there is no image ${digest} in the store`)
+    }
+    const target = new RegistryClient(parseReference(text, defaultRegistry), 'pull,push', client)
+    for (const blob of [...image.layers, image.manifest.config]) {
+      if (!isDigest(blob.digest)) continue
+      if (!(await target.hasBlob(blob.digest))) {
+        await target.pushBlob(blob.digest, this.blobs.path(blob.digest))
+      }
+      progress?.({ digest: blob.digest, size: blob.size, done: blob.size })
+    }
+    await target.pushManifest(bytes, image.manifest.mediaType)
+  }
+
+  /**
+   * The image behind a tag or digest of a repository of our own registry, for this platform; null where there is none.
+   * Nothing is copied: what was pushed can be run.
+   */
+  async resolve(
+    repository: string,
+    reference: string,
+    platform: WantedPlatform = hostPlatform(),
+  ): Promise<Digest | null> {
+    if (!isRepositoryName(repository)) return null
+    let digest = isDigest(reference)
+      ? reference
+      : await this.repositories.tag(repository, reference)
+    if (digest === null || (await this.repositories.manifest(repository, digest)) === null)
+      return null
+    for (let depth = 0; depth < 4; depth += 1) {
+      const bytes = await this.blobs.readAll(digest, MAX_MANIFEST_BYTES)
+      if (bytes === null || !isDigest(digest)) return null
+      const document = parseManifest(bytes, null)
+      if (document.kind === 'manifest') return digest
+      digest = choosePlatform(document.manifests, platform).digest
+    }
+    return null
+  }
+
+  /** Makes an image of this store visible in a repository of our own registry. @throws OciError NOT_FOUND, INVALID_REQUEST */
+  async tag(repository: string, tag: string, digest: Digest): Promise<void> {
+    await this.#lock.shared(async () => {
+      const image = await this.image(digest)
+      if (image === null)
+        throw new OciError('NOT_FOUND', `there is no image ${digest} in the store`)
+      const { mediaType, subject, config } = image.manifest
+      for (const blob of [config, ...image.layers]) {
+        await this.repositories.linkBlob(repository, blob.digest, this.#now())
+      }
+      const manifest = { digest, mediaType, subject: subject?.digest ?? null }
+      await this.repositories.putManifest(repository, manifest)
+      await this.repositories.putTag(repository, tag, digest)
+    })
+  }
+
+  /**
+   * Removes images, layers and blobs that neither `keep` nor a tag reaches and that were not used in the last `olderThanMs`. What is being
+   * written now stays. Keep what runs: its folders are removed too.
+   */
+  async collect(
+    keep: ReadonlySet<Digest>,
+    olderThanMs: number,
+    now: number = this.#now(),
+  ): Promise<Collected> {
+    return await this.#collector.collect(keep, now - olderThanMs)
+  }
+
+  /** Runs a task while no garbage is collected: for writing several things that need each other. Keep it short. */
+  async withoutCollection<T>(task: () => Promise<T>): Promise<T> {
+    return await this.#lock.shared(task)
   }
 
   // Private
+
+  async #import(
+    start: Descriptor,
+    source: BlobSource,
+    { platform = hostPlatform(), progress }: Pick<PullOptions, 'platform' | 'progress'>,
+  ): Promise<Digest> {
+    const { digest } = await copyImage(start, {
+      blobs: this.blobs,
+      source,
+      platform,
+      now: this.#now,
+      ...(progress === undefined ? {} : { progress }),
+    })
+    return await this.#accept(digest)
+  }
+
+  /** Everything is here: read all of it once, then let it count as an image. */
+  async #accept(digest: Digest): Promise<Digest> {
+    const image = await this.image(digest)
+    if (image === null) throw new OciError('INVALID_IMAGE', `${digest} is no image`)
+    for (const layer of image.layers) await this.#unpacker.verify(layer)
+    await this.#lock.shared(async () => {
+      await this.#recordImage(digest)
+    })
+    return digest
+  }
+
+  async #isKnown(digest: Digest): Promise<boolean> {
+    return (await readRecord(this.#folder.imageRecord(digest))) !== null
+  }
 
   async #baseImage(digest: Digest): Promise<StoredImage> {
     const image = await this.image(digest)

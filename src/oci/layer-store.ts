@@ -32,7 +32,7 @@ export interface AddLayerOptions {
   readonly link?: boolean
 }
 
-interface LayerStoreOptions {
+export interface LayerStoreOptions {
   readonly folder: StoreFolder
   readonly blobs: BlobStore
   readonly ids: IdMap

@@ -11,6 +11,7 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
+  rmSync,
   symlinkSync,
   utimesSync,
   writeSync,
@@ -55,6 +56,25 @@ export class TreeWriter {
     this.#own(full, attributes)
     chmodSync(full, attributes.mode)
     this.#folders.set(full, attributes.mtime)
+  }
+
+  makeFolder(path: string): void {
+    mkdirSync(join(this.#root, path), 0o700)
+  }
+
+  dressFolder(path: string, attributes: Attributes): void {
+    const full = join(this.#root, path)
+    this.#own(full, attributes)
+    chmodSync(full, attributes.mode)
+    utimesSync(full, attributes.mtime, attributes.mtime)
+  }
+
+  hardlink(path: string, existing: string): void {
+    linkSync(join(this.#root, existing), join(this.#root, path))
+  }
+
+  remove(path: string): void {
+    rmSync(join(this.#root, path), { recursive: true, force: true })
   }
 
   symlink(path: string, target: string, attributes: Attributes): void {
