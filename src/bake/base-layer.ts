@@ -19,7 +19,7 @@ import { layerKey } from './layer-key.ts'
 export interface BaseRecipe {
   /** Names the base in messages and records: 'node', 'static'. Recipes with other content have other names. */
   readonly name: string
-  /** Packages that are taken whole, with what they depend on. */
+  /** Packages that are taken whole; of what they depend on only the libraries that their programs load. */
   readonly whole: readonly string[]
   /** Packages (with what they depend on) whose libraries may be taken. */
   readonly libraries: readonly string[]
@@ -29,6 +29,8 @@ export interface BaseRecipe {
   readonly rootsKey?: string
   /** Dependencies of `whole` that are not needed. */
   readonly exclude?: readonly string[]
+  /** Libraries that may be missing. */
+  readonly optional?: readonly string[]
   /** Further entries, such as links. */
   readonly extra?: readonly LayerEntry[]
 }
@@ -101,13 +103,16 @@ async function choosePackages(archive: DebianArchive, recipe: BaseRecipe): Promi
   const common = await archive.resolve(COMMON, {
     exclude: ['debconf', 'openssl', 'libc6', 'awk', 'mawk'],
   })
-  const exclude = recipe.exclude === undefined ? {} : { exclude: recipe.exclude }
   const names: ReadonlySet<string> = new Set(COMMON)
+  const wanted = [...recipe.whole, ...recipe.libraries]
+  const found =
+    wanted.length === 0 ? [] : await archive.resolve(wanted, { exclude: recipe.exclude ?? [] })
   return {
     common: common.filter((pkg) => names.has(pkg.name)),
-    whole: recipe.whole.length === 0 ? [] : await archive.resolve(recipe.whole, exclude),
-    libraries:
-      recipe.libraries.length === 0 ? [] : await archive.resolve(recipe.libraries, exclude),
+    whole: found.filter((pkg) => recipe.whole.includes(pkg.name)),
+    libraries: found.filter(
+      (pkg) => !recipe.whole.includes(pkg.name) && pkg.architecture !== 'all',
+    ),
   }
 }
 
@@ -128,7 +133,11 @@ async function makeBase(
   const common = await filesOf(archive, chosen.common)
   const whole = (await filesOf(archive, chosen.whole)).filter(({ path }) => isNeeded(path))
   const libraries = await filesOf(archive, chosen.libraries)
-  const linked = await elfClosure({ roots, provide: libraries })
+  const linked = await elfClosure({
+    roots: [...roots, ...whole.flatMap(programFile)],
+    provide: [...whole, ...libraries],
+    optional: recipe.optional ?? [],
+  })
   const release = osRelease(common)
   const files = [
     ...common.filter(
@@ -153,6 +162,11 @@ async function makeBase(
     entries: lastOfEachPath(entries),
     label: `${await releaseName(release)}, ${String(named.length)} packages`,
   }
+}
+
+function programFile(file: DebFile): readonly ElfRoot[] {
+  if (file.type !== 'file' || !('file' in file.content)) return []
+  return [{ path: file.path, file: file.content.file }]
 }
 
 async function filesOf(

@@ -11,8 +11,6 @@ export interface PackageSources {
   readonly env: Readonly<Record<string, string>>
   /** PEM bundle that package managers shall trust, or null for their own. */
   readonly caBundle: string | null
-  /** Folder of wheels that pip looks into as well (pip's find-links), or null. */
-  readonly wheels: string | null
   /** Environment of the host's own npm client, which fetches runtimes and package managers outside of any sandbox. */
   readonly hostEnv: Readonly<Record<string, string>>
 }
@@ -41,7 +39,6 @@ export async function readPackageSources(
     path,
     env: inside,
     caBundle: npm.caFile ?? pip.cert ?? env['SSL_CERT_FILE'] ?? env['NODE_EXTRA_CA_CERTS'] ?? null,
-    wheels: pip.findLinks?.startsWith('/') === true ? pip.findLinks : null,
     hostEnv,
   }
 }
@@ -55,7 +52,6 @@ interface PipConfig {
   readonly indexUrl: string | null
   readonly extraIndexUrl: string | null
   readonly cert: string | null
-  readonly findLinks: string | null
 }
 
 async function npmConfig(env: Readonly<Record<string, string>>): Promise<NpmConfig> {
@@ -76,7 +72,6 @@ async function pipConfig(env: Readonly<Record<string, string>>): Promise<PipConf
     indexUrl: value('index-url'),
     extraIndexUrl: value('extra-index-url'),
     cert: value('cert'),
-    findLinks: value('find-links'),
   }
 }
 
