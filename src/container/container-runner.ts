@@ -1,9 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
+import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
 import { bootId, identify, isAlive, signalProcess } from '../lib/process-identity.ts'
+import { signalName } from '../lib/signal-name.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type {
@@ -13,22 +15,22 @@ import type {
   InstanceSpec,
   Usage,
 } from '../model/instance.ts'
+import { logFile } from '../model/log-file.ts'
 import type { Digest } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import { Cgroup } from './cgroup.ts'
 import { runFolder, type ContainerHost } from './container-host.ts'
+import { endsByDefault } from './default-action.ts'
 import { execIn } from './exec.ts'
-import { ExitWatch } from './exit-watch.ts'
 import { imageUser } from './image-user.ts'
 import { writeBundle } from './instance-bundle.ts'
 import { InstanceFolder, instanceIds } from './instance-folder.ts'
 import { endLeftovers } from './leftovers.ts'
 import { listeningPorts } from './listening-ports.ts'
-import { LogRotation, logFile } from './log-rotation.ts'
+import { LogRotation } from './log-rotation.ts'
 import { Network } from './network.ts'
 import { mountOverlay, unmount } from './overlay.ts'
 import { OciRuntime } from './runtime.ts'
-import { endsByDefault, signalName } from './signals.ts'
 import { parseSubnet } from './subnet.ts'
 
 /** What the runner needs of the image store. */
@@ -61,7 +63,7 @@ export class ContainerRunner implements Runner {
   readonly #options: ContainerRunnerOptions
   readonly #runDir: string
   readonly #runtime: OciRuntime
-  readonly #exits: ExitWatch
+  readonly #exits: FolderWatch
   readonly #logs: LogRotation
   readonly #mutex = new KeyedMutex()
   readonly #starting = new Set<InstanceId>()
@@ -71,7 +73,7 @@ export class ContainerRunner implements Runner {
     this.#options = options
     this.#runDir = runFolder(options.dataDir)
     this.#runtime = new OciRuntime(options.host, this.#runDir)
-    this.#exits = new ExitWatch(join(this.#runDir, 'exits'))
+    this.#exits = new FolderWatch(join(this.#runDir, 'exits'))
     this.#logs = new LogRotation({ log: options.log })
     this.network = new Network({
       name: options.networkName ?? 'fairway',

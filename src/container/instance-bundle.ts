@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceSpec } from '../model/instance.ts'
+import { expandPort } from '../model/port-argument.ts'
 import { bundleConfig, type ContainerUser } from './bundle.ts'
 import type { ContainerHost } from './container-host.ts'
 import type { InstanceFolder } from './instance-folder.ts'
@@ -19,7 +20,7 @@ export interface InstanceBundle {
 
 /** Writes config.json and the files that tell the instance who and where it is. */
 export async function writeBundle(input: InstanceBundle): Promise<void> {
-  const { spec, folder, lease, gateway } = input
+  const { spec, folder, lease, gateway, port } = input
   const files = [
     { name: 'hosts', text: `127.0.0.1 localhost\n${lease.address} ${spec.id}\n` },
     { name: 'resolv.conf', text: `nameserver ${gateway}\noptions timeout:2 attempts:2\n` },
@@ -27,7 +28,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
   ]
   const config = bundleConfig({
     hostname: spec.id,
-    argv: spec.argv,
+    argv: port === null ? spec.argv : expandPort(spec.argv, port),
     env: environment(input),
     cwd: workingFolder(spec.image.workingDir),
     user: input.user,

@@ -4,12 +4,8 @@ import { join } from 'node:path'
 import { isMissing } from '../lib/atomic-file.ts'
 import type { Log } from '../lib/log.ts'
 import type { InstanceId, InstanceSpec } from '../model/instance.ts'
+import { logFile } from '../model/log-file.ts'
 import type { InstanceFolder } from './instance-folder.ts'
-
-/** `<logDir>/<app>/<environment>/<id>.log`, as model/runner.ts says. */
-export function logFile(logDir: string, spec: Pick<InstanceSpec, 'id' | 'ref'>): string {
-  return join(logDir, spec.ref.app, spec.ref.environment, `${spec.id}.log`)
-}
 
 export interface LogRotationOptions {
   readonly log: Log

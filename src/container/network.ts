@@ -39,6 +39,7 @@ export class Network {
   #warming: Promise<void> | null = null
   #warmLater: NodeJS.Timeout | null = null
   #closed = false
+  #mtu = 1500
 
   constructor(options: NetworkOptions) {
     this.#options = options
@@ -59,6 +60,7 @@ export class Network {
   async open(): Promise<void> {
     const { nft, name, subnet } = this.#options
     await mkdir(this.#spareDir, { recursive: true })
+    this.#mtu = await outboundMtu()
     await this.#ensureBridge()
     await run(nft, ['-f', '-'], { input: firewallRules(name, this.bridge, subnet) })
     await writeFile('/proc/sys/net/ipv4/ip_forward', '1')
@@ -232,6 +234,7 @@ export class Network {
     const { runDir, subnet } = this.#options
     return {
       bridge: this.bridge,
+      mtu: this.#mtu,
       ipam: {
         type: 'host-local',
         dataDir: join(runDir, 'ipam'),
@@ -268,6 +271,15 @@ export class Network {
     }
     for (const name of namespaces) if (!known.has(name)) await this.#destroy(name)
   }
+}
+
+/** Of the default route's interface: larger packets would have to be broken up, or be lost on the way. */
+async function outboundMtu(): Promise<number> {
+  const routes = (await readIfExists('/proc/net/route')) ?? ''
+  const fields = routes.split('\n').map((line) => line.split('\t'))
+  const device = fields.find(([, destination]) => destination === '00000000')?.[0]
+  const text = device === undefined ? null : await readIfExists(`/sys/class/net/${device}/mtu`)
+  return text === null ? 1500 : Number(text)
 }
 
 function parseLease(text: string): Lease {

@@ -1,5 +1,6 @@
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { firstLine } from '../lib/first-line.ts'
 import { start, run, runToEnd } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
@@ -132,16 +133,6 @@ interface ConmonAnswer {
 }
 
 /** conmon writes one JSON line on its sync pipe when the container exists or cannot. */
-async function firstLine(stream: unknown): Promise<string> {
-  if (!(stream instanceof Object) || !(Symbol.asyncIterator in stream)) return ''
-  let text = ''
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    text += chunk.toString('utf8')
-    if (text.includes('\n')) break
-  }
-  return text
-}
-
 function parseAnswer(line: string): ConmonAnswer {
   try {
     const value = JSON.parse(line) as Partial<ConmonAnswer>

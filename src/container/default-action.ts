@@ -1,13 +1,6 @@
 import { constants } from 'node:os'
 import { readProc } from '../lib/process-identity.ts'
 
-/** 'SIGTERM' for 'SIGTERM', 'TERM' or 15. Unknown ones are SIGKILL: whatever was meant, it has to end. */
-export function signalName(signal: string | number): NodeJS.Signals {
-  const names = Object.entries(constants.signals) as [NodeJS.Signals, number][]
-  const wanted = typeof signal === 'string' && !signal.startsWith('SIG') ? `SIG${signal}` : signal
-  return names.find(([name, number]) => name === wanted || number === wanted)?.[0] ?? 'SIGKILL'
-}
-
 /**
  * True where the process neither handles nor ignores the signal. pid 1 of a pid namespace is then not ended by it, unlike any
  * other process (pid_namespaces(7)), and a program that was never meant to be pid 1 would sit out its whole grace period.

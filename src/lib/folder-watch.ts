@@ -1,10 +1,10 @@
 import { watch, type FSWatcher } from 'node:fs'
 
-/** Finds ends that leave no file, such as those of instances whose monitor was killed too. */
+/** Finds what happens without a file, such as the end of a program whose monitor was killed too. */
 const LOOK_AGAIN_MS = 1000
 
-/** Wakes whoever waits for an instance when something appears in the folder of exit files. */
-export class ExitWatch {
+/** Wakes whoever waits for a file when something appears in its folder. */
+export class FolderWatch {
   readonly #folder: string
   readonly #waiting = new Set<() => void>()
   #watcher: FSWatcher | null = null

@@ -1,0 +1,40 @@
+import { readProc } from './process-identity.ts'
+import { runToEnd, start } from './process.ts'
+
+type ChildProcess = Awaited<ReturnType<typeof start>>
+
+/**
+ * Starts a program in a new terminal, whose bytes are the child's stdin and stdout. script(1), part of every Debian, makes the
+ * terminal: node cannot. Its command is constant text: what varies travels in variables, which a shell does not read as
+ * commands when quoted.
+ * @throws ProgramError where script cannot be started
+ */
+export async function startInTerminal(
+  program: string,
+  args: readonly string[],
+  options: { readonly env: Readonly<Record<string, string>>; readonly cwd?: string },
+): Promise<ChildProcess> {
+  const words = [program, ...args]
+  const names = words.map((_, index) => `FAIRWAY_WORD_${String(index)}`)
+  const values = Object.fromEntries(words.map((word, index) => [names[index] ?? '', word]))
+  const command = `exec ${names.map((name) => `"$${name}"`).join(' ')}`
+  return await start('script', ['-q', '-e', '-f', '-c', command, '/dev/null'], {
+    env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh', ...values },
+    stdio: ['pipe', 'pipe', 'pipe'],
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+}
+
+/** Gives the terminal of `startInTerminal` another size; the kernel tells the program in it by SIGWINCH. */
+export async function resizeTerminal(
+  pid: number | undefined,
+  columns: number,
+  rows: number,
+): Promise<void> {
+  if (pid === undefined) return
+  const children = (await readProc(pid, `task/${String(pid)}/children`)) ?? ''
+  const child = children.trim().split(' ')[0] ?? ''
+  if (child === '') return
+  const size = ['rows', String(rows), 'cols', String(columns)]
+  await runToEnd('stty', ['-F', `/proc/${child}/fd/0`, ...size])
+}

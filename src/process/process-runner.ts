@@ -1,0 +1,272 @@
+import { mkdir, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { firstLine } from '../lib/first-line.ts'
+import { FolderWatch } from '../lib/folder-watch.ts'
+import type { Log } from '../lib/log.ts'
+import { KeyedMutex } from '../lib/mutex.ts'
+import { isAlive, signalProcess } from '../lib/process-identity.ts'
+import { minimalEnv, start } from '../lib/process.ts'
+import { signalName } from '../lib/signal-name.ts'
+import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
+import type {
+  ExitFacts,
+  FoundInstance,
+  InstanceId,
+  InstanceSpec,
+  Usage,
+} from '../model/instance.ts'
+import { logFile } from '../model/log-file.ts'
+import { expandPort } from '../model/port-argument.ts'
+import type { ImageFacts } from '../model/release.ts'
+import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
+import { execBeside } from './exec.ts'
+import { freePort } from './free-port.ts'
+import { hostCommand } from './host-tree.ts'
+import { killFamily, MARKER, workersOf } from './process-family.ts'
+import { ProcessFolder, processIds, type Launch } from './process-folder.ts'
+import { portsOf, usageOf } from './process-usage.ts'
+
+export interface ProcessRunnerOptions {
+  readonly dataDir: string
+  readonly logDir: string
+  /** Folder with the unpacked files of a `host` image; the same image gives the same folder, and instances only read it. */
+  readonly rootfs: (image: ImageFacts) => Promise<string>
+  readonly clock: Clock
+  readonly log: Log
+  /** Log size at which a file is rotated; default 10 MiB, and 2 older files are kept. */
+  readonly logMaxBytes?: number
+}
+
+/** Says so in the log of every instance that it starts. */
+const NOTICE =
+  'runner process: this instance is not isolated from the host or from other apps, and its limits are not enforced'
+
+/** Runs instances as plain processes of the host; see README.md of this folder. */
+export class ProcessRunner implements Runner {
+  readonly name = 'process'
+  readonly isolates = false
+  readonly flavour = 'host'
+  readonly #options: ProcessRunnerOptions
+  readonly #exits: FolderWatch
+  readonly #mutex = new KeyedMutex()
+  readonly #starting = new Set<InstanceId>()
+  readonly #promised = new Set<number>()
+
+  constructor(options: ProcessRunnerOptions) {
+    this.#options = options
+    this.#exits = new FolderWatch(join(options.dataDir, 'exits'))
+  }
+
+  async open(): Promise<void> {
+    const { dataDir } = this.#options
+    for (const name of ['processes', 'exits']) {
+      await mkdir(join(dataDir, name), { recursive: true, mode: 0o700 })
+    }
+    this.#exits.open()
+    for (const id of await processIds(dataDir)) {
+      if ((await this.#folder(id).spec()) === null) await this.remove(id)
+    }
+  }
+
+  async start(spec: InstanceSpec): Promise<FoundInstance> {
+    return await this.#mutex.run(spec.id, async () => {
+      const existing = await this.#find(spec.id)
+      if (existing !== null) return existing
+      this.#starting.add(spec.id)
+      try {
+        return await this.#start(spec)
+      } catch (error) {
+        await this.#clean(spec.id)
+        throw translated(error, spec)
+      } finally {
+        this.#starting.delete(spec.id)
+      }
+    })
+  }
+
+  async list(): Promise<readonly FoundInstance[]> {
+    const ids = await processIds(this.#options.dataDir)
+    const settled = ids.filter((id) => !this.#starting.has(id))
+    const found = await Promise.all(settled.map((id) => this.#find(id)))
+    return found.filter((instance) => instance !== null)
+  }
+
+  async waitForExit(id: InstanceId, signal?: AbortSignal): Promise<ExitFacts | null> {
+    return await this.#exits.until(signal, async () => {
+      if (this.#starting.has(id)) return { done: false, value: null }
+      const found = await this.#find(id)
+      return { done: found?.state !== 'running', value: found?.exit ?? null }
+    })
+  }
+
+  async stop(id: InstanceId, options: { signal: string; graceMs: number }): Promise<void> {
+    const running = await this.#folder(id).running()
+    if (running === null) return
+    if (await signalProcess(running.process, signalName(options.signal))) {
+      const late = AbortSignal.timeout(Math.max(1, options.graceMs))
+      try {
+        await this.waitForExit(id, late)
+      } catch (error) {
+        if (!late.aborted) throw error
+        await signalProcess(running.process, 'SIGKILL', { group: true })
+      }
+    }
+    await this.waitForExit(id)
+    if (!(await isAlive(running.shim))) await killFamily(id)
+  }
+
+  async remove(id: InstanceId): Promise<void> {
+    await this.#mutex.run(id, () => this.#clean(id))
+  }
+
+  async exec(id: InstanceId, request: ExecRequest): Promise<ExecSession> {
+    const found = await this.#find(id)
+    const launch = await this.#folder(id).launch()
+    if (found === null || launch === null) {
+      throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
+    }
+    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+    return await execBeside(launch, request, this.#options.clock)
+  }
+
+  async usage(id: InstanceId): Promise<Usage | null> {
+    const running = await this.#folder(id).running()
+    if (running === null || !(await isAlive(running.process))) return null
+    return await usageOf(running.process.pid, await workersOf(id, running.shim.pid))
+  }
+
+  async listeningPorts(id: InstanceId): Promise<readonly number[]> {
+    const running = await this.#folder(id).running()
+    if (running === null) return []
+    return await portsOf(await workersOf(id, running.shim.pid))
+  }
+
+  close(): Promise<void> {
+    this.#exits.close()
+    return Promise.resolve()
+  }
+
+  async #start(spec: InstanceSpec): Promise<FoundInstance> {
+    const { dataDir, clock, log } = this.#options
+    const folder = this.#folder(spec.id)
+    const port = await this.#choosePort(spec)
+    const launch = await this.#launch(spec, folder, port)
+    log.warn({ instance: spec.id }, NOTICE)
+    await folder.create(spec, port, launch)
+    const errors = await open(join(folder.path, 'shim.log'), 'a', 0o600)
+    try {
+      const shim = await start(
+        process.execPath,
+        [join(import.meta.dirname, 'shim.ts'), dataDir, spec.id],
+        {
+          env: { ...minimalEnv(), [MARKER]: spec.id },
+          stdio: ['ignore', errors.fd, errors.fd, 'pipe'],
+          detached: true,
+        },
+      )
+      shim.unref()
+      const answer = JSON.parse((await firstLine(shim.stdio[3])) || '{}') as { error?: string }
+      if (answer.error !== undefined) {
+        throw new FairwayError('INSTANCE_FAILED', `${spec.id} cannot start: ${answer.error}`)
+      }
+    } finally {
+      await errors.close()
+    }
+    const found = await this.#find(spec.id)
+    if (found !== null) return found
+    throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended while it started`, {
+      details: { at: clock.now() },
+    })
+  }
+
+  async #launch(spec: InstanceSpec, folder: ProcessFolder, port: number | null): Promise<Launch> {
+    const { rootfs, logDir, logMaxBytes = 10 << 20 } = this.#options
+    if (spec.argv.length === 0) {
+      throw new FairwayError('INSTANCE_FAILED', `${spec.process} has no command`)
+    }
+    const minimal = minimalEnv()
+    const command = hostCommand(spec, await rootfs(spec.image), {
+      path: minimal['PATH'] ?? '/usr/bin:/bin',
+      env: {
+        LANG: 'C.UTF-8',
+        HOME: folder.temporary,
+        TMPDIR: folder.temporary,
+        ...(port === null ? {} : { PORT: String(port) }),
+        [MARKER]: spec.id,
+      },
+    })
+    return {
+      ...command,
+      argv: port === null ? command.argv : expandPort(command.argv, port),
+      id: spec.id,
+      logFile: logFile(logDir, spec),
+      logMaxBytes,
+      logKeep: 2,
+      notice: NOTICE,
+    }
+  }
+
+  /** All instances share the host's ports: a fixed one can be used once. */
+  async #choosePort(spec: InstanceSpec): Promise<number | null> {
+    if (!spec.listens) return null
+    if (spec.port !== null) {
+      if ((await freePort(spec.port)) !== null) return spec.port
+      throw new FairwayError('INSTANCE_FAILED', `port ${String(spec.port)} of this host is taken`, {
+        hint: 'Without containers all instances share the ports of the host: remove `port` and listen on PORT.',
+      })
+    }
+    for (;;) {
+      const port = await freePort()
+      if (port === null || this.#promised.has(port)) continue
+      // Until the instance listens, nothing but this set keeps the port from another one.
+      this.#promised.add(port)
+      setTimeout(() => this.#promised.delete(port), 60_000).unref()
+      return port
+    }
+  }
+
+  async #find(id: InstanceId): Promise<FoundInstance | null> {
+    const folder = this.#folder(id)
+    const known = await folder.spec()
+    if (known === null) return null
+    const { spec, port } = known
+    const address = port === null ? null : { host: '127.0.0.1', port }
+    const running = await folder.running()
+    const startedAt = running?.startedAt ?? spec.createdAt
+    let exit = await folder.exit()
+    if (exit === null && running !== null) {
+      if ((await isAlive(running.process)) || (await isAlive(running.shim))) {
+        return { spec, state: 'running', address, startedAt, exit: null }
+      }
+      exit = await folder.exit()
+    }
+    exit ??= { code: null, signal: null, reason: 'unknown', at: this.#options.clock.now() }
+    return { spec, state: 'exited', address, startedAt, exit }
+  }
+
+  async #clean(id: InstanceId): Promise<void> {
+    const folder = this.#folder(id)
+    const running = await folder.running()
+    await folder.retire()
+    if (running !== null) {
+      await signalProcess(running.shim, 'SIGKILL')
+      await signalProcess(running.process, 'SIGKILL', { group: true })
+    }
+    await killFamily(id)
+    await folder.delete()
+  }
+
+  #folder(id: InstanceId): ProcessFolder {
+    return new ProcessFolder(this.#options.dataDir, id)
+  }
+}
+
+function translated(error: unknown, spec: InstanceSpec): unknown {
+  if (error instanceof FairwayError) return error
+  const full = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+  const why = error instanceof Error ? error.message : String(error)
+  return full
+    ? new FairwayError('DISK_FULL', `no space to start ${spec.id}`, { cause: error })
+    : new FairwayError('INSTANCE_FAILED', `${spec.id} cannot start: ${why}`, { cause: error })
+}
