@@ -90,6 +90,12 @@ test('virtual packages: a versioned dependency needs a versioned Provides', () =
   )
 })
 
+test('a virtual package is taken by name only where one package provides it', () => {
+  const resolve = archive({ a: { provides: 'one, two' }, b: { provides: 'two' } })
+  assert.deepEqual(resolve(['one']), ['a=1'])
+  assert.throws(() => resolve(['two']), refuses('PACKAGE_UNAVAILABLE', /virtual package.*a, b/))
+})
+
 test('a provider must provide it in the version that would be taken', () => {
   const resolve = archive({
     a: { depends: 'virtual' },

@@ -71,8 +71,21 @@ class Resolution {
   #requested(text: string): DebianPackage {
     const [dependency] = parseRequest(text)
     const found = dependency === undefined ? null : this.#choose(dependency)
-    if (found !== null) return found
-    throw new DebianError('PACKAGE_UNAVAILABLE', `no package "${text}" in the configured sources`)
+    if (dependency === undefined || found === null) {
+      throw new DebianError('PACKAGE_UNAVAILABLE', `no package "${text}" in the configured sources`)
+    }
+    if (found.name !== dependency.name) this.#requireOneProvider(dependency)
+    return found
+  }
+
+  /** What is asked for by name should not depend on an order that nobody chose; apt refuses it likewise. */
+  #requireOneProvider({ name }: Dependency): void {
+    const names = [...new Set(this.#lookup.providing(name).map(({ pkg }) => pkg.name))].sort()
+    if (names.length === 1) return
+    throw new DebianError(
+      'PACKAGE_UNAVAILABLE',
+      `${name} is a virtual package; name one that provides it: ${names.join(', ')}`,
+    )
   }
 
   /** Null where the group holds already, else the package that was selected for it. */

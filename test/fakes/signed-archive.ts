@@ -122,9 +122,10 @@ export class SignedArchive {
     this.files.delete(`${folder}/InRelease`)
     if (release.detached === true) {
       const message = await createMessage({ binary: Buffer.from(text) })
-      const signature = await sign({ message, ...signing, detached: true, format: 'armored' })
+      // The types of a detached signature depend on its input in a way that ends in an unresolved one.
+      const signature: unknown = await sign({ message, ...signing, detached: true })
       this.files.set(`${folder}/Release`, Buffer.from(text))
-      this.files.set(`${folder}/Release.gpg`, Buffer.from(signature))
+      this.files.set(`${folder}/Release.gpg`, Buffer.from(String(signature)))
       return
     }
     const message = await createCleartextMessage({ text })
