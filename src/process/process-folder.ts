@@ -19,7 +19,8 @@ export interface Launch {
 
 /** Written by the shim once the command runs. */
 export interface Running {
-  readonly process: ProcessIdentity
+  /** Null where it ended before anyone could ask for its start time. */
+  readonly process: ProcessIdentity | null
   readonly shim: ProcessIdentity
   readonly startedAt: number
 }

@@ -4,7 +4,7 @@ import { firstLine } from '../lib/first-line.ts'
 import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
-import { isAlive, signalProcess } from '../lib/process-identity.ts'
+import { isAlive, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts'
 import { minimalEnv, start } from '../lib/process.ts'
 import { signalName } from '../lib/signal-name.ts'
 import type { Clock } from '../model/clock.ts'
@@ -103,13 +103,14 @@ export class ProcessRunner implements Runner {
   async stop(id: InstanceId, options: { signal: string; graceMs: number }): Promise<void> {
     const running = await this.#folder(id).running()
     if (running === null) return
-    if (await signalProcess(running.process, signalName(options.signal))) {
+    const main = running.process
+    if (main !== null && (await signalProcess(main, signalName(options.signal)))) {
       const late = AbortSignal.timeout(Math.max(1, options.graceMs))
       try {
         await this.waitForExit(id, late)
       } catch (error) {
         if (!late.aborted) throw error
-        await signalProcess(running.process, 'SIGKILL', { group: true })
+        await signalProcess(main, 'SIGKILL', { group: true })
       }
     }
     await this.waitForExit(id)
@@ -132,7 +133,7 @@ export class ProcessRunner implements Runner {
 
   async usage(id: InstanceId): Promise<Usage | null> {
     const running = await this.#folder(id).running()
-    if (running === null || !(await isAlive(running.process))) return null
+    if (running?.process == null || !(await isAlive(running.process))) return null
     return await usageOf(running.process.pid, await workersOf(id, running.shim.pid))
   }
 
@@ -236,7 +237,7 @@ export class ProcessRunner implements Runner {
     const startedAt = running?.startedAt ?? spec.createdAt
     let exit = await folder.exit()
     if (exit === null && running !== null) {
-      if ((await isAlive(running.process)) || (await isAlive(running.shim))) {
+      if ((await lives(running.process)) || (await lives(running.shim))) {
         return { spec, state: 'running', address, startedAt, exit: null }
       }
       exit = await folder.exit()
@@ -251,7 +252,9 @@ export class ProcessRunner implements Runner {
     await folder.retire()
     if (running !== null) {
       await signalProcess(running.shim, 'SIGKILL')
-      await signalProcess(running.process, 'SIGKILL', { group: true })
+      if (running.process !== null) {
+        await signalProcess(running.process, 'SIGKILL', { group: true })
+      }
     }
     await killFamily(id)
     await folder.delete()
@@ -260,6 +263,10 @@ export class ProcessRunner implements Runner {
   #folder(id: InstanceId): ProcessFolder {
     return new ProcessFolder(this.#options.dataDir, id)
   }
+}
+
+async function lives(identity: ProcessIdentity | null): Promise<boolean> {
+  return identity !== null && (await isAlive(identity))
 }
 
 function translated(error: unknown, spec: InstanceSpec): unknown {

@@ -56,17 +56,15 @@ async function supervise(): Promise<void> {
   await folder.saveExit(facts)
 }
 
-/** The command may be over before anyone could ask for its start time: then its exit is all there is to say. */
 async function announce(pid: number): Promise<void> {
   const [child, shim] = await Promise.all([identify(pid), identify(process.pid)])
-  if (child !== null && shim !== null) {
-    try {
-      await folder.saveRunning({ process: child, shim, startedAt: Date.now() })
-    } catch (error) {
-      // The instance was removed meanwhile.
-      killGroup(pid)
-      throw error
-    }
+  try {
+    if (shim === null) throw new Error('this process cannot be identified')
+    await folder.saveRunning({ process: child, shim, startedAt: Date.now() })
+  } catch (error) {
+    // The instance was removed meanwhile.
+    killGroup(pid)
+    throw error
   }
   tell({ started: true })
 }

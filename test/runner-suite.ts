@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { start as startProgram } from '../src/lib/process.ts'
+import type { FoundInstance, InstanceSpec } from '../src/model/instance.ts'
+import { logFile } from '../src/model/log-file.ts'
+import { parseAppName, parseEnvironmentName, parseProcessName } from '../src/model/names.ts'
+import type { ImageFacts } from '../src/model/release.ts'
+import type { ExecSession, Runner } from '../src/model/runner.ts'
+
+/** One runner over a data directory of its own, with an image that has `sh`, `sleep`, `cat` and `node`. */
+export interface RunnerHarness {
+  readonly runner: Runner
+  readonly logDir: string
+  readonly image: ImageFacts
+  /** A second object over the same data directory, as a restarted server makes it. */
+  again(): Promise<Runner>
+  /** Program and arguments of a server that starts and removes instances without end: see runner-victim.ts. */
+  readonly victim: readonly string[]
+  /** Everything of any instance that the host still holds, in words; spare parts of the runner itself are not meant. */
+  leftovers(): Promise<readonly string[]>
+  /** Ends everything, the files included. */
+  close(): Promise<void>
+}
+
+export interface RunnerSuite {
+  readonly name: string
+  /** Why the suite cannot run here; null = it can. */
+  readonly skip: string | null
+  make(): Promise<RunnerHarness>
+}
+
+export const MEBIBYTE = 1 << 20
+
+let counter = 0
+
+/** A spec with everything that a test does not care about. */
+export function sampleSpec(
+  image: ImageFacts,
+  argv: readonly string[],
+  more: Partial<InstanceSpec> = {},
+): InstanceSpec {
+  counter++
+  return {
+    id: `web-1-${process.pid.toString(36)}${counter.toString(36)}`,
+    ref: { app: parseAppName('sample'), environment: parseEnvironmentName('production') },
+    process: parseProcessName('web'),
+    kind: 'service',
+    release: 1,
+    image,
+    argv,
+    env: {},
+    port: null,
+    listens: false,
+    health: { ready: null, startMs: 5000, intervalMs: 1000, timeoutMs: 1000, failures: 3 },
+    shutdown: { signal: 'SIGTERM', drainMs: 0, stopMs: 1000 },
+    resources: { cpu: 1, memory: 128 * MEBIBYTE, pids: 64 },
+    createdAt: Date.now(),
+    ...more,
+  }
+}
+
+export async function eventually<T>(
+  look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
+  what: string,
+  withinMs = 10_000,
+): Promise<T> {
+  for (const end = Date.now() + withinMs; Date.now() < end;) {
+    const value = await look()
+    if (value !== null && value !== undefined && value !== false) return value
+    await sleep(10)
+  }
+  throw new Error(`not within ${String(withinMs)} ms: ${what}`)
+}
+
+/** Text after the prefix of each line of an instance's log, rotated files included. */
+export async function loggedLines(
+  logDir: string,
+  spec: InstanceSpec,
+  streams: readonly string[] = ['stdout', 'stderr'],
+): Promise<string[]> {
+  const file = logFile(logDir, spec)
+  const names = await readdir(dirname(file)).catch(() => [] as string[])
+  const mine = names
+    .filter((name) => name.startsWith(`${spec.id}.log`))
+    .sort()
+    .reverse()
+  const texts = await Promise.all(mine.map((name) => readFile(`${dirname(file)}/${name}`, 'utf8')))
+  const lines = texts
+    .join('')
+    .split('\n')
+    .filter((line) => line !== '')
+  return lines.flatMap((line) => {
+    const match = /^(\S+) (\S+) [FP] ?(.*)$/.exec(line)
+    return match !== null && streams.includes(match[2] ?? '') ? [match[3] ?? ''] : []
+  })
+}
+
+export async function runIn(
+  runner: Runner,
+  id: string,
+  argv: readonly string[],
+  input = '',
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const session = await runner.exec(id, { argv, env: {}, tty: false })
+  session.stdio.end(input)
+  const [stdout, stderr] = await Promise.all([collect(session.stdio), collect(session.stderr)])
+  return { code: (await session.exit).code, stdout, stderr }
+}
+
+async function collect(stream: ExecSession['stderr']): Promise<string> {
+  let text = ''
+  if (stream !== null) for await (const chunk of stream) text += String(chunk)
+  return text
+}
+
+export const WEB = `require('net').createServer((s) => s.end('hello from ' + process.env.NAME)).listen(+process.env.PORT)`
+const STUBBORN = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
+
+/** What every runner must do, as model/runner.ts promises. */
+export function runnerSuite({ name, skip, make }: RunnerSuite): void {
+  describe(`runner ${name}`, { skip: skip ?? false }, () => {
+    let harness: RunnerHarness
+    before(async () => {
+      harness = await make()
+    })
+    after(async () => {
+      await harness.close()
+    })
+    const spec = (argv: readonly string[], more: Partial<InstanceSpec> = {}): InstanceSpec =>
+      sampleSpec(harness.image, argv, more)
+    const logged = (of: InstanceSpec, text: string): Promise<true> =>
+      eventually(
+        async () => (await loggedLines(harness.logDir, of)).some((line) => line.includes(text)),
+        `"${text}" in the log of ${of.id}`,
+      )
+    const find = async (runner: Runner, id: string): Promise<FoundInstance | undefined> =>
+      (await runner.list()).find((instance) => instance.spec.id === id)
+
+    it('starts a server that answers at its address, with its environment and PORT', async () => {
+      const { runner } = harness
+      const one = spec(['node', '-e', WEB], { listens: true, env: { NAME: 'one' } })
+      const two = spec(['node', '-e', WEB], { listens: true, env: { NAME: 'two' } })
+      const started = await Promise.all([runner.start(one), runner.start(two)])
+      for (const [index, { state, address }] of started.entries()) {
+        assert.equal(state, 'running')
+        assert.ok(address)
+        const said = await eventually(() => ask(address.host, address.port), 'an answer')
+        assert.equal(said, `hello from ${index === 0 ? 'one' : 'two'}`)
+      }
+      const { address } = started[0]
+      const ports = await runner.listeningPorts(one.id)
+      assert.ok(address && ports.includes(address.port), `listens on ${ports.join()}`)
+      const usage = await runner.usage(one.id)
+      assert.ok(usage && usage.memoryBytes > 4 * MEBIBYTE && usage.cpuSeconds > 0)
+      assert.ok(usage.pids >= 1)
+      for (const { id } of [one, two]) {
+        await runner.stop(id, { signal: 'SIGTERM', graceMs: 5000 })
+        await runner.remove(id)
+      }
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('tells exit codes and signals apart', async () => {
+      const { runner } = harness
+      const cases = [
+        { script: 'exit 0', code: 0, signal: null, reason: 'exited' },
+        { script: 'exit 3', code: 3, signal: null, reason: 'exited' },
+        { script: 'kill -9 $$; sleep 5', code: null, signal: 'SIGKILL', reason: 'killed' },
+      ]
+      for (const { script, ...expected } of cases) {
+        // pid 1 of a container cannot kill itself: a child shell stands for the app there.
+        const argv = script.startsWith('kill')
+          ? ['sh', '-c', `sh -c '${script}'; exit $?`]
+          : ['sh', '-c', script]
+        const job = spec(argv, { kind: 'job' })
+        await runner.start(job)
+        const exit = await runner.waitForExit(job.id)
+        const seen = exit && { code: exit.code, signal: exit.signal, reason: exit.reason }
+        const shell = { code: 137, signal: null, reason: 'exited' }
+        const either = script.startsWith('kill') && exit?.code === 137 ? shell : expected
+        assert.deepEqual(seen, either, script)
+        assert.equal((await find(runner, job.id))?.state, 'exited')
+        assert.equal(await runner.usage(job.id), null)
+        await runner.remove(job.id)
+        assert.equal(await find(runner, job.id), undefined)
+      }
+    })
+
+    it('says why a command cannot start, and leaves nothing', async () => {
+      const { runner } = harness
+      const wrong = spec(['no-such-program'])
+      await assert.rejects(runner.start(wrong), (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'INSTANCE_FAILED')
+        assert.match(error.message, /no-such-program/)
+        return true
+      })
+      await assert.rejects(runner.start(spec([])), { code: 'INSTANCE_FAILED' })
+      assert.equal(await find(runner, wrong.id), undefined)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('is idempotent, and silent about ids that it does not know', async () => {
+      const { runner } = harness
+      const one = spec(['sleep', '100'])
+      const [first, second] = await Promise.all([runner.start(one), runner.start(one)])
+      assert.equal(first.startedAt, second.startedAt)
+      assert.equal((await runner.list()).filter(({ spec: { id } }) => id === one.id).length, 1)
+      await Promise.all([
+        runner.stop(one.id, { signal: 'SIGTERM', graceMs: 2000 }),
+        runner.stop(one.id, { signal: 'SIGTERM', graceMs: 2000 }),
+      ])
+      await Promise.all([runner.remove(one.id), runner.remove(one.id)])
+      await runner.remove('web-9-unknown')
+      await runner.stop('web-9-unknown', { signal: 'SIGTERM', graceMs: 10 })
+      assert.equal(await runner.waitForExit('web-9-unknown'), null)
+      assert.equal(await runner.usage('web-9-unknown'), null)
+      assert.deepEqual(await runner.listeningPorts('web-9-unknown'), [])
+      await assert.rejects(runner.exec('web-9-unknown', { argv: ['sh'], env: {}, tty: false }), {
+        code: 'NOT_FOUND',
+      })
+    })
+
+    it('ends at once what does not handle the signal, and lets finish what does', async () => {
+      const { runner } = harness
+      const plain = spec(['node', '-e', 'console.log("ready"); setInterval(() => {}, 1000)'])
+      const polite = spec([
+        'node',
+        '-e',
+        'process.on("SIGTERM", () => setTimeout(() => { console.log("bye"); process.exit(7) }, 100)); console.log("ready"); setInterval(() => {}, 1000)',
+      ])
+      for (const one of [plain, polite]) {
+        await runner.start(one)
+        await logged(one, 'ready')
+      }
+      const before = Date.now()
+      await runner.stop(plain.id, { signal: 'SIGTERM', graceMs: 20_000 })
+      assert.ok(Date.now() - before < 5000, 'an app without a handler waited for its grace period')
+      assert.equal((await runner.waitForExit(plain.id))?.signal, 'SIGTERM')
+      await runner.stop(polite.id, { signal: 'SIGTERM', graceMs: 20_000 })
+      assert.equal((await runner.waitForExit(polite.id))?.code, 7)
+      await logged(polite, 'bye')
+      await Promise.all([runner.remove(plain.id), runner.remove(polite.id)])
+    })
+
+    it('kills what ignores the signal once its grace is over, and all its children', async () => {
+      const { runner } = harness
+      const script = `setsid sleep 1000 & sleep 1000 & ${STUBBORN}`
+      const stubborn = spec(['sh', '-c', script.replace('setsid ', '')])
+      await runner.start(stubborn)
+      await logged(stubborn, 'ready')
+      const before = Date.now()
+      await runner.stop(stubborn.id, { signal: 'SIGTERM', graceMs: 300 })
+      assert.ok(Date.now() - before >= 290, 'it was killed before its grace was over')
+      const exit = await runner.waitForExit(stubborn.id)
+      assert.equal(exit?.signal, 'SIGKILL')
+      await runner.remove(stubborn.id)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('ends children that outlive their parent', async () => {
+      const { runner } = harness
+      const parent = spec(['sh', '-c', 'sleep 1000 & sleep 0.1; exit 5'])
+      await runner.start(parent)
+      assert.equal((await runner.waitForExit(parent.id))?.code, 5)
+      await runner.remove(parent.id)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('writes both streams to the log, long and unfinished lines too', async () => {
+      const { runner } = harness
+      const long = 40_000
+      const talker = spec([
+        'node',
+        '-e',
+        `console.log('out'); console.error('err'); console.log('x'.repeat(${String(long)})); process.stdout.write('no end')`,
+      ])
+      await runner.start(talker)
+      await runner.waitForExit(talker.id)
+      await logged(talker, 'no end')
+      const lines = await loggedLines(harness.logDir, talker)
+      assert.ok(lines.includes('out') && lines.includes('err'))
+      assert.equal(lines.filter((line) => /^x+$/.test(line)).join('').length, long)
+      await runner.remove(talker.id)
+      assert.ok((await loggedLines(harness.logDir, talker)).includes('out'), 'logs stay')
+    })
+
+    it('runs commands beside the instance', async () => {
+      const { runner } = harness
+      const one = spec(['sleep', '100'], { env: { GREETING: 'hello' } })
+      await runner.start(one)
+      const script = 'echo $GREETING; echo oops >&2; cat; exit 4'
+      const result = await runIn(runner, one.id, ['sh', '-c', script], 'from stdin')
+      assert.deepEqual(result, { code: 4, stdout: 'hello\nfrom stdin', stderr: 'oops\n' })
+      const terminal = await runner.exec(one.id, {
+        argv: [
+          'sh',
+          '-c',
+          'test -t 0 && test -t 1 && echo a terminal; read answer; echo got $answer; exit 6',
+        ],
+        env: {},
+        tty: true,
+      })
+      terminal.stdio.write('yes\n')
+      const [text, exit] = await Promise.all([collect(terminal.stdio), terminal.exit])
+      assert.match(text, /a terminal[\s\S]*got yes/)
+      assert.equal(exit.code, 6)
+      const endless = await runner.exec(one.id, { argv: ['sleep', '1000'], env: {}, tty: false })
+      await sleep(200)
+      endless.kill()
+      assert.equal((await endless.exit).code, null)
+      await runner.stop(one.id, { signal: 'SIGKILL', graceMs: 0 })
+      await assert.rejects(runner.exec(one.id, { argv: ['sh'], env: {}, tty: false }), {
+        code: 'NOT_RUNNING',
+      })
+      await runner.remove(one.id)
+    })
+
+    it('finds its instances again after a restart, the ended ones with their exit', async () => {
+      const { runner } = harness
+      const lives = spec(['node', '-e', WEB], { listens: true, env: { NAME: 'survivor' } })
+      const ends = spec(['sh', '-c', 'sleep 0.2; exit 9'])
+      const found = await runner.start(lives)
+      await runner.start(ends)
+      const later = await harness.again()
+      try {
+        assert.equal((await later.waitForExit(ends.id))?.code, 9)
+        assert.deepEqual(await find(later, lives.id), found)
+        const { address } = found
+        assert.ok(address)
+        const said = await eventually(() => ask(address.host, address.port), 'an answer')
+        assert.equal(said, 'hello from survivor')
+        await later.stop(lives.id, { signal: 'SIGTERM', graceMs: 3000 })
+        assert.equal((await later.waitForExit(lives.id))?.signal, 'SIGTERM')
+        await Promise.all([later.remove(lives.id), later.remove(ends.id)])
+        assert.deepEqual(await runner.list(), [])
+      } finally {
+        await later.close()
+      }
+    })
+
+    it('stops waiting when told to', async () => {
+      const { runner } = harness
+      const one = spec(['sleep', '100'])
+      await runner.start(one)
+      const abort = new AbortController()
+      const waiting = runner.waitForExit(one.id, abort.signal)
+      abort.abort(new Error('enough'))
+      await assert.rejects(waiting, /enough/)
+      await runner.remove(one.id)
+    })
+
+    it('rotates the log of a flood, whose files stay bounded', async () => {
+      const { runner } = harness
+      const flood = spec([
+        'node',
+        '-e',
+        'const line = "y".repeat(999) + "\\n"; const more = () => { while (process.stdout.write(line.repeat(100))); process.stdout.once("drain", more) }; more()',
+      ])
+      await runner.start(flood)
+      const file = logFile(harness.logDir, flood)
+      const names = async (): Promise<string[]> =>
+        (await readdir(dirname(file))).filter((name) => name.startsWith(`${flood.id}.log`)).sort()
+      await eventually(async () => (await names()).length === 3, 'two rotated files', 20_000)
+      await sleep(1000)
+      await runner.stop(flood.id, { signal: 'SIGKILL', graceMs: 0 })
+      assert.deepEqual(
+        await names(),
+        [0, 1, 2].map((n) => `${flood.id}.log${n === 0 ? '' : `.${String(n)}`}`),
+      )
+      const sizes = await Promise.all(
+        (await names()).map(async (name) => (await readFile(`${dirname(file)}/${name}`)).length),
+      )
+      assert.ok(Math.max(...sizes) <= 48 * MEBIBYTE, sizes.join())
+      await runner.remove(flood.id)
+    })
+
+    it('leaves nothing that list and remove cannot find when the server is killed at any moment', async () => {
+      for (const afterMs of [5, 40, 90, 150, 220, 300]) {
+        const [program = '', ...args] = harness.victim
+        const server = await startProgram(program, args, {
+          env: { PATH: process.env['PATH'] ?? '' },
+          stdio: ['ignore', 'pipe', 'inherit'],
+        })
+        const { promise, resolve } = Promise.withResolvers<undefined>()
+        server.stdout?.once('data', () => resolve(undefined))
+        await promise
+        await sleep(afterMs)
+        server.kill('SIGKILL')
+        const later = await harness.again()
+        try {
+          for (const { spec: left } of await later.list()) await later.remove(left.id)
+          assert.deepEqual(await later.list(), [])
+          assert.deepEqual(await harness.leftovers(), [], `killed after ${String(afterMs)} ms`)
+        } finally {
+          await later.close()
+        }
+      }
+    })
+  })
+}
+
+/** What a TCP server says, or null where none answers. */
+export function ask(host: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    let text = ''
+    const socket = connect({ host, port, timeout: 2000 })
+    socket.on('data', (chunk) => (text += chunk.toString()))
+    socket.on('error', () => resolve(null))
+    socket.on('timeout', () => {
+      socket.destroy()
+      resolve(null)
+    })
+    socket.on('close', () => resolve(text === '' ? null : text))
+  })
+}

@@ -1,0 +1,17 @@
+import type { Runner } from '../src/model/runner.ts'
+import type { ImageFacts } from '../src/model/release.ts'
+import { sampleSpec } from './runner-suite.ts'
+
+/** A server in the middle of its work, until somebody kills it: three lanes that start, stop and remove instances. */
+export async function beVictim(runner: Runner, image: ImageFacts): Promise<never> {
+  process.stdout.write('ready\n')
+  const lane = async (): Promise<never> => {
+    for (;;) {
+      const spec = sampleSpec(image, ['sh', '-c', 'sleep 1000 & sleep 1000'])
+      await runner.start(spec)
+      await runner.stop(spec.id, { signal: 'SIGTERM', graceMs: 100 })
+      await runner.remove(spec.id)
+    }
+  }
+  return await Promise.race([lane(), lane(), lane()])
+}
