@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { isMissing } from '../lib/atomic-file.ts'
+import { isMissing } from '../lib/missing-file.ts'
 import { FairwayError } from '../model/errors.ts'
 import { isName } from '../model/names.ts'
 

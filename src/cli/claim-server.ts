@@ -17,7 +17,7 @@ export async function rememberServer(
   login: { readonly token: string; readonly name: string },
 ): Promise<void> {
   const path = configPath(io)
-  await writeConfig(path, withServer(await readConfig(path), server, login))
+  await writeConfig(path, withServer(readConfig(path), server, login))
 }
 
 /** 'ada@laptop', as far as the names of tokens allow. */

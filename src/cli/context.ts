@@ -32,8 +32,8 @@ export class Context {
    * A client of the chosen server: --server, else FAIRWAY_SERVER, else the one last logged in to.
    * @throws FairwayError SERVER_UNREACHABLE where no server is known, UNAUTHENTICATED where there is no token for it
    */
-  async client(): Promise<FairwayClient> {
-    const config = await readConfig(configPath(this.io))
+  client(): FairwayClient {
+    const config = readConfig(configPath(this.io))
     const given = this.args.value('server') ?? nonEmpty(this.io.env['FAIRWAY_SERVER'])
     const server = given === undefined ? config.current : normalServer(given)
     if (server === null) {

@@ -1,6 +1,6 @@
 import { lstatSync, statSync, type Stats } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
-import { isMissing } from '../lib/atomic-file.ts'
+import { isMissing } from '../lib/missing-file.ts'
 import type { DeployBody } from '../contract/source.ts'
 import { FairwayError } from '../model/errors.ts'
 import { parseAppName, type AppRef } from '../model/names.ts'

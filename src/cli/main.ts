@@ -1,11 +1,9 @@
-import { didYouMean } from '../spec/did-you-mean.ts'
 import { FairwayError } from '../model/errors.ts'
 import { parseArguments, type Arguments } from './arguments.ts'
 import { GLOBAL_OPTIONS, type Command } from './command.ts'
 import { COMMANDS, SYNONYMS } from './commands.ts'
 import { Context } from './context.ts'
 import { failureOf } from './failure.ts'
-import { commandHelp, overview } from './help.ts'
 import type { CliIo } from './io.ts'
 import type { CliPrograms } from './programs.ts'
 import { report } from './report.ts'
@@ -38,19 +36,16 @@ async function dispatch(
 ): Promise<number> {
   const { name, rest } = commandIn(argv)
   if (name === null || (name === 'help' && rest.every((word) => word.startsWith('-')))) {
+    const { overview } = await import('./help.ts')
     out.line(overview(await allCommands()))
     return 0
   }
   if (name === 'help') {
-    out.line(commandHelp(await loadCommand(rest.find((word) => !word.startsWith('-')) ?? '')))
-    return 0
+    return help(await loadCommand(rest.find((word) => !word.startsWith('-')) ?? ''), out)
   }
   const command = await loadCommand(name)
   const args = parseArguments(rest, [...command.options, ...GLOBAL_OPTIONS])
-  if (args.flag('help')) {
-    out.line(commandHelp(command))
-    return 0
-  }
+  if (args.flag('help')) return help(command, out)
   checkPositionals(command, args)
   const context = new Context(args, io, programs, out)
   try {
@@ -59,6 +54,12 @@ async function dispatch(
     out.clearStatus()
     context.close()
   }
+}
+
+async function help(command: Command, out: Terminal): Promise<number> {
+  const { commandHelp } = await import('./help.ts')
+  out.line(commandHelp(command))
+  return 0
 }
 
 /** The command's name wherever it stands among global options, and the words without it. */
@@ -80,6 +81,7 @@ function commandIn(argv: readonly string[]): { name: string | null; rest: readon
 async function loadCommand(name: string): Promise<Command> {
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (load !== undefined) return load()
+  const { didYouMean } = await import('../spec/did-you-mean.ts')
   const synonym = Object.hasOwn(SYNONYMS, name) ? SYNONYMS[name] : undefined
   const near =
     synonym === undefined ? didYouMean(name, Object.keys(COMMANDS)) : `did you mean "${synonym}"?`

@@ -1,6 +1,6 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
+import { isMissing } from '../lib/missing-file.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { CliIo } from './io.ts'
 
@@ -30,12 +30,12 @@ export function cacheFolder(io: Pick<CliIo, 'env' | 'home'>): string {
 }
 
 /** Nothing known where there is no file. @throws FairwayError INVALID_REQUEST where the file is broken */
-export async function readConfig(path: string): Promise<UserConfig> {
-  const text = await readIfExists(path)
-  if (text === null) return EMPTY
+export function readConfig(path: string): UserConfig {
   try {
-    return parseConfig(JSON.parse(text))
+    return parseConfig(JSON.parse(readFileSync(path, 'utf8')))
   } catch (cause) {
+    if (isMissing(cause)) return EMPTY
+    if (!(cause instanceof SyntaxError || cause instanceof TypeError)) throw cause
     throw new FairwayError('INVALID_REQUEST', `${path} is broken`, {
       cause,
       hint: 'Delete it and log in again.',
@@ -45,6 +45,7 @@ export async function readConfig(path: string): Promise<UserConfig> {
 
 /** Readable by its owner alone. */
 export async function writeConfig(path: string, config: UserConfig): Promise<void> {
+  const { writeAtomically } = await import('../lib/atomic-file.ts')
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   await writeAtomically(path, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 })
   chmodSync(path, 0o600)

@@ -7,7 +7,7 @@ import type { DeployBody } from '../contract/source.ts'
 import type { TokenBody } from '../contract/token.ts'
 import { BODIES } from './bodies.ts'
 import { Connection, type Call, type ConnectionOptions } from './connection.ts'
-import { sendContents, type Content } from './contents.ts'
+import type { Content } from './contents.ts'
 import type { ExecOptions, ExecSession } from './exec-session.ts'
 import { endpointMethod, endpointPath, type PathParams } from './paths.ts'
 
@@ -58,7 +58,8 @@ export class FairwayClient {
   }
 
   /** Sends contents in as few requests as is wise; `onBytes` is told how many bytes have gone out so far. */
-  sendContents(contents: readonly Content[], onBytes: (sent: number) => void): Promise<void> {
+  async sendContents(contents: readonly Content[], onBytes: (sent: number) => void): Promise<void> {
+    const { sendContents } = await import('./contents.ts')
     return sendContents(this.#connection, contents, onBytes)
   }
 

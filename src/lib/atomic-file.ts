@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isMissing } from './missing-file.ts'
+
+export { isMissing }
 
 export interface WriteOptions {
   readonly mode?: number
@@ -40,10 +43,6 @@ export async function readIfExists(path: string): Promise<string | null> {
     if (isMissing(error)) return null
     throw error
   }
-}
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 async function syncFolder(path: string): Promise<void> {

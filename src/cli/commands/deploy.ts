@@ -28,7 +28,7 @@ export const deploy: Command = {
 async function run(context: Context): Promise<number> {
   const { io, out } = context
   const startedAt = context.now
-  const client = await context.client()
+  const client = context.client()
   const { ref, pack, appFile, image } = await deployInput(context)
   const controller = new AbortController()
   const stopListening = io.onInterrupt(() => {
@@ -51,7 +51,7 @@ async function run(context: Context): Promise<number> {
     return INTERRUPTED
   } finally {
     stopListening()
-    await pack?.cache.save()
+    pack?.cache.save()
   }
 }
 

@@ -17,7 +17,7 @@ export const destroy: Command = {
 async function run(context: Context): Promise<number> {
   const { args, io, out } = context
   const named = args.positionals[0]
-  const client = await context.client()
+  const client = context.client()
   const ref =
     named === undefined ? await context.ref() : { app: named, environment: context.environment() }
   if (!args.flag('yes')) {

@@ -44,7 +44,7 @@ async function run(context: Context): Promise<number> {
   if (Object.keys(changes).length === 0) {
     throw new FairwayError('INVALID_REQUEST', `env ${name} needs at least one name`)
   }
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   return change(context, client, ref, changes)
 }
@@ -76,7 +76,7 @@ async function change(
 
 async function listValues(context: Context): Promise<number> {
   const { args, out } = context
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const found = await client.getConfig(ref)
   const values = args.flag('values') ? found.values : null

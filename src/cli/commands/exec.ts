@@ -31,7 +31,7 @@ async function run(context: Context): Promise<number> {
     })
   }
   const tty = io.stdin.isTTY === true && io.isTTY && !args.flag('no-tty') && !out.json
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const instance = chosen((await client.getApp(ref)).instances, args.positionals[0])
   const session = await client.exec(ref, instance.id, {

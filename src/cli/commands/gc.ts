@@ -13,7 +13,7 @@ export const gc: Command = {
   options: [],
   positionals: { min: 0, max: 0 },
   run: async (context) => {
-    const client = await context.client()
+    const client = context.client()
     const found = await client.collect()
     if (context.out.json) context.out.object(found)
     else context.out.line(`${bytesText(found.bytes)} freed: ${printable(found.summary, false)}`)

@@ -42,7 +42,7 @@ export const logs: Command = {
 async function run(context: Context): Promise<number> {
   const { io, out, args } = context
   const query = queryOf(context)
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const controller = new AbortController()
   const stopListening = io.onInterrupt(() => {

@@ -11,7 +11,7 @@ export const open: Command = {
   positionals: { min: 0, max: 0 },
   run: async (context) => {
     const { out, programs } = context
-    const client = await context.client()
+    const client = context.client()
     const ref = await context.ref()
     const url = (await client.getApp(ref)).urls[0]
     if (url === undefined) {

@@ -17,7 +17,7 @@ export const plan: Command = {
 
 async function run(context: Context): Promise<number> {
   const { out } = context
-  const client = await context.client()
+  const client = context.client()
   const { ref, pack, appFile, image } = await deployInput(context)
   const options = { now: () => context.now, progress: sendProgress(context) }
   const found = await (pack === null
@@ -25,7 +25,7 @@ async function run(context: Context): Promise<number> {
     : withSource(client, pack, options, (source) =>
         client.planApp(ref, { source, appFile, image }),
       ))
-  await pack?.cache.save()
+  pack?.cache.save()
   if (out.json) {
     out.object(found)
     return 0

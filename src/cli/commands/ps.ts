@@ -23,7 +23,7 @@ export const ps: Command = {
 }
 
 async function run(context: Context): Promise<number> {
-  const client = await context.client()
+  const client = context.client()
   if (context.args.flag('watch')) return watch(context, client)
   const apps = await chosen(context, client)
   if (context.out.json) context.out.object({ apps })

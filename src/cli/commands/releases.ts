@@ -22,7 +22,7 @@ export const releases: Command = {
 
 async function run(context: Context): Promise<number> {
   const { args, out } = context
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const limit = args.integer('lines', 1) ?? DEFAULT_LIMIT
   const [found, rollouts] = await Promise.all([

@@ -20,7 +20,7 @@ async function run(context: Context): Promise<number> {
   const text = context.args.positionals[0]
   const to = text === undefined ? null : wholeNumber(text.replace(/^v/, ''), 'RELEASE', 1)
   const startedAt = context.now
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const controller = new AbortController()
   const events = client.rollbackApp(ref, to, controller.signal)

@@ -41,7 +41,7 @@ async function runCommand(context: Context): Promise<number> {
     argv: [...argv],
     timeoutMs: durationMs(args.value('timeout') ?? '1h', '--timeout'),
   }
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const controller = new AbortController()
   const stopListening = io.onInterrupt(() => {

@@ -23,7 +23,7 @@ export const scale: Command = {
 async function run(context: Context): Promise<number> {
   const { args, out } = context
   const changes = Object.fromEntries(args.positionals.map(change))
-  const client = await context.client()
+  const client = context.client()
   const ref = await context.ref()
   const numbers = await client.scaleApp(ref, changes)
   if (out.json) {

@@ -50,7 +50,7 @@ async function run(context: Context): Promise<number> {
 async function ask(context: Context): Promise<Answer> {
   const none: Answer = { server: null, version: null, runner: null, login: null, error: null }
   try {
-    const client = await context.client()
+    const client = context.client()
     const named = { ...none, server: client.server }
     try {
       const [version, me] = await Promise.all([client.version(), client.whoami()])

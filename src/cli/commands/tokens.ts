@@ -38,7 +38,7 @@ export const tokens: Command = {
 
 async function run(context: Context): Promise<number> {
   const { name, words } = subcommand(tokens, context.args)
-  const client = await context.client()
+  const client = context.client()
   if (name === 'list') return show(context, await client.listTokens())
   const [word, extra] = words
   if (word === undefined || extra !== undefined) {

@@ -38,7 +38,7 @@ async function run(context: Context): Promise<number> {
     platform.claim !== null && !args.flag('no-claim')
       ? await claimServer(context, server, platform.claim)
       : null
-  const login = claimed ?? (await knownLogin(context, server))
+  const login = claimed ?? knownLogin(context, server)
   if (out.json) {
     const { routerUrls, dataDir, runner, started } = platform
     const claimUrl = claimed === null ? platform.claimUrl : null
@@ -74,8 +74,8 @@ function show(
 }
 
 /** Name of the token that this user has for the server; null where there is none. */
-async function knownLogin({ io }: Context, server: string): Promise<string | null> {
-  const config = await readConfig(configPath(io))
+function knownLogin({ io }: Context, server: string): string | null {
+  const config = readConfig(configPath(io))
   return config.servers[server]?.name ?? null
 }
 

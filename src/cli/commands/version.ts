@@ -15,7 +15,7 @@ export const version: Command = {
       else out.line(`fairway ${programs.version}`)
       return 0
     }
-    const client = await context.client()
+    const client = context.client()
     const server = await client.version()
     if (out.json) {
       out.object({ version: programs.version, server })

@@ -9,7 +9,7 @@ export const whoami: Command = {
   options: [],
   positionals: { min: 0, max: 0 },
   run: async (context) => {
-    const client = await context.client()
+    const client = context.client()
     const { id, name, role } = await client.whoami()
     if (context.out.json) context.out.object({ server: client.server, id, name, role })
     else context.out.line(`${name} (${role}) at ${client.server}`)

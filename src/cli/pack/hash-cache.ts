@@ -1,7 +1,15 @@
 import { createHash, hash } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readFileSync, readSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import { isMissing, writeAtomically } from '../../lib/atomic-file.ts'
+import { isMissing } from '../../lib/missing-file.ts'
 import type { Digest } from '../../model/release.ts'
 
 /** What identifies an unchanged file without reading it. Times are milliseconds with fractions. */
@@ -97,7 +105,7 @@ export class HashCache {
     this.#changed = true
   }
 
-  async save(): Promise<void> {
+  save(): void {
     if (!this.#changed && this.#kept === Object.keys(this.#before).length) return
     const saved: Saved = {
       version: 1,
@@ -106,7 +114,10 @@ export class HashCache {
       files: this.#after,
     }
     mkdirSync(join(this.#file, '..'), { recursive: true, mode: 0o700 })
-    await writeAtomically(this.#file, JSON.stringify(saved), { durable: false })
+    // Two deploys of one folder at a time must not mix their halves; what is lost in a crash is only time.
+    const temporary = `${this.#file}.${process.pid}.tmp`
+    writeFileSync(temporary, JSON.stringify(saved), { mode: 0o600 })
+    renameSync(temporary, this.#file)
   }
 }
 

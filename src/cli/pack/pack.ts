@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { isMissing } from '../../lib/atomic-file.ts'
+import { isMissing } from '../../lib/missing-file.ts'
 import type { Digest } from '../../model/release.ts'
 import type { SourceEntry } from '../../model/source.ts'
 import { HashCache } from './hash-cache.ts'

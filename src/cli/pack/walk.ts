@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync, type Dirent } from 'node:fs'
 import { basename, isAbsolute, join, posix, sep } from 'node:path'
-import { isMissing } from '../../lib/atomic-file.ts'
+import { isMissing } from '../../lib/missing-file.ts'
 import { FairwayError } from '../../model/errors.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { defaultRules, isSecretFile, neverEntered, NODE_LOCKFILES } from './left-out.ts'
