@@ -80,7 +80,7 @@ class FileSourceStore implements SourceStore {
     if (!DIGEST.test(digest))
       throw new FairwayError(
         'INVALID_REQUEST',
-        `${JSON.stringify(String(digest).slice(0, 80))} is no digest`,
+        `${JSON.stringify(digest.slice(0, 80))} is no digest`,
       )
     const { maxContentBytes } = this.#limits
     if (size > maxContentBytes)
