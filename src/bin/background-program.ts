@@ -1,13 +1,14 @@
 import { closeSync, openSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import { start } from '../lib/process.ts'
+import { identify, isAlive, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts'
 import { FairwayError } from '../model/errors.ts'
 
 /** A program of ours that runs in the background: known by pid and start time, so that a reused pid is never taken for it. */
-const record = z.object({ pid: z.number().int().positive(), startTime: z.string() })
+const record = z.object({ pid: z.number().int().positive(), startedAs: z.string() })
 
 export interface BackgroundProgram {
   readonly name: 'server' | 'router'
@@ -20,18 +21,12 @@ const LOG_LINES = 15
 
 /** Pid of the running program, or null. */
 export async function runningPid(program: BackgroundProgram): Promise<number | null> {
-  const text = await readIfExists(pidFile(program))
-  if (text === null) return null
-  const parsed = record.safeParse(parseJson(text))
-  if (!parsed.success) return null
-  const { pid, startTime } = parsed.data
-  return (await startTimeOf(pid)) === startTime ? pid : null
+  return (await runningProcess(program))?.pid ?? null
 }
 
 /** Written by the program itself when it begins, so that whoever starts it (a person, systemd, `fairway up`) is known alike. */
 export async function recordRunning(program: BackgroundProgram): Promise<void> {
-  const startTime = (await startTimeOf(process.pid)) ?? ''
-  await writeAtomically(pidFile(program), JSON.stringify({ pid: process.pid, startTime }), {
+  await writeAtomically(pidFile(program), JSON.stringify(await identify(process.pid)), {
     durable: false,
   })
 }
@@ -76,16 +71,23 @@ export async function stopInBackground(
   program: BackgroundProgram,
   timeoutMs: number,
 ): Promise<boolean> {
-  const pid = await runningPid(program)
-  if (pid === null) return false
-  process.kill(pid, 'SIGTERM')
+  const running = await runningProcess(program)
+  if (running === null) return false
+  await signalProcess(running, 'SIGTERM')
   const deadline = Date.now() + timeoutMs
-  while ((await runningPid(program)) !== null) {
-    if (Date.now() > deadline) process.kill(pid, 'SIGKILL')
+  while (await isAlive(running)) {
+    if (Date.now() > deadline) await signalProcess(running, 'SIGKILL')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
   await rm(pidFile(program), { force: true })
   return true
+}
+
+async function runningProcess(program: BackgroundProgram): Promise<ProcessIdentity | null> {
+  const text = await readIfExists(pidFile(program))
+  if (text === null) return null
+  const parsed = record.safeParse(parseJson(text))
+  return parsed.success && (await isAlive(parsed.data)) ? parsed.data : null
 }
 
 function pidFile(program: BackgroundProgram): string {
@@ -104,25 +106,6 @@ async function failed(
   const text = (await readIfExists(logFile(program))) ?? ''
   const lines = text.trimEnd().split('\n').slice(-LOG_LINES).join('\n')
   return new FairwayError(code, `${message}\n${lines}`, { hint: `Its log is ${logFile(program)}.` })
-}
-
-/** Field 22 of /proc/PID/stat (proc(5)); elsewhere only whether the process exists. Null = no such process. */
-async function startTimeOf(pid: number): Promise<string | null> {
-  if (process.platform === 'linux') {
-    try {
-      const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8')
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      return fields[0] === 'Z' ? null : (fields[19] ?? null)
-    } catch {
-      return null
-    }
-  }
-  try {
-    process.kill(pid, 0)
-    return ''
-  } catch {
-    return null
-  }
 }
 
 function parseJson(text: string): unknown {
