@@ -69,7 +69,7 @@ export class Exchange implements UpstreamUser, Holder {
   /** A held request tries again: the service got a target, or its time is up. */
   release(): void {
     this.heldUntil = Infinity
-    this.#attempt()
+    this.#attemptAgain()
   }
 
   giveUp(): void {
@@ -77,8 +77,11 @@ export class Exchange implements UpstreamUser, Holder {
     this.#refuse('no-target')
   }
 
+  /** The bytes must not change afterwards. */
   sendBody(bytes: Buffer, from: number, to: number): void {
-    this.#connection?.out.data(bytes, from, to, this.request.length < 0)
+    const out = this.#connection?.out
+    if (this.request.length < 0) out?.data(bytes, from, to, true)
+    else out?.owned(bytes.subarray(from, to))
   }
 
   /** The request body is whole; `trailers` are field lines with CRLF. */
@@ -217,7 +220,13 @@ export class Exchange implements UpstreamUser, Holder {
     this.#retries++
     this.service.counters.retried()
     if (problem === 'upstream-refused' || this.service.hasOther(target)) this.#tried.push(target)
+    this.#attemptAgain()
+  }
+
+  // Nobody waits for this attempt to come back: where it found a connection at once, the client's side has to be told.
+  #attemptAgain(): void {
     this.#attempt()
+    if (this.takesBody) this.#downstream.bodyWanted()
   }
 
   #repeatable(): boolean {

@@ -35,6 +35,16 @@ export class Outbox {
     this.#socket.write(whole)
   }
 
+  /** Body bytes that nobody else will change, passed on without a copy. */
+  owned(bytes: Buffer): void {
+    if (bytes.length <= SMALL) {
+      this.data(bytes, 0, bytes.length, false)
+      return
+    }
+    this.flush()
+    this.#socket.write(bytes)
+  }
+
   /** Sends what was gathered; false while the socket holds more than it should. */
   flush(): boolean {
     if (this.#text !== '') {

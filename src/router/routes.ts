@@ -78,6 +78,7 @@ function hasPrefix(path: string, prefix: string): boolean {
 
 /** The path as routes are compared with it: without query, dot segments and repeated slashes, so that `/a/../b` and `//b` cannot pass for another route. */
 function comparable(target: string): string {
+  if (target === '*') return '/'
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
   if (!/\/[./]|%2[eEfF]/.test(path)) return path

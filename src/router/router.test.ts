@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer, request, Agent, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { minimalEnv, start } from '../lib/process.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { Target } from '../model/traffic.ts'
+import { eventually, tableOf, webService } from '../../test/fakes/router-bed.ts'
+import { connectTraffic, type RouterControl } from './control-client.ts'
+
+const PROGRAM = resolve(import.meta.dirname, '../../test/fakes/router-process.ts')
+
+describe('a router in its own process', () => {
+  let folder = ''
+  let server: Server
+  let target: Target
+  let control: RouterControl
+  let uploaded = 0
+  const running = new Set<ChildProcess>()
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fairway-router-'))
+    control = connectTraffic(join(folder, 'control.sock'))
+    server = createServer((incoming, response) => {
+      if (incoming.url === '/slow') setTimeout(() => response.end('slow'), 400)
+      else {
+        incoming.on('data', (chunk: Buffer) => (uploaded += chunk.length))
+        incoming.on('end', () => response.end('ok'))
+      }
+    })
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    const { port } = server.address() as AddressInfo
+    target = { id: 't1', weight: 1, address: { host: '127.0.0.1', port } }
+  })
+  afterEach(async () => {
+    for (const child of running) await end(child, 'SIGKILL')
+  })
+  after(async () => {
+    server.closeAllConnections()
+    server.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  const run = async (port = 0): Promise<{ child: ChildProcess; port: number }> => {
+    const args = [PROGRAM, join(folder, 'state'), join(folder, 'control.sock'), String(port)]
+    const stdio = ['ignore', 'pipe', 'inherit'] as const
+    const child = await start(process.execPath, args, { env: minimalEnv(), stdio: [...stdio] })
+    running.add(child)
+    const line = await new Promise<string>((done) =>
+      child.stdout?.once('data', (data) => done(String(data))),
+    )
+    return { child, port: Number(/\d+/.exec(line)?.[0]) }
+  }
+  const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+    running.delete(child)
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = new Promise((done) => child.once('exit', done))
+    child.kill(signal)
+    await exited
+  }
+  const ask = (port: number, path = '/', agent?: Agent): Promise<string> =>
+    new Promise((done, fail) => {
+      const options = { host: '127.0.0.1', port, path, headers: { host: 'app.test' } }
+      const outgoing = request(
+        agent === undefined ? options : { ...options, agent },
+        (response) => {
+          let text = `${String(response.statusCode)} `
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+          response.on('end', () => done(text))
+        },
+      )
+      outgoing.on('error', fail).end()
+    })
+
+  test('after kill -9 it serves its stored table without the server', async () => {
+    const first = await run()
+    assert.equal(await control.current(), null)
+    const table = tableOf(7, [webService([target])])
+    await control.publish(table, [])
+    await end(first.child, 'SIGKILL')
+    await assert.rejects(control.current(), { code: 'ROUTER_UNAVAILABLE' })
+    const second = await run(first.port)
+    assert.equal(await ask(second.port), '200 ok')
+    assert.deepEqual(await control.current(), table)
+    await assert.rejects(
+      control.publish(tableOf(6, []), []),
+      (error) =>
+        error instanceof FairwayError &&
+        error.code === 'CONFLICT' &&
+        /6 is older than 7/.test(error.message),
+    )
+    await control.publish(table, [])
+    assert.equal((await stat(join(folder, 'control.sock'))).mode & 0o777, 0o600)
+    assert.equal((await control.status()).revision, 7)
+  })
+
+  test('a damaged table file does not keep it from starting', async () => {
+    await writeFile(join(folder, 'state/table.json'), '{"table":')
+    const { port } = await run()
+    assert.equal(await control.current(), null)
+    assert.match(await ask(port), /^404 /)
+    await control.publish(tableOf(1, [webService([target])]), [])
+    assert.equal(await ask(port), '200 ok')
+  })
+
+  test('a new one takes over while the old one finishes', async () => {
+    const old = await run()
+    await control.publish(tableOf(20, [webService([target])]), [])
+    const slow = ask(old.port, '/slow')
+    await eventually(async () => (await control.status()).inflight === 1)
+    const fresh = await run(old.port)
+    assert.equal((await control.status()).pid, fresh.child.pid)
+    const ended = end(old.child, 'SIGTERM')
+    assert.equal(await slow, '200 slow')
+    await ended
+    assert.equal((await control.status()).pid, fresh.child.pid)
+    for (let round = 0; round < 10; round++) assert.equal(await ask(old.port), '200 ok')
+  })
+
+  test('SIGTERM lets keep-alive clients go without an error', async () => {
+    const { child, port } = await run()
+    await control.publish(tableOf(30, [webService([target])]), [])
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    assert.equal(await ask(port, '/', agent), '200 ok')
+    const slow = ask(port, '/slow', agent)
+    await eventually(async () => (await control.status()).inflight === 1)
+    const ended = end(child, 'SIGTERM')
+    assert.equal(await slow, '200 slow')
+    await ended
+    agent.destroy()
+  })
+
+  test('a large upload passes with little memory', async () => {
+    const { port } = await run()
+    await control.publish(tableOf(40, [webService([target])]), [])
+    const before = (await control.status()).memoryBytes
+    const total = 200 * 1024 * 1024
+    const block = Buffer.alloc(1 << 20, 'x')
+    uploaded = 0
+    let most = 0
+    const answer = new Promise((done, fail) => {
+      const outgoing = request(
+        {
+          host: '127.0.0.1',
+          port,
+          method: 'PUT',
+          headers: { host: 'app.test', 'content-length': total },
+        },
+        done,
+      )
+      outgoing.on('error', fail)
+      let sent = 0
+      const more = (): void => {
+        while (sent < total) {
+          sent += block.length
+          if (!outgoing.write(block)) break
+        }
+        if (sent >= total) outgoing.end()
+        else outgoing.once('drain', more)
+      }
+      more()
+    })
+    const watch = setInterval(() => {
+      void control.status().then(({ memoryBytes }) => (most = Math.max(most, memoryBytes)))
+    }, 50)
+    await answer
+    clearInterval(watch)
+    assert.equal(uploaded, total)
+    assert.equal(most - before < 100 * 1024 * 1024, true, `grew by ${(most - before) >> 20} MiB`)
+  })
+})

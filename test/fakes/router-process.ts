@@ -1,0 +1,14 @@
+/** A router in its own process, for tests that kill or measure it: arguments are its state folder, control socket and HTTP port. */
+import { startRouter } from '../../src/router/router.ts'
+
+const [stateDir = '', controlSocket = '', port = '0'] = process.argv.slice(2)
+const router = await startRouter({
+  stateDir,
+  controlSocket,
+  http: { host: '127.0.0.1', port: Number(port) },
+  limits: { shutdownMs: 10_000 },
+})
+process.on('SIGTERM', () => {
+  void router.close().then(() => process.exit(0))
+})
+process.stdout.write(`listening ${String(router.addresses.http.port)}\n`)
