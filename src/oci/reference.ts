@@ -43,12 +43,8 @@ export function parseReference(text: string, fallback: DefaultRegistry | null = 
   if (host === null) {
     throw invalid(text, 'names no registry, and none is configured: write host/name:tag')
   }
-  const colon = rest.indexOf(':')
-  const name = colon < 0 ? rest : rest.slice(0, colon)
-  const untagged = digest === null ? 'latest' : null
-  const tag = colon < 0 ? untagged : rest.slice(colon + 1)
-  const namespace = host === fallback?.host && !name.includes('/') ? fallback.namespace : null
-  const repository = namespace === null ? name : `${namespace}/${name}`
+  const { name, tag } = splitTag(rest, digest === null ? 'latest' : null)
+  const repository = withNamespace(name, host === fallback?.host ? fallback.namespace : null)
   if (!HOST.test(host)) throw invalid(text, `has the host ${JSON.stringify(host)}, which is none`)
   if (!isRepositoryName(repository)) {
     throw invalid(text, 'has a repository name that is not allowed')
@@ -74,6 +70,19 @@ function splitHost(
   if (/[.:]/.test(first) || first === 'localhost')
     return { host: first, rest: name.slice(slash + 1) }
   return { host: fallback?.host ?? null, rest: name }
+}
+
+function withNamespace(name: string, namespace: string | null): string {
+  return namespace === null || name.includes('/') ? name : `${namespace}/${name}`
+}
+
+function splitTag(
+  rest: string,
+  untagged: string | null,
+): { readonly name: string; readonly tag: string | null } {
+  const colon = rest.indexOf(':')
+  if (colon < 0) return { name: rest, tag: untagged }
+  return { name: rest.slice(0, colon), tag: rest.slice(colon + 1) }
 }
 
 function invalid(text: string, why: string): OciError {
