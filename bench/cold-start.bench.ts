@@ -116,7 +116,7 @@ async function scaleToOne(platform: {
     {
       method: 'PUT',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ processes: { web: 1 } }),
+      body: JSON.stringify({ changes: { web: 1 } }),
     },
   )
   if (!response.ok) throw new Error(await response.text())

@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { minimalEnv, runToEnd, type RunResult } from '../../src/lib/process.ts'
@@ -91,14 +91,10 @@ function passedOn(): Record<string, string> {
   )
 }
 
-export async function freePorts(count: number): Promise<number[]> {
+/** Ports of loopback that nobody has; each of `wanted` where it is free. */
+export async function freePorts(count: number, wanted: readonly number[] = []): Promise<number[]> {
   const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer()
-      return new Promise<typeof server>((resolveListening) =>
-        server.listen(0, '127.0.0.1', () => resolveListening(server)),
-      )
-    }),
+    Array.from({ length: count }, (_, index) => listen(wanted[index] ?? 0)),
   )
   const ports = servers.map((server) => {
     const address = server.address()
@@ -106,4 +102,14 @@ export async function freePorts(count: number): Promise<number[]> {
   })
   await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
   return ports
+}
+
+function listen(port: number): Promise<Server> {
+  return new Promise((resolveListening, reject) => {
+    const server = createServer()
+    server.once('error', (error) =>
+      port === 0 ? reject(error) : listen(0).then(resolveListening, reject),
+    )
+    server.listen(port, '127.0.0.1', () => resolveListening(server))
+  })
 }
