@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
@@ -263,6 +263,53 @@ describe('an archive', { skip: hasDpkgDeb ? false : 'needs dpkg-deb' }, () => {
     const foreign = open({ sources: [source({ architectures: ['arm64'] })] })
     await refuses(foreign, 'SOURCES_MISSING', /sources\.list\(5\)/)
     await refuses((await open()).refresh(), 'ARCHIVE_UNREACHABLE', /stable: HTTP 404/)
+  })
+
+  test("of the host's sources those that do not verify are passed over", async () => {
+    const hostRoot = join(folder, 'host')
+    await mkdir(join(hostRoot, 'etc/apt/trusted.gpg.d'), { recursive: true })
+    await writeFile(join(hostRoot, 'etc/apt/trusted.gpg.d/own.asc'), server.publicKey)
+    const suites = ['foreign', 'absent', 'stable']
+    const lines = suites.map((suite) => `deb ${server.uri} ${suite} main\n`)
+    await writeFile(join(hostRoot, 'etc/apt/sources.list'), lines.join(''))
+    await server.publish([{ name: 'app', version: '1' }])
+    const { privateKey } = await newKey()
+    await server.publish([{ name: 'app', version: '9' }], { suite: 'foreign', key: privateKey })
+    const options = { cacheDir: folder, hostRoot, architecture: 'amd64', fetch, log } as const
+    const archive = await DebianArchive.open({ ...options, now: () => NOW })
+    opened.push(archive)
+    assert.equal((await archive.resolve(['app']))[0]?.version, '1')
+    assert.deepEqual(warned, ['package source not refreshed', 'package source not refreshed'])
+    assert.deepEqual(
+      archive.suites().map(({ suite }) => suite),
+      ['stable'],
+    )
+    await writeFile(join(hostRoot, 'etc/apt/sources.list'), lines[0] ?? '')
+    const none = await DebianArchive.open({ ...options, now: () => NOW })
+    await refuses(none.refresh(), 'SIGNATURE_INVALID', /foreign has no valid signature/)
+  })
+
+  test('a tree that lost its contents is unpacked again', async () => {
+    await server.publish([{ name: 'app', files: { a: 'content' } }])
+    const archive = await open()
+    const [app] = await archive.resolve(['app'])
+    assert.ok(app !== undefined)
+    const read = async (): Promise<string> => {
+      const found = (await archive.files(app)).find(({ type }) => type === 'file')
+      assert.ok(found?.type === 'file' && 'file' in found.content)
+      path = found.content.file
+      return readFile(path, 'utf8')
+    }
+    let path = ''
+    assert.equal(await read(), 'content')
+    for (const lost of [
+      () => rm(path),
+      () => truncate(path),
+      () => truncate(join(path, '../../tree.json')),
+    ]) {
+      await lost()
+      assert.equal(await read(), 'content')
+    }
   })
 
   test('requests at the same time share downloads and unpacking', async () => {

@@ -28,6 +28,8 @@ export interface DebianArchiveOptions {
   readonly cacheDir: string
   /** Default: the host's apt configuration, of which sources that do not verify are passed over with a warning. */
   readonly sources?: readonly AptSource[]
+  /** Where the host's apt configuration and keyrings are found; default `/`. */
+  readonly hostRoot?: string
   /** Default: the one of this process. */
   readonly architecture?: DebianArchitecture
   /** Default: apt's own downloader where the host has it (its proxies and credentials apply), else the global fetch. */
@@ -55,6 +57,7 @@ export interface SuiteStatus {
 export class DebianArchive {
   readonly architecture: DebianArchitecture
   readonly #cacheDir: string
+  readonly #hostRoot: string
   readonly #sources: readonly AptSource[]
   readonly #isHosts: boolean
   readonly #statePath: string
@@ -68,6 +71,7 @@ export class DebianArchive {
   private constructor(fields: Fields) {
     this.architecture = fields.architecture
     this.#cacheDir = fields.cacheDir
+    this.#hostRoot = fields.hostRoot
     this.#sources = fields.sources
     this.#isHosts = fields.isHosts
     this.#statePath = fields.statePath
@@ -79,7 +83,7 @@ export class DebianArchive {
 
   /** Reads configuration and cache, never the network. @throws DebianError SOURCES_MISSING */
   static async open(options: DebianArchiveOptions): Promise<DebianArchive> {
-    const { cacheDir, now = Date.now, log = silentLog } = options
+    const { cacheDir, hostRoot = '/', now = Date.now, log = silentLog } = options
     const architecture = options.architecture ?? hostArchitecture()
     if (architecture === null) {
       throw new DebianError(
@@ -87,7 +91,7 @@ export class DebianArchive {
         `no Debian architecture for ${process.arch}; amd64 and arm64 are supported`,
       )
     }
-    const given = options.sources ?? (await hostSources('/etc/apt', log))
+    const given = options.sources ?? (await hostSources(join(hostRoot, 'etc/apt'), log))
     const sources = mergeSources(given, architecture)
     if (sources.length === 0) {
       throw new DebianError(
@@ -100,6 +104,7 @@ export class DebianArchive {
     return new DebianArchive({
       architecture,
       cacheDir,
+      hostRoot,
       sources,
       isHosts: options.sources === undefined,
       statePath: path,
@@ -186,7 +191,7 @@ export class DebianArchive {
     // Only a refresh needs OpenPGP: a warm start does without loading it.
     const { refreshSuite, describe } = await import('./suite-refresh.ts')
     const { defaultKeyrings } = await import('./keyring.ts')
-    const trusted = await defaultKeyrings()
+    const trusted = await defaultKeyrings(this.#hostRoot)
     const failures: DebianError[] = []
     const suites: SuiteRecord[] = []
     for (const source of this.#sources) {
@@ -279,6 +284,7 @@ export class DebianArchive {
 interface Fields {
   readonly architecture: DebianArchitecture
   readonly cacheDir: string
+  readonly hostRoot: string
   readonly sources: readonly AptSource[]
   readonly isHosts: boolean
   readonly statePath: string
