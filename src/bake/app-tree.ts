@@ -37,7 +37,7 @@ export async function openAppTree(source: SourceTree, context: string): Promise<
     else if (await isPrivateKey(entry, source)) leftOut.add(entry.path)
     else entries.push(entry)
   }
-  for (const entry of entries) if (entry.type === 'symlink') checkLink(entry.path, entry.target)
+  checkLinks(entries)
   const byPath = new Map(entries.map((entry) => [entry.path, entry]))
   return {
     entries,
@@ -80,17 +80,30 @@ export function forbiddenPart(path: string): string | null {
 }
 
 /**
- * A link must stay inside the tree: relative, and never above its root on the way.
+ * Every link must stay inside the tree, also where it leads through other links; nothing may lie below a link.
  * @throws FairwayError INVALID_SOURCE naming the link and its target
  */
-export function checkLink(path: string, target: string): void {
-  const resolved = posix.join(posix.dirname(path), target)
-  if (!target.startsWith('/') && resolved !== '..' && !resolved.startsWith('../')) return
-  throw new FairwayError(
-    'INVALID_SOURCE',
-    `symbolic link ${JSON.stringify(path)} points to ${JSON.stringify(target)}, outside of the source`,
-    { hint: 'Replace the link by the file itself, or leave it out with .fairwayignore.' },
+export function checkLinks(entries: readonly SourceEntry[]): void {
+  const links = new Map(
+    entries.flatMap((entry) => (entry.type === 'symlink' ? [[entry.path, entry.target]] : [])),
   )
+  if (links.size === 0) return
+  for (const { path } of entries) {
+    const below = ancestors(path).find((folder) => links.has(folder))
+    if (below === undefined) continue
+    throw new FairwayError(
+      'INVALID_SOURCE',
+      `${JSON.stringify(path)} lies below the symbolic link ${JSON.stringify(below)}`,
+    )
+  }
+  for (const [path, target] of links) {
+    if (staysInside(path, target, links)) continue
+    throw new FairwayError(
+      'INVALID_SOURCE',
+      `symbolic link ${JSON.stringify(path)} points to ${JSON.stringify(target)}, outside of the source`,
+      { hint: 'Replace the link by the file itself, or leave it out with .fairwayignore.' },
+    )
+  }
 }
 
 /** Does the file at `file` begin like a private key in PEM or OpenSSH form? */
@@ -133,6 +146,34 @@ const FORBIDDEN_NAMES: ReadonlySet<string> = new Set([
   'id_ecdsa',
   'id_ed25519',
 ])
+
+/** As the kernel resolves it: '..' leaves the folder that a link led to, not the link's own. More than 40 links are refused. */
+function staysInside(path: string, target: string, links: ReadonlyMap<string, string>): boolean {
+  const place = path.split('/').slice(0, -1)
+  const rest = target.split('/')
+  if (target.startsWith('/')) return false
+  for (let followed = 0; rest.length > 0;) {
+    const part = rest.shift() ?? ''
+    if (part === '' || part === '.') continue
+    if (part === '..') {
+      if (place.pop() === undefined) return false
+      continue
+    }
+    place.push(part)
+    const next = links.get(place.join('/'))
+    if (next === undefined) continue
+    followed += 1
+    if (followed > 40 || next.startsWith('/')) return false
+    place.pop()
+    rest.unshift(...next.split('/'))
+  }
+  return true
+}
+
+function ancestors(path: string): readonly string[] {
+  const parts = path.split('/')
+  return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'))
+}
 
 function contextPrefix(context: string): string {
   const normal = posix.normalize(context)

@@ -3,12 +3,15 @@ import type { Log } from '../lib/log.ts'
 import type { KeyedMutex } from '../lib/mutex.ts'
 import type { BakeRequest, BuildPlan } from '../model/build-plan.ts'
 import type { Sandbox } from '../model/sandbox.ts'
-import type { ImageStore } from '../oci/image-store.ts'
+import type { ImageStore, PullOptions } from '../oci/image-store.ts'
 import type { StoredLayer } from '../oci/layer-record.ts'
 import type { AppTree } from './app-tree.ts'
 import type { PackageSources } from './package-sources.ts'
 
 export type Architecture = 'amd64' | 'arm64'
+
+/** As the image store's `pull` takes it, without what the bake decides. */
+export type ImagePull = Omit<PullOptions, 'platform' | 'progress'>
 
 /** What every bake of one server shares. */
 export interface Kitchen {
@@ -22,6 +25,7 @@ export interface Kitchen {
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly log: Log
+  readonly pull: ImagePull
   readonly locks: KeyedMutex
 }
 

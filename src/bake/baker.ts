@@ -17,7 +17,7 @@ import type { ImageStore } from '../oci/image-store.ts'
 import { OciError } from '../oci/oci-error.ts'
 import { count, size } from './amounts.ts'
 import { openAppTree } from './app-tree.ts'
-import type { Architecture, BakedApp, BakeJob, Kitchen, SourceJob } from './bake-job.ts'
+import type { Architecture, BakedApp, BakeJob, ImagePull, Kitchen, SourceJob } from './bake-job.ts'
 import { bakeBinary } from './binary-app.ts'
 import { checkPlatform, imageFacts } from './image-facts.ts'
 import { importArchive, importLayout, pullImage } from './imported-image.ts'
@@ -38,6 +38,8 @@ export interface BakerOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly log: Log
+  /** How images of registries are fetched: credentials, default registry. */
+  readonly pull?: ImagePull
   /** Default: this host's. */
   readonly architecture?: Architecture
 }
@@ -53,6 +55,7 @@ export function createBaker(options: BakerOptions): Baker {
     architecture: options.architecture ?? (process.arch === 'arm64' ? 'arm64' : 'amd64'),
     now: options.now,
     log: options.log,
+    pull: options.pull ?? {},
     locks: new KeyedMutex(),
   }
   return { bake: (request, progress, signal) => bake(kitchen, request, progress, signal) }
@@ -182,7 +185,7 @@ const OCI_CODES: Readonly<Record<string, ErrorCode>> = {
   DIGEST_MISMATCH: 'INVALID_IMAGE',
   TOO_LARGE: 'TOO_LARGE',
   NOT_FOUND: 'REGISTRY_FAILED',
-  UNAUTHENTICATED: 'REGISTRY_FAILED',
+  INVALID_REQUEST: 'INVALID_IMAGE',
   REGISTRY_FAILED: 'REGISTRY_FAILED',
 }
 

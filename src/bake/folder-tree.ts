@@ -1,5 +1,6 @@
-import { lstat, readdir, readlink } from 'node:fs/promises'
-import { join, posix } from 'node:path'
+import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
+import { dirname, join, posix, relative } from 'node:path'
+import { isMissing } from '../lib/atomic-file.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 
@@ -8,6 +9,8 @@ export interface FolderTreeOptions {
   readonly root: string
   /** The folder that links may not leave, as a part of `root`: 'app'. Default: `root`. */
   readonly boundary?: string
+  /** A folder above that nobody could replace; default: the folder's own parent. */
+  readonly trusted?: string
   /** Path relative to the folder; a folder that is refused is not entered. */
   readonly choose?: (path: string, isFolder: boolean) => boolean
 }
@@ -21,6 +24,7 @@ export async function folderTree(
   folder: string,
   options: FolderTreeOptions,
 ): Promise<LayerEntry[]> {
+  await checkFolder(folder, options)
   const { root, boundary = root, choose = () => true } = options
   const entries: LayerEntry[] = []
   const visit = async (path: string): Promise<void> => {
@@ -44,6 +48,27 @@ export async function folderTree(
   }
   await visit('')
   return entries
+}
+
+/** What foreign code made may be a link to a folder of this host: neither the folder nor its part below `trusted` may be one. */
+async function checkFolder(folder: string, options: FolderTreeOptions): Promise<void> {
+  const { trusted = dirname(folder), root } = options
+  const inner = relative(trusted, folder)
+  const real = await realpath(folder).catch((error: unknown) => {
+    if (isMissing(error)) return null
+    throw error
+  })
+  const above = inner === '..' || inner.startsWith('../')
+  if (
+    !above &&
+    real === join(await realpath(trusted), inner) &&
+    (await lstat(folder)).isDirectory()
+  )
+    return
+  throw new FairwayError(
+    'INVALID_SOURCE',
+    `${inner === '' ? root : inner} is ${real === null ? 'not there' : 'not a folder of its own'} after the build`,
+  )
 }
 
 async function regularFile(folder: string, path: string, root: string): Promise<LayerEntry> {

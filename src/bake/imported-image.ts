@@ -40,10 +40,10 @@ export async function importArchive(
 export async function pullImage(
   job: BakeJob<BuildPlan & { readonly kind: 'image' }>,
 ): Promise<Digest> {
-  const { images, architecture } = job.kitchen
+  const { images, architecture, pull } = job.kitchen
   return images.pull(job.plan.reference, {
+    ...pull,
     platform: { os: 'linux', architecture },
-    allowHttpLoopback: true,
   })
 }
 

@@ -72,9 +72,14 @@ export async function builtLayer(
 }
 
 /** What a build leaves, without what must never enter an image. */
-export async function outputEntries(folder: string, root: string): ReturnType<typeof folderTree> {
+export async function outputEntries(
+  folder: string,
+  root: string,
+  trusted: string,
+): ReturnType<typeof folderTree> {
   const entries = await folderTree(folder, {
     root,
+    trusted,
     choose: (path) => !inNodeModules(path) && forbiddenPart(path) === null,
   })
   const secret = new Set<string>()
@@ -118,7 +123,7 @@ async function pruneDevelopment(job: NodeJob, work: NodeWork): Promise<void> {
 }
 
 async function outputLayer(job: NodeJob, folder: string, key: string): Promise<PlacedLayer> {
-  const entries = await outputEntries(join(folder, 'app'), 'app')
+  const entries = await outputEntries(join(folder, 'app'), 'app', folder)
   const files = entries.filter(({ type }) => type !== 'directory')
   const bytes = files.reduce(
     (sum, entry) =>

@@ -217,7 +217,7 @@ async function builtLayer(job: PythonJob, python: PythonParts): Promise<PlacedLa
         env: { ...job.request.spec.env, PYTHONPATH: `.:${PACKAGES}`, PYTHONDONTWRITEBYTECODE: '1' },
         network: true,
       })
-      const all = await outputEntries(app, 'app')
+      const all = await outputEntries(app, 'app', folder)
       const entries = all.filter(
         ({ path }) => !path.startsWith(`app/${PACKAGES}`) && !JUNK.test(path),
       )

@@ -77,7 +77,7 @@ async function builtSite(job: StaticJob): Promise<PlacedLayer> {
     } else await writeSource(job.tree, app, { modules: true })
     await build(job, { folder, nodeMajor, manager })
     const root = join(app, job.plan.root)
-    const entries = await outputEntries(root, 'app/site')
+    const entries = await outputEntries(root, 'app/site', folder)
     return siteLayer(job, entries, (path) => fileDigest(join(root, path)))
   })
 }
