@@ -3,8 +3,8 @@ import { GLOBAL_OPTIONS, type Command, type OptionSpec } from './command.ts'
 /** What fits a terminal of any age. */
 const WIDTH = 80
 
-/** Help of one command: usage, what it does, options, examples. */
-export function commandHelp(command: Command): string {
+/** Help of one command: usage, what it does, options (those of every command where `globals` is set), examples. */
+export function commandHelp(command: Command, globals = true): string {
   const subcommands = command.subcommands ?? []
   const usages =
     subcommands.length === 0
@@ -21,7 +21,7 @@ export function commandHelp(command: Command): string {
     ...(command.options.length === 0
       ? []
       : [`Options:\n${aligned(command.options.map(optionRow))}`]),
-    `Options of every command:\n${aligned(GLOBAL_OPTIONS.map(optionRow))}`,
+    ...(globals ? [`Options of every command:\n${aligned(GLOBAL_OPTIONS.map(optionRow))}`] : []),
     `Examples:\n${command.examples.map((example) => `  ${example}`).join('\n')}`,
   ]
   return sections.join('\n\n')

@@ -42,7 +42,8 @@ const CHUNK = 1 << 20
  * file costs only time.
  */
 export class HashCache {
-  readonly #file: string
+  /** Where it is kept. */
+  readonly file: string
   readonly #generation: number
   readonly #before: Readonly<Record<string, Row>>
   readonly #after: Record<string, Row> = {}
@@ -51,7 +52,7 @@ export class HashCache {
   #kept = 0
 
   private constructor(file: string, saved: Saved) {
-    this.#file = file
+    this.file = file
     this.#generation = saved.generation + 1
     this.#before = saved.files
     this.#accepted = { ...saved.accepted }
@@ -113,11 +114,11 @@ export class HashCache {
       accepted: this.#accepted,
       files: this.#after,
     }
-    mkdirSync(join(this.#file, '..'), { recursive: true, mode: 0o700 })
+    mkdirSync(join(this.file, '..'), { recursive: true, mode: 0o700 })
     // Two deploys of one folder at a time must not mix their halves; what is lost in a crash is only time.
-    const temporary = `${this.#file}.${process.pid}.tmp`
+    const temporary = `${this.file}.${process.pid}.tmp`
     writeFileSync(temporary, JSON.stringify(saved), { mode: 0o600 })
-    renameSync(temporary, this.#file)
+    renameSync(temporary, this.file)
   }
 }
 
@@ -136,7 +137,7 @@ function load(file: string): Saved {
   try {
     const saved = JSON.parse(readFileSync(file, 'utf8')) as Partial<Saved> | null
     if (saved?.version !== 1 || typeof saved.generation !== 'number') return empty
-    if (typeof saved.files !== 'object' || typeof saved.accepted !== 'object') return empty
+    if (!isRecord(saved.files) || !isRecord(saved.accepted)) return empty
     return { ...empty, ...saved }
   } catch (error) {
     if (isMissing(error) || error instanceof SyntaxError) return empty
@@ -161,4 +162,8 @@ function hashFile(file: string): { readonly hex: string; readonly size: number }
   } finally {
     closeSync(handle)
   }
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }

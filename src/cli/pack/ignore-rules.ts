@@ -173,7 +173,7 @@ function bracketSource(glob: string, start: number): Part | null {
   return { source: `(?!/)[${inverted ? '^' : ''}${members}]`, next }
 }
 
-/** One member of a set as JavaScript writes it: a class, a range or a character. A range whose end comes first is empty. */
+/** One member of a set as JavaScript writes it: a class, a range or a character. Of a range whose end comes first, git takes the start. */
 function memberSource(glob: string, index: number): Part | null {
   const named = glob[index] === '[' ? /^\[:([a-z]*):\]/.exec(glob.slice(index)) : null
   if (named !== null) {
@@ -185,7 +185,8 @@ function memberSource(glob: string, index: number): Part | null {
   const ranged = glob[low.next] === '-' && glob[low.next + 1] !== ']'
   const high = ranged ? characterAt(glob, low.next + 1) : null
   if (high === null) return { source: literal(low.source), next: low.next }
-  const source = low.source <= high.source ? `${literal(low.source)}-${literal(high.source)}` : ''
+  const backwards = low.source > high.source
+  const source = literal(low.source) + (backwards ? '' : `-${literal(high.source)}`)
   return { source, next: high.next }
 }
 

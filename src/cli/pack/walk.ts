@@ -54,7 +54,7 @@ class Walker {
 
   constructor(root: string, options: WalkOptions) {
     this.#root = root
-    this.#realRoot = realpathSync(root)
+    this.#realRoot = realpathSync.native(root)
     this.#options = options
   }
 
@@ -164,7 +164,8 @@ function foundFile(path: string, file: string): FoundEntry {
 
 function realpathIfExists(path: string): string | null {
   try {
-    return realpathSync(path)
+    // The other one follows `a/..` by its letters, not by where `a` leads.
+    return realpathSync.native(path)
   } catch (error) {
     // A link into nothing or in a circle leads nowhere, so not outside either.
     if (isMissing(error) || (error instanceof Error && 'code' in error && error.code === 'ELOOP')) {
