@@ -48,6 +48,7 @@ export class HashCache {
   readonly #before: Readonly<Record<string, Row>>
   readonly #after: Record<string, Row> = {}
   readonly #accepted: Record<string, number>
+  #buffer: Uint8Array | null = null
   #changed = false
   #kept = 0
 
@@ -72,7 +73,8 @@ export class HashCache {
       this.#kept++
       return `sha256:${known[4]}`
     }
-    const read = hashFile(file)
+    this.#buffer ??= Buffer.allocUnsafe(CHUNK)
+    const read = hashFile(file, this.#buffer)
     this.#changed = true
     if (read.size === facts.size && Math.max(facts.mtimeMs, facts.ctimeMs) < now - RACY_MS) {
       const { mtimeMs, ctimeMs, ino } = facts
@@ -145,12 +147,17 @@ function load(file: string): Saved {
   }
 }
 
-function hashFile(file: string): { readonly hex: string; readonly size: number } {
+/** Reads through `buffer`, which is one for all files: allocating it for each costs more than reading a small file. */
+function hashFile(
+  file: string,
+  buffer: Uint8Array,
+): { readonly hex: string; readonly size: number } {
   const handle = openSync(file, 'r')
   try {
-    const buffer = Buffer.allocUnsafe(CHUNK)
     let count = readSync(handle, buffer)
-    if (count < CHUNK) return { hex: hash('sha256', buffer.subarray(0, count), 'hex'), size: count }
+    if (count < buffer.length) {
+      return { hex: hash('sha256', buffer.subarray(0, count), 'hex'), size: count }
+    }
     const digest = createHash('sha256')
     let size = 0
     while (count > 0) {

@@ -12,14 +12,20 @@ export interface IgnoreRules {
 interface Rule {
   readonly negated: boolean
   readonly folderOnly: boolean
+  /** Matched against the last part of the path only. */
+  readonly nameOnly: boolean
   readonly pattern: RegExp
 }
 
 /** gitignore(5): patterns without a slash match at any depth, the last match wins, nothing comes back below an ignored folder. */
 export function gitIgnoreRules(text: string): IgnoreRules {
   const rules = lines(text).flatMap((line) => gitRule(line) ?? [])
-  const last = (path: string, folder: boolean): Rule | undefined =>
-    rules.findLast((rule) => (folder || !rule.folderOnly) && rule.pattern.test(path))
+  const last = (path: string, folder: boolean): Rule | undefined => {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    return rules.findLast(
+      (rule) => (folder || !rule.folderOnly) && rule.pattern.test(rule.nameOnly ? name : path),
+    )
+  }
   return {
     prunes: true,
     ignores: (path, folder) => last(path, folder)?.negated === false,
@@ -58,7 +64,7 @@ function gitRule(line: string): Rule | null {
   if (pattern === '') return null
   const body = globSource(pattern)
   if (body === null) return null
-  return { negated, folderOnly, pattern: new RegExp(`^${anchored ? '' : '(?:.*/)?'}${body}$`, 's') }
+  return { negated, folderOnly, nameOnly: !anchored, pattern: new RegExp(`^${body}$`, 's') }
 }
 
 function dockerRule(line: string): Rule | null {
@@ -74,7 +80,12 @@ function dockerRule(line: string): Rule | null {
   if (pattern === '') return null
   const body = globSource(pattern, true)
   if (body === null) return null
-  return { negated, folderOnly: false, pattern: new RegExp(`^${body}(?:/.*)?$`, 's') }
+  return {
+    negated,
+    folderOnly: false,
+    nameOnly: false,
+    pattern: new RegExp(`^${body}(?:/.*)?$`, 's'),
+  }
 }
 
 /** Spaces at the end do not count unless the last of them is escaped: git's trim_trailing_spaces. */
