@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,17 +8,19 @@ import { connectTraffic } from '../src/router/control-client.ts'
 import { tableOf, webService } from '../test/fakes/router-bed.ts'
 import { median, quantile, row, type Bench, type BenchOptions, type BenchResult } from './result.ts'
 
-const ROUNDS = 5
+const ROUNDS = 3
 const SECONDS = 2
 const CONNECTIONS = 32
 /** Rate of the latency runs: well below what any of them can do on one core. */
 const RATE = 2000
 const PROXY_CORE = '0'
 const LOAD_CORE = '1'
-const HOST = 'app.test'
+const HOST = '127.0.0.1'
 const UPSTREAM_PORT = 18_180
 const BODY = 'x'.repeat(100)
 const ROUTER = resolve(import.meta.dirname, '../test/fakes/router-process.ts')
+
+type ChildProcess = Awaited<ReturnType<typeof start>>
 
 interface Proxy {
   readonly name: string
@@ -27,6 +28,10 @@ interface Proxy {
   readonly program: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+}
+
+interface RunningProxy extends Proxy {
+  readonly pid: number
 }
 
 interface Measured {
@@ -46,7 +51,7 @@ async function run({ say }: BenchOptions): Promise<BenchResult> {
     }
     running.push(await launch(await upstream(folder), LOAD_CORE))
     const proxies = await proxiesIn(folder)
-    const present: Proxy[] = []
+    const present: RunningProxy[] = []
     for (const proxy of proxies) {
       if (!(await installed(proxy.program))) {
         missing.push(proxy.name)
@@ -54,9 +59,8 @@ async function run({ say }: BenchOptions): Promise<BenchResult> {
       }
       const child = await launch(proxy, PROXY_CORE)
       running.push(child)
-      present.push(proxy)
+      present.push({ ...proxy, pid: child.pid ?? 0 })
       if (proxy.name === 'Fairway') await publish(folder)
-      pids.set(proxy.name, child.pid ?? 0)
     }
     const results = await measureAll(present, say)
     return report(present, results, missing)
@@ -74,10 +78,8 @@ export const bench: Bench = {
   run,
 }
 
-const pids = new Map<string, number>()
-
 async function measureAll(
-  proxies: readonly Proxy[],
+  proxies: readonly RunningProxy[],
   say: (line: string) => void,
 ): Promise<Map<string, Measured>> {
   const direct = { name: 'direct', port: UPSTREAM_PORT }
@@ -88,10 +90,10 @@ async function measureAll(
   for (const { port } of proxies) await wrk(port, 2)
   // In turns, so that what else happens on the machine hits all of them alike.
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const { name, port } of proxies) {
-      const before = await cpuSeconds(pids.get(name) ?? 0)
+    for (const { name, port, pid } of proxies) {
+      const before = await cpuSeconds(pid)
       const { requests, perSecond } = await wrk(port, SECONDS)
-      const cpu = (await cpuSeconds(pids.get(name) ?? 0)) - before
+      const cpu = (await cpuSeconds(pid)) - before
       results.get(name)?.perCore.push(requests / cpu)
       results.get(name)?.throughput.push(perSecond)
       say(
@@ -157,7 +159,7 @@ async function wrk(
 ): Promise<{ requests: number; perSecond: number }> {
   const url = `http://127.0.0.1:${String(port)}/`
   const args = ['-c', LOAD_CORE, 'wrk', '-t1', `-c${String(CONNECTIONS)}`, `-d${String(seconds)}s`]
-  const text = await runProgram('taskset', [...args, '-H', `Host: ${HOST}`, url])
+  const text = await runProgram('taskset', [...args, url])
   const requests = Number(/(\d+) requests in/.exec(text)?.[1])
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1])
   if (/Non-2xx|Socket errors/.test(text) || !(requests > 0)) {
@@ -174,7 +176,7 @@ async function latency(port: number): Promise<number> {
     const url = `http://127.0.0.1:${String(port)}/`
     const rate = `--rps=${String(RATE / 16)}`
     const options = ['--h1', '-c16', '-t1', rate, `-D${String(SECONDS)}`, `--log-file=${log}`]
-    await runProgram('taskset', ['-c', LOAD_CORE, 'h2load', ...options, '-H', `Host: ${HOST}`, url])
+    await runProgram('taskset', ['-c', LOAD_CORE, 'h2load', ...options, url], { timeoutMs: 30_000 })
     const lines = (await readFile(log, 'utf8')).trim().split('\n')
     return quantile(
       lines.map((line) => Number(line.split('\t')[2]) / 1000),
@@ -201,7 +203,8 @@ async function cpuSeconds(pid: number): Promise<number> {
 async function publish(folder: string): Promise<void> {
   const address = { host: '127.0.0.1', port: UPSTREAM_PORT }
   const service = webService([{ id: 'upstream', weight: 1, address }])
-  await connectTraffic(join(folder, 'control.sock')).publish(tableOf(1, [service]), [])
+  const table = tableOf(1, [service], [{ host: HOST, path: '/', service: service.key }])
+  await connectTraffic(join(folder, 'control.sock')).publish(table, [])
 }
 
 async function proxiesIn(folder: string): Promise<Proxy[]> {

@@ -115,7 +115,9 @@ test('sizes, extensions and trailers are bounded and strict', () => {
     '0\r\nX: \0\r\n\r\n',
     '0\r\nX: 1\n\r\n',
     `0\r\nX: ${'a'.repeat(9000)}\r\n\r\n`,
-    `${'1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n'.repeat(120)}`,
+    '1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n'.repeat(
+      120,
+    ),
   ]
   for (const wire of broken) {
     assert.equal(

@@ -45,7 +45,7 @@ export class DnsServer {
   }
 
   /** @throws the system's error where the address cannot be bound */
-  async listen(): Promise<void> {
+  async listen(shared: boolean): Promise<void> {
     const { host, port } = this.#options.address
     const udp = createSocket({ type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: true })
     try {
@@ -56,7 +56,7 @@ export class DnsServer {
           resolve()
         })
       })
-      await listenOn(this.#tcp, { host, port: udp.address().port })
+      await listenOn(this.#tcp, { host, port: udp.address().port }, shared || port === 0)
     } catch (error) {
       udp.close()
       throw error

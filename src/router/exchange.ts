@@ -113,6 +113,7 @@ export class Exchange implements UpstreamUser, Holder {
   readonly cut = (): void => {
     if (this.#phase === 'tunnel') this.#cutTunnel?.()
     else {
+      if (this.heldUntil !== Infinity) this.service.forget(this)
       this.#connection?.destroy()
       this.#breakOff('drained')
     }
@@ -239,17 +240,15 @@ export class Exchange implements UpstreamUser, Holder {
   }
 
   #breakOff(problem: Problem): void {
-    if (this.#phase === 'over') return
-    const responding = this.#phase === 'responding'
-    if (!responding) {
-      this.#refuse(problem)
-      return
+    if (this.#phase !== 'responding') this.#refuse(problem)
+    else {
+      this.#end(this.#status)
+      this.#downstream.abort()
     }
-    this.#end(this.#status)
-    this.#downstream.abort()
   }
 
   #refuse(problem: Problem): void {
+    if (this.#phase === 'over') return
     this.#end(problem === 'upstream-timeout' ? 504 : problem.startsWith('upstream') ? 502 : 503)
     this.#downstream.fail(problem)
   }

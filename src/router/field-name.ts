@@ -51,6 +51,7 @@ export const RESPONSE_FIELDS = fieldRules({
   'proxy-connection': 'drop',
   'proxy-authenticate': 'drop',
   te: 'drop',
+  'http2-settings': 'drop',
   'x-fairway-error': 'drop',
 })
 
@@ -63,6 +64,8 @@ export const TRAILER_FIELDS = fieldRules({
   upgrade: 'drop',
   expect: 'drop',
   'keep-alive': 'drop',
+  'proxy-connection': 'drop',
+  'http2-settings': 'drop',
   te: 'drop',
   trailer: 'drop',
   forwarded: 'drop',

@@ -5,6 +5,7 @@ import { request } from 'node:https'
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { connect as tlsConnect } from 'node:tls'
 import { after, before, describe, test } from 'node:test'
 import { RouterBed } from '../../test/fakes/router-bed.ts'
 import { parseHttp2Request } from './http2-exchange.ts'
@@ -27,6 +28,18 @@ describe('HTTPS', () => {
     bed = await RouterBed.start({ https: { host: '127.0.0.1', port: 0 } })
     port = bed.router.addresses.https?.port ?? 0
     server = createServer((incoming, response) => {
+      if (incoming.url === '/two-types') {
+        incoming.socket.end(
+          'HTTP/1.1 200 OK\r\nContent-Type: a\r\nContent-Type: b\r\nContent-Length: 0\r\n\r\n',
+        )
+        return
+      }
+      if (incoming.url === '/odd-names') {
+        incoming.socket.end(
+          'HTTP/1.1 200 OK\r\n__proto__: a\r\nconstructor: b\r\nHTTP2-Settings: c\r\ntoString: d\r\nContent-Length: 0\r\n\r\n',
+        )
+        return
+      }
       const trailing = incoming.method === 'POST'
       if (trailing) response.setHeader('Trailer', 'X-Sum')
       response.writeHead(200, { 'X-Seen': JSON.stringify(incoming.headers) })
@@ -42,8 +55,9 @@ describe('HTTPS', () => {
     ca = await readFile(join(bed.folder, 'state/tls/ca.pem'), 'utf8')
     session = connect(`https://app.test:${port}`, {
       ca,
-      lookup: (_name, _options, done) =>
-        done(null, [{ address: '127.0.0.1', family: 4 }] as never, 4),
+      // The name is for the certificate; the address is loopback.
+      createConnection: () =>
+        tlsConnect({ host: '127.0.0.1', port, ca, servername: 'app.test', ALPNProtocols: ['h2'] }),
     })
   })
   after(async () => {
@@ -91,6 +105,14 @@ describe('HTTPS', () => {
     )
     const big = Buffer.alloc(3_000_000, 'z')
     assert.equal((await ask({ ':path': '/', ':method': 'POST' }, big)).body.length, big.length)
+  })
+
+  test('fields that HTTP/2 cannot carry do not hurt the router', async () => {
+    for (const odd of ['two-types', 'odd-names']) {
+      const answer = await ask({ ':path': `/${odd}` })
+      assert.equal(answer.status, odd === 'two-types' ? 502 : 200, odd)
+    }
+    assert.equal((await ask({ ':path': '/' })).status, 200)
   })
 
   test('unknown hosts and HEAD', async () => {

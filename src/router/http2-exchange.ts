@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { Cut, Downstream, RequestOrigin } from './downstream.ts'
 import type { Exchange } from './exchange.ts'
 import { isToken, REQUEST_FIELDS } from './field-name.ts'
@@ -6,7 +6,7 @@ import { parseFields, type Fields } from './fields.ts'
 import type { Plane } from './plane.ts'
 import { problemPage, type Problem } from './problem.ts'
 import { composeRequest, type RequestHead } from './request-head.ts'
-import { CHUNKED, type ResponseHead } from './response-head.ts'
+import { CHUNKED, NO_BODY, type ResponseHead } from './response-head.ts'
 
 /** One HTTP/2 stream as the client's side of an exchange. */
 export class Http2Exchange implements Downstream {
@@ -51,22 +51,27 @@ export class Http2Exchange implements Downstream {
   }
 
   informational(head: ResponseHead): void {
-    if (head.status === 100 || this.#stream.headersSent) return
-    this.#stream.additionalHeaders({ ':status': head.status, ...headerObject(head.lines) })
+    if (head.status === 100 || this.#stream.headersSent || this.#stream.destroyed) return
+    this.#try(() =>
+      this.#stream.additionalHeaders({ ':status': head.status, ...headerObject(head.lines) }),
+    )
   }
 
   respond(head: ResponseHead): void {
     if (this.#stream.destroyed) return
-    const headers = headerObject(head.lines)
+    const headers: OutgoingHttpHeaders = { ...headerObject(head.lines), ':status': head.status }
     if (head.length >= 0) headers['content-length'] = String(head.length)
     const waitForTrailers = head.body === CHUNKED
     if (waitForTrailers) {
-      this.#stream.on('wantTrailers', () => this.#stream.sendTrailers(headerObject(this.#trailers)))
+      this.#stream.on('wantTrailers', () =>
+        this.#try(() => this.#stream.sendTrailers(headerObject(this.#trailers))),
+      )
     }
-    this.#stream.respond(
-      { ':status': head.status, ...headers },
-      { endStream: head.body === 0, waitForTrailers },
-    )
+    const endStream = head.body === NO_BODY
+    const sent = this.#try(() => this.#stream.respond(headers, { endStream, waitForTrailers }))
+    if (sent) return
+    this.#exchange?.cancel()
+    this.fail('upstream-invalid')
   }
 
   bodyData(bytes: Buffer, from: number, to: number): void {
@@ -113,6 +118,16 @@ export class Http2Exchange implements Downstream {
   // `upgrade` is never set in a request from here, so no target is asked to switch.
   upgrade(): Cut {
     throw new Error('HTTP/2 streams are not upgraded')
+  }
+
+  // HTTP/2 refuses some fields that HTTP/1 lets pass, such as two Content-Types: node:http2 throws for them.
+  #try(send: () => void): boolean {
+    try {
+      send()
+      return true
+    } catch {
+      return false
+    }
   }
 
   #read(exchange: Exchange): void {
@@ -177,16 +192,17 @@ function nameAuthority(fields: Fields, authority: string | undefined): boolean {
   return true
 }
 
+// By way of a Map: a field named `__proto__` or `constructor` is a field like any other.
 function headerObject(lines: string): Record<string, string | string[]> {
-  const headers: Record<string, string | string[]> = {}
+  const headers = new Map<string, string | string[]>()
   for (const line of lines.split('\r\n')) {
     const colon = line.indexOf(':')
     if (colon <= 0) continue
     const name = line.slice(0, colon).toLowerCase()
     const value = line.slice(colon + 1).trim()
-    const before = headers[name]
-    if (before === undefined) headers[name] = value
-    else headers[name] = typeof before === 'string' ? [before, value] : [...before, value]
+    const before = headers.get(name)
+    if (before === undefined) headers.set(name, value)
+    else headers.set(name, typeof before === 'string' ? [before, value] : [...before, value])
   }
-  return headers
+  return Object.fromEntries(headers)
 }

@@ -51,9 +51,9 @@ export class Listener {
     return this.#clients.size + this.#sessions.size
   }
 
-  /** @throws the system's error where the address cannot be bound */
-  async listen(): Promise<void> {
-    await listenOn(this.#server, this.#options.address)
+  /** @throws the system's error where the address cannot be bound; `shared` as in `listenOn` */
+  async listen(shared: boolean): Promise<void> {
+    await listenOn(this.#server, this.#options.address, shared)
   }
 
   sweep(now: number): void {
@@ -182,8 +182,16 @@ export class Sources {
   }
 }
 
-/** Binds with SO_REUSEPORT where the system has it, so that a new router can start before the old one has gone. */
-export async function listenOn(server: Server, address: Address): Promise<void> {
+/**
+ * Binds with SO_REUSEPORT where the system has it, so that a new router can start before the old one has gone. Unless `shared` says that there is such an
+ * old one, the port must be free: two routers that do not know of each other must not halve the requests between them.
+ */
+export async function listenOn(server: Server, address: Address, shared: boolean): Promise<void> {
+  if (!shared && address.port !== 0) {
+    const probe = createServer()
+    await bind(probe, address, false)
+    await new Promise((resolve) => probe.close(resolve))
+  }
   try {
     await bind(server, address, true)
   } catch (error) {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, request, Agent, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,7 +9,10 @@ import { minimalEnv, start } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Target } from '../model/traffic.ts'
 import { eventually, tableOf, webService } from '../../test/fakes/router-bed.ts'
+import { startRouter } from './router.ts'
 import { connectTraffic, type RouterControl } from './control-client.ts'
+
+type ChildProcess = Awaited<ReturnType<typeof start>>
 
 const PROGRAM = resolve(import.meta.dirname, '../../test/fakes/router-process.ts')
 
@@ -132,6 +134,19 @@ describe('a router in its own process', () => {
     assert.equal(await slow, '200 slow')
     await ended
     agent.destroy()
+  })
+
+  test('a port that another router serves is not taken silently', async () => {
+    const { port } = await run()
+    const folderOfOther = join(folder, 'other')
+    await assert.rejects(
+      startRouter({
+        stateDir: folderOfOther,
+        controlSocket: join(folderOfOther, 'control.sock'),
+        http: { host: '127.0.0.1', port },
+      }),
+      { code: 'EADDRINUSE' },
+    )
   })
 
   test('a large upload passes with little memory', async () => {

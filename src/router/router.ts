@@ -6,7 +6,9 @@ import { backoffMs } from '../lib/backoff.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLog, type Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
 import type { Address } from '../model/instance.ts'
+import { connectTraffic } from './control-client.ts'
 import { ControlServer } from './control-server.ts'
 import type { RouterStatus } from './control-schema.ts'
 import { readResolvers, type DnsUpstream } from './dns-forward.ts'
@@ -14,7 +16,6 @@ import { DnsServer } from './dns-server.ts'
 import type { RequestLogEntry } from './downstream.ts'
 import { DEFAULT_LIMITS, type RouterLimits } from './limits.ts'
 import { Listener, Sources } from './listener.ts'
-import { LocalAuthority } from './local-authority.ts'
 import { Plane } from './plane.ts'
 import { TableFile } from './table-file.ts'
 
@@ -67,6 +68,10 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   return router
 }
 
+interface Part {
+  listen(shared: boolean): Promise<void>
+}
+
 class RunningRouter implements Router {
   readonly #options: RouterOptions
   readonly #limits: RouterLimits
@@ -82,6 +87,7 @@ class RunningRouter implements Router {
   readonly #startedAt: number
   readonly #stop = new AbortController()
   #https: Listener | null = null
+  #shared = false
   #sweeper: NodeJS.Timeout | undefined
   #closed: Promise<void> | null = null
 
@@ -131,11 +137,12 @@ class RunningRouter implements Router {
   async start(): Promise<void> {
     await this.#tableFile.prepare()
     await this.#loadTable()
-    await this.#http.listen()
+    this.#shared = await this.#hasPredecessor()
+    await this.#http.listen(this.#shared)
     const { https = null } = this.#options
     if (https !== null) {
       this.#https = this.#listener(https, false, await this.#tlsOptions(https))
-      await this.#https.listen()
+      await this.#https.listen(this.#shared)
     }
     await Promise.all([this.#keepTrying(this.#internal), this.#keepTrying(this.#dns)])
     await this.#control.listen()
@@ -217,6 +224,8 @@ class RunningRouter implements Router {
       const { certificate, key } = https.files
       return { ...common, cert: await readFile(certificate), key: await readFile(key) }
     }
+    // Loaded only where it is needed: half of the router's memory at rest.
+    const { LocalAuthority } = await import('./local-authority.ts')
     const folder = join(this.#options.stateDir, 'tls')
     const authority = await LocalAuthority.open(folder, () => this.#clock.now())
     return {
@@ -233,21 +242,32 @@ class RunningRouter implements Router {
     }
   }
 
+  // Another router behind our socket is one that we take over from.
+  async #hasPredecessor(): Promise<boolean> {
+    try {
+      await connectTraffic(this.#options.controlSocket).status()
+      return true
+    } catch (error) {
+      if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
+      throw error
+    }
+  }
+
   // The interface of the instances' network can come up after the router.
-  async #keepTrying(part: { listen(): Promise<void> } | null): Promise<void> {
+  async #keepTrying(part: Part | null): Promise<void> {
     if (part === null) return
     try {
-      await part.listen()
+      await part.listen(this.#shared)
     } catch (error) {
       this.#log.warn({ error: String(error) }, 'an internal address cannot be bound yet')
       void this.#retry(part, 1)
     }
   }
 
-  async #retry(part: { listen(): Promise<void> }, failures: number): Promise<void> {
+  async #retry(part: Part, failures: number): Promise<void> {
     try {
       await this.#clock.sleep(backoffMs(failures, { firstMs: 200, maxMs: 5000 }), this.#stop.signal)
-      await part.listen()
+      await part.listen(this.#shared)
     } catch {
       if (!this.#stop.signal.aborted) void this.#retry(part, failures + 1)
     }

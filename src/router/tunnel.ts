@@ -68,8 +68,10 @@ export class Tunnel implements TunnelEnd {
     this.#client.resume()
   }
 
+  // An app that closes its side is done: a client that never answers that must not hold the connection.
   upstreamEnded(): void {
     this.#client.end()
+    this.#upstream.socket.end()
   }
 
   upstreamClosed(): void {
