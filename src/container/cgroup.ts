@@ -63,14 +63,14 @@ export class Cgroup {
     }
   }
 
-  /** Removes what a runtime that was killed half-way left of the group. */
+  /** Removes what a runtime that was killed half-way left of the group; one with groups of others below it stays. */
   async remove(): Promise<void> {
     const hierarchies = this.#version === 'v1' ? await readdir(ROOT) : ['']
     for (const hierarchy of hierarchies) {
       try {
         await rmdir(join(ROOT, hierarchy, this.#path))
       } catch (error) {
-        if (!isMissing(error) && !isNotFolder(error)) throw error
+        if (!isMissing(error) && !hasCode(error, 'ENOTDIR') && !hasCode(error, 'EBUSY')) throw error
       }
     }
   }
@@ -92,9 +92,9 @@ function field(text: string | null | undefined, name: string): number {
 }
 
 function isEnded(error: unknown): boolean {
-  return isMissing(error) || (error instanceof Error && 'code' in error && error.code === 'ESRCH')
+  return isMissing(error) || hasCode(error, 'ESRCH')
 }
 
-function isNotFolder(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOTDIR'
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -29,6 +29,8 @@ export interface ContainerHost extends BundleHost {
   readonly nft: string
   readonly ip: string
   readonly cgroups: 'v1' | 'v2'
+  /** A statically linked init to be pid 1 (tini), or null: then what does not handle a signal is not ended by it. */
+  readonly init: string | null
 }
 
 export interface Runtime {
@@ -65,10 +67,10 @@ export async function detectContainerHost(runDir: string): Promise<ContainerHost
     const result = await trial
     trials.push(result)
     if (result.problem !== null) continue
-    const { cniDir, conmon, nft, ip } = programs
+    const { cniDir, conmon, nft, ip, init } = programs
     const host: ContainerHost = {
       ...(await bundleHost(result.ownerOffset)),
-      ...{ cniDir, conmon, nft, ip, runtime: result.runtime, cgroups: await cgroupVersion() },
+      ...{ cniDir, conmon, nft, ip, init, runtime: result.runtime, cgroups: await cgroupVersion() },
     }
     await writeAtomically(memory, JSON.stringify({ signature, host }), { durable: false })
     return host
@@ -104,18 +106,20 @@ interface Programs {
   readonly cniDir: string
   readonly nft: string
   readonly ip: string
+  readonly init: string | null
 }
 
 async function requiredPrograms(): Promise<Programs> {
   if (process.platform !== 'linux') throw unavailable('containers need Linux')
   if (process.getuid?.() !== 0) throw unavailable('containers need root on this host')
-  const [runc, crun, conmon, nft, ip, bridge] = await Promise.all([
+  const [runc, crun, conmon, nft, ip, bridge, init] = await Promise.all([
     programPath('runc'),
     programPath('crun'),
     programPath('conmon'),
     programPath('nft'),
     programPath('ip'),
     programPath('bridge', CNI_FOLDERS),
+    programPath('tini-static'),
   ])
   const missing = [
     runc === null && crun === null ? 'runc or crun' : '',
@@ -127,7 +131,7 @@ async function requiredPrograms(): Promise<Programs> {
   if (conmon === null || nft === null || ip === null || bridge === null || missing.length > 0) {
     throw unavailable(`not installed: ${missing.join(', ')}`)
   }
-  return { runc, crun, conmon, cniDir: dirname(bridge), nft, ip }
+  return { runc, crun, conmon, cniDir: dirname(bridge), nft, ip, init }
 }
 
 function unavailable(message: string): FairwayError {

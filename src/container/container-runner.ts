@@ -146,7 +146,7 @@ export class ContainerRunner implements Runner {
       return
     }
     const signal = signalName(options.signal)
-    if (await endsByDefault(record.process.pid, signal)) {
+    if (!record.hasInit && (await endsByDefault(record.process.pid, signal))) {
       await folder.saveStopSignal(signal)
       await signalProcess(record.process, 'SIGKILL')
     } else if (await signalProcess(record.process, signal)) {
@@ -199,6 +199,7 @@ export class ContainerRunner implements Runner {
     for (const id of await this.#ids()) await this.remove(id)
     await this.close()
     await this.network.teardown()
+    await new Cgroup(this.#options.host.cgroups, '/fairway').remove()
     await rm(this.#runDir, { recursive: true, force: true })
   }
 
@@ -223,7 +224,7 @@ export class ContainerRunner implements Runner {
       this.#runtime.start(spec.id),
       monitor === null ? undefined : this.#cgroup(spec.id).charge(monitor),
     ])
-    const record = { process, startedAt: clock.now(), port }
+    const record = { process, startedAt: clock.now(), port, hasInit: host.init !== null }
     await folder.saveRecord(record)
     this.#logs.watch(spec, logDir, folder)
     const address = port === null ? null : { host: lease.address, port }
@@ -257,7 +258,8 @@ export class ContainerRunner implements Runner {
     const process = await identify(pid)
     if (process === null) return null
     const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
-    const record = { process, startedAt: this.#options.clock.now(), port }
+    const hasInit = this.#options.host.init !== null
+    const record = { process, startedAt: this.#options.clock.now(), port, hasInit }
     await folder.saveRecord(record)
     return record
   }

@@ -1,12 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
+import { withPort } from '../lib/port-argument.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceSpec } from '../model/instance.ts'
-import { expandPort } from '../model/port-argument.ts'
 import { bundleConfig, type ContainerUser } from './bundle.ts'
 import type { ContainerHost } from './container-host.ts'
 import type { InstanceFolder } from './instance-folder.ts'
 import type { Lease } from './network.ts'
+import { executableInRoot } from './path-in-root.ts'
 
 export interface InstanceBundle {
   readonly spec: InstanceSpec
@@ -26,19 +27,27 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
     { name: 'resolv.conf', text: `nameserver ${gateway}\noptions timeout:2 attempts:2\n` },
     { name: 'hostname', text: `${spec.id}\n` },
   ]
+  const env = environment(input)
+  const cwd = workingFolder(spec.image.workingDir)
+  const command = withPort(spec.argv, port)
+  const { init } = input.host
+  if (init !== null) await checkCommand(folder.rootfs, command[0] ?? '', { env, cwd })
   const config = bundleConfig({
     hostname: spec.id,
-    argv: port === null ? spec.argv : expandPort(spec.argv, port),
-    env: environment(input),
-    cwd: workingFolder(spec.image.workingDir),
+    argv: init === null ? command : [INIT, '--', ...command],
+    env,
+    cwd,
     user: input.user,
     rootfs: folder.rootfs,
     netns: lease.netns,
-    binds: files.map(({ name }) => ({
-      source: join(folder.bundle, name),
-      destination: `/etc/${name}`,
-      writable: false,
-    })),
+    binds: [
+      ...files.map(({ name }) => ({
+        source: join(folder.bundle, name),
+        destination: `/etc/${name}`,
+        writable: false,
+      })),
+      ...(init === null ? [] : [{ source: init, destination: INIT, writable: false }]),
+    ],
     limits: spec.resources,
     tmpBytes: spec.resources.memory / 2,
     cgroupsPath: `/fairway/${spec.id}`,
@@ -48,6 +57,26 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
     ...files.map(({ name, text }) => writeFile(join(folder.bundle, name), text, { mode: 0o644 })),
     writeFile(join(folder.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 }),
   ])
+}
+
+/**
+ * Pid 1: hands signals on, reaps what nobody waits for. Without it an app would be pid 1 itself, to which the kernel delivers
+ * no signal that it does not handle, and most apps were not written for that.
+ */
+const INIT = '/run/fairway/init'
+
+/** A runtime would say so by itself, but it only sees the init. */
+async function checkCommand(
+  rootfs: string,
+  command: string,
+  { env, cwd }: { readonly env: Readonly<Record<string, string>>; readonly cwd: string },
+): Promise<void> {
+  const path = env['PATH'] ?? DEFAULT_PATH
+  if ((await executableInRoot(rootfs, command, { path, cwd })) !== null) return
+  throw new FairwayError(
+    'INSTANCE_FAILED',
+    `the image has no program ${JSON.stringify(command)}${command.includes('/') ? '' : ` in ${path}`}`,
+  )
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -10,6 +10,8 @@ export interface RunRecord {
   readonly process: ProcessIdentity
   readonly startedAt: number
   readonly port: number | null
+  /** Whether its pid 1 is our init and not the app itself. */
+  readonly hasInit: boolean
 }
 
 /**

@@ -92,9 +92,12 @@ export class OciRuntime {
     return ['nsenter', [`--net=${lease.netns}`, '--', runtime.path, '--root', root, ...args]]
   }
 
-  /** Program and arguments that run a bundle to its end in the foreground. */
+  /** Program and arguments that run a bundle to its end in the foreground; it is still there then, for its cgroup to be read. */
   runCommand(id: string, bundle: string): readonly [string, readonly string[]] {
-    return [this.#host.runtime.path, ['--root', this.#root, 'run', '--bundle', bundle, id]]
+    return [
+      this.#host.runtime.path,
+      ['--root', this.#root, 'run', '--keep', '--bundle', bundle, id],
+    ]
   }
 
   /**

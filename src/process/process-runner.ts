@@ -4,6 +4,7 @@ import { firstLine } from '../lib/first-line.ts'
 import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
+import { withPort } from '../lib/port-argument.ts'
 import { isAlive, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts'
 import { minimalEnv, start } from '../lib/process.ts'
 import { signalName } from '../lib/signal-name.ts'
@@ -17,7 +18,6 @@ import type {
   Usage,
 } from '../model/instance.ts'
 import { logFile } from '../model/log-file.ts'
-import { expandPort } from '../model/port-argument.ts'
 import type { ImageFacts } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import { execBeside } from './exec.ts'
@@ -199,7 +199,7 @@ export class ProcessRunner implements Runner {
     })
     return {
       ...command,
-      argv: port === null ? command.argv : expandPort(command.argv, port),
+      argv: withPort(command.argv, port),
       id: spec.id,
       logFile: logFile(logDir, spec),
       logMaxBytes,

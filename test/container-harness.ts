@@ -1,0 +1,132 @@
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  detectContainerHost,
+  runFolder,
+  type ContainerHost,
+} from '../src/container/container-host.ts'
+import { ContainerRunner } from '../src/container/container-runner.ts'
+import { isMissing } from '../src/lib/atomic-file.ts'
+import { systemClock } from '../src/lib/clock.ts'
+import { silentLog } from '../src/lib/log.ts'
+import { listPids, readProc } from '../src/lib/process-identity.ts'
+import type { ImageFacts } from '../src/model/release.ts'
+import type { RunnerHarness } from './runner-suite.ts'
+import { sampleRootfs } from './sample-rootfs.ts'
+
+export const containerImage: ImageFacts = {
+  digest: `sha256:${'0'.repeat(64)}`,
+  flavour: 'image',
+  command: [],
+  env: {},
+  workingDir: '/app',
+  user: '',
+  port: null,
+  sizeBytes: 0,
+}
+
+export interface ContainerHarness extends RunnerHarness {
+  readonly runner: ContainerRunner
+  readonly folder: string
+  readonly host: ContainerHost
+}
+
+/** Why containers cannot run here, or null. Finds out by really starting one. */
+export async function containerProblem(): Promise<string | null> {
+  const folder = await mkdtemp(join(tmpdir(), 'fairway-trial-'))
+  try {
+    await detectContainerHost(runFolder(folder))
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  } finally {
+    await rm(runFolder(folder), { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Networks of suites that run at the same time must differ: the process id picks one. */
+export async function openContainerRunner(folder: string): Promise<ContainerRunner> {
+  const dataDir = join(folder, 'data')
+  await mkdir(dataDir, { recursive: true })
+  const host = await detectContainerHost(runFolder(dataDir))
+  const number = Number(/(\d+)$/.exec(folder)?.[1] ?? 0) % 250
+  const runner = new ContainerRunner({
+    dataDir,
+    host,
+    images: { lowerDirs: () => Promise.resolve([join(folder, 'layer')]) },
+    logDir: join(folder, 'logs'),
+    clock: systemClock,
+    log: silentLog,
+    networkName: `fwt${String(number)}`,
+    subnet: `10.${String(number + 1)}.0.0/16`,
+    spareNetworks: 2,
+  })
+  await runner.open()
+  return runner
+}
+
+export async function makeContainerHarness(victim: string): Promise<ContainerHarness> {
+  const folder = await mkdtemp(join(tmpdir(), 'fairway-container-'))
+  const numbered = `${folder}-${String(process.pid)}`
+  const runDir = runFolder(join(numbered, 'data'))
+  await mkdir(join(numbered, 'data'), { recursive: true })
+  await rm(folder, { recursive: true })
+  const host = await detectContainerHost(runDir)
+  await sampleRootfs(join(numbered, 'layer'), host.ownerOffset)
+  const runner = await openContainerRunner(numbered)
+  return {
+    runner,
+    host,
+    folder: numbered,
+    image: containerImage,
+    logDir: join(numbered, 'logs'),
+    again: () => openContainerRunner(numbered),
+    victim: [process.execPath, victim, 'victim', numbered],
+    leftovers: () => leftoversOf(runDir),
+    close: async () => {
+      await runner.teardown()
+      await rm(numbered, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Mounts, processes, cgroups, namespaces and files that belong to an instance of this run directory. */
+async function leftoversOf(runDir: string): Promise<string[]> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes(runDir))
+  const processes: string[] = []
+  for (const pid of await listPids()) {
+    const command = (await readProc(pid, 'cmdline')) ?? ''
+    if (pid !== process.pid && command.includes(runDir)) processes.push(command)
+  }
+  const named = async (path: string): Promise<string[]> =>
+    (await names(path)).map((name) => join(path, name))
+  const spares = (await names(join(runDir, 'spare'))).map((name) => name.replace('.json', ''))
+  const namespaces = (await names('/run/netns')).filter(
+    (name) => name.includes(runDir.slice(-8)) && !spares.includes(name),
+  )
+  return [
+    ...mounts,
+    ...processes,
+    ...(await named(join(runDir, 'instances'))),
+    ...(await named(join(runDir, 'exits'))),
+    ...(await named(join(runDir, 'runtime'))),
+    ...(await named('/sys/fs/cgroup/memory/fairway')).filter((path) => path.includes('web-1-')),
+    ...(await named('/sys/fs/cgroup/fairway')).filter((path) => path.includes('web-1-')),
+    ...(namespaces.length > 1 ? namespaces : []),
+  ]
+}
+
+async function names(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder, { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory() || !folder.includes('cgroup'))
+      .map((entry) => entry.name)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
+}
