@@ -7,6 +7,7 @@ import type { Identity } from '../model/identity.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
+import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
 import { DEFAULT_LIMITS, type ApiLimits } from './limits.ts'
@@ -43,6 +44,8 @@ export function createApi(options: ApiOptions): FastifyInstance {
   checkHosts(app, options)
   reportErrors(app, options.log)
   const upgrades = new Upgrades()
+  const connections = new Connections()
+  connections.watch(app.server)
   const routes: Routes = {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
@@ -58,6 +61,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   upgrades.listen(app)
   app.addHook('preClose', (done) => {
     server.close()
+    connections.close()
     done()
   })
   return app

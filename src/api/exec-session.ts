@@ -1,14 +1,8 @@
-import type { RawData, WebSocket } from 'ws'
-import {
-  decodeExecBytes,
-  encodeExecBytes,
-  EXEC_CHANNEL,
-  execClientMessage,
-  type ExecServerMessage,
-} from '../contract/exec-message.ts'
+import type { WebSocket } from 'ws'
+import { encodeExecBytes, EXEC_CHANNEL, type ExecServerMessage } from '../contract/exec-message.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { ExecRequest, ExecSession } from '../model/runner.ts'
-import { parseInput } from './input.ts'
+import { ExecInbox, type ControlMessage } from './exec-inbox.ts'
 import { toProblem } from './problem.ts'
 
 export interface ExecOptions {
@@ -33,127 +27,105 @@ export async function serveExec(socket: WebSocket, options: ExecOptions): Promis
   })
   // 'close' follows and is what counts: the client is gone either way.
   socket.on('error', () => undefined)
-  const leave = (): void => socket.close(CLOSE.goingAway)
+  const inbox = new ExecInbox(socket)
+  const leave = (): void => {
+    inbox.discard()
+    socket.close(CLOSE.goingAway)
+  }
   options.signal.addEventListener('abort', leave)
+  if (options.signal.aborted) leave()
   const beat = heartbeat(socket, options.heartbeatMs)
   try {
-    await converse(socket, closed, options)
+    await converse(socket, inbox, closed, options)
+    inbox.discard()
     socket.close(CLOSE.normal)
   } catch (error) {
-    await send(socket, JSON.stringify({ type: 'error', ...toProblem(options.onError(error)) }))
+    inbox.discard()
+    const { error: problem } = toProblem(options.onError(error))
+    await tell(socket, { type: 'error', error: problem })
     socket.close(CLOSE.wrong)
   } finally {
-    options.signal.removeEventListener('abort', leave)
     await closed
     clearInterval(beat)
+    options.signal.removeEventListener('abort', leave)
   }
 }
 
 async function converse(
   socket: WebSocket,
+  inbox: ExecInbox,
   closed: Promise<void>,
   { open }: ExecOptions,
 ): Promise<void> {
-  const start = await firstMessage(socket)
+  const start = await firstMessage(inbox)
   if (start === null) return
   const { argv, env = {}, tty, columns, rows } = start
   const session = await open({ argv, env, tty })
-  const gone = closed.then(() => {
-    session.kill()
-  })
-  if (socket.readyState !== socket.OPEN) {
-    await gone
-    return
+  let ended = false
+  try {
+    // What is written after the command ended is lost, as with any pipe; the exit says the rest.
+    session.stdio.on('error', () => undefined)
+    if (tty && columns !== undefined && rows !== undefined) session.resize(columns, rows)
+    await tell(socket, { type: 'started' })
+    const output = Promise.all([
+      pump(session.stdio, EXEC_CHANNEL.stdout, socket),
+      session.stderr === null ? null : pump(session.stderr, EXEC_CHANNEL.stderr, socket),
+    ])
+    const exit = await Promise.race([session.exit, receive(inbox, session, tty), closed])
+    if (exit === undefined) return
+    ended = true
+    await Promise.race([output, closed, timeout(LINGER_MS)])
+    const { code, signal, reason } = exit
+    await tell(socket, { type: 'exit', code, signal, reason })
+  } finally {
+    if (!ended) session.kill()
   }
-  // What is written after the command ended is lost, as with any pipe; the exit says the rest.
-  session.stdio.on('error', () => undefined)
-  if (tty && columns !== undefined && rows !== undefined) session.resize(columns, rows)
-  const wrong = receive(socket, session, tty)
-  await tell(socket, { type: 'started' })
-  const output = Promise.all([
-    pump(session.stdio, EXEC_CHANNEL.stdout, socket),
-    session.stderr === null ? null : pump(session.stderr, EXEC_CHANNEL.stderr, socket),
-  ])
-  const exit = await Promise.race([session.exit, wrong, gone])
-  if (exit === undefined) return
-  await Promise.race([output, timeout(LINGER_MS)])
-  await tell(socket, {
-    type: 'exit',
-    code: exit.code,
-    signal: exit.signal,
-    reason: exit.reason,
-  })
 }
 
-type Start = Extract<ReturnType<typeof parseMessage>, { type: 'start' }>
+type Start = Extract<ControlMessage, { type: 'start' }>
 
 /** Null where the client left instead. @throws FairwayError INVALID_REQUEST, TIMEOUT */
-function firstMessage(socket: WebSocket): Promise<Start | null> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new FairwayError('TIMEOUT', 'the first message did not come in time'))
-    }, START_MS)
-    socket.once('close', () => {
-      clearTimeout(timer)
-      resolve(null)
-    })
-    socket.once('message', (data, isBinary) => {
-      clearTimeout(timer)
-      // Until the command runs, nothing else may be lost.
-      socket.pause()
-      try {
-        const message = isBinary ? null : parseMessage(data)
-        if (message?.type === 'start') resolve(message)
-        else throw new FairwayError('INVALID_REQUEST', 'the first message must be "start"')
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error('bad message', { cause: error }))
-      }
-    })
+async function firstMessage(inbox: ExecInbox): Promise<Start | null> {
+  const late = timeout(START_MS).then(() => {
+    throw new FairwayError('TIMEOUT', 'the first message did not come in time')
   })
+  const message = await Promise.race([inbox.next(), late])
+  if (message === null || message.type === 'start') return message
+  throw new FairwayError('INVALID_REQUEST', 'the first message must be "start"')
 }
 
-/** Passes messages on to the command. Rejects on the first wrong one; never resolves. */
-function receive(socket: WebSocket, session: ExecSession, tty: boolean): Promise<never> {
+/** Passes messages on to the command, no faster than it reads; never resolves. @throws FairwayError INVALID_REQUEST */
+async function receive(inbox: ExecInbox, session: ExecSession, tty: boolean): Promise<never> {
   const { stdio } = session
-  const wrong = new Promise<never>((_, reject) => {
-    socket.on('message', (data, isBinary) => {
-      try {
-        if (isBinary) writeInput(socket, session, bytesOf(data))
-        else control(session, tty, parseMessage(data))
-      } catch (error) {
-        session.kill()
-        reject(error instanceof Error ? error : new Error('bad message', { cause: error }))
-      }
-    })
+  for (;;) {
+    const message = await inbox.next()
+    // The client is gone, which the caller sees by itself.
+    if (message === null) return await new Promise<never>(() => undefined)
+    if (message.type === 'start') {
+      throw new FairwayError('INVALID_REQUEST', '"start" may come only once')
+    }
+    if (message.type === 'eof') stdio.end()
+    else if (message.type === 'resize') {
+      if (tty) session.resize(message.columns, message.rows)
+    } else if (stdio.writable && !stdio.write(message.bytes)) await writableAgain(session)
+  }
+}
+
+function writableAgain({ stdio }: ExecSession): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stdio.off('drain', done)
+      stdio.off('close', done)
+      resolve()
+    }
+    stdio.on('drain', done)
+    stdio.on('close', done)
   })
-  stdio.on('drain', () => socket.resume())
-  socket.resume()
-  return wrong
-}
-
-function writeInput(socket: WebSocket, { stdio }: ExecSession, data: Uint8Array): void {
-  const message = decodeExecBytes(data)
-  if (message?.channel !== EXEC_CHANNEL.stdin) {
-    throw new FairwayError('INVALID_REQUEST', 'a binary message must begin with the channel 0')
-  }
-  if (stdio.writable && !stdio.write(message.bytes)) socket.pause()
-}
-
-function control(
-  session: ExecSession,
-  tty: boolean,
-  message: ReturnType<typeof parseMessage>,
-): void {
-  if (message.type === 'start') {
-    throw new FairwayError('INVALID_REQUEST', '"start" may come only once')
-  }
-  if (message.type === 'eof') session.stdio.end()
-  else if (tty) session.resize(message.columns, message.rows)
 }
 
 /** Sends what comes out, no faster than the client takes it. */
 async function pump(
-  stream: AsyncIterable<string | Uint8Array> | NodeJS.ReadableStream,
+  stream: NodeJS.ReadableStream,
   channel: number,
   socket: WebSocket,
 ): Promise<void> {
@@ -174,23 +146,11 @@ function tell(socket: WebSocket, message: ExecServerMessage): Promise<void> {
 function send(socket: WebSocket, data: string | Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     if (socket.readyState !== socket.OPEN) resolve()
-    else socket.send(data, () => resolve())
+    else
+      socket.send(data, () => {
+        resolve()
+      })
   })
-}
-
-function parseMessage(data: RawData) {
-  let value: unknown
-  try {
-    value = JSON.parse(Buffer.from(bytesOf(data)).toString('utf8'))
-  } catch (error) {
-    throw new FairwayError('INVALID_REQUEST', 'a text message is not valid JSON', { cause: error })
-  }
-  return parseInput(execClientMessage, value, 'body')
-}
-
-function bytesOf(data: RawData): Uint8Array {
-  if (Array.isArray(data)) return Buffer.concat(data)
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : data
 }
 
 /** Ends a connection whose other side no longer answers. */
@@ -200,6 +160,7 @@ function heartbeat(socket: WebSocket, ms: number): NodeJS.Timeout {
     alive = true
   })
   return setInterval(() => {
+    // While the client is held back, its pong waits behind what it sent.
     if (!alive && !socket.isPaused) socket.terminate()
     alive = false
     if (socket.readyState === socket.OPEN) socket.ping()
