@@ -59,13 +59,7 @@ async function containerChoice({
     clock,
     log,
   })
-  const sandbox = new ContainerSandbox({
-    dataDir: folder.root,
-    host,
-    network: runner.network,
-    clock,
-    log,
-  })
+  const sandbox = new ContainerSandbox({ dataDir: folder.root, host, network: runner.network })
   return { runner, sandbox, images }
 }
 
@@ -74,10 +68,9 @@ async function processChoice({ folder, clock, log }: ChoiceOptions): Promise<Run
   const runner = new ProcessRunner({
     dataDir: folder.root,
     logDir: folder.logs,
-    node: process.execPath,
     rootfs: hostRootfs(images, folder.root),
     clock,
     log,
   })
-  return { runner, sandbox: new ProcessSandbox({ clock, log }), images }
+  return { runner, sandbox: new ProcessSandbox(), images }
 }

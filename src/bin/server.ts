@@ -21,6 +21,7 @@ import { recordRunning } from './background-program.ts'
 import { environment, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
+import { lazyBaker } from './lazy-baker.ts'
 import { once } from './once.ts'
 import { programLog } from './program-log.ts'
 import { routeUrl } from './route-url.ts'
@@ -47,15 +48,18 @@ const engine = new MachineEngine({
   log,
   randomId,
 })
-const baker = createBaker({
-  images,
-  debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
-  sandbox,
-  cacheDir: folder.cache,
-  packageSources: once(() => readPackageSources(environment)),
-  now: () => clock.now(),
-  log,
-})
+// The host's package managers are asked how they are configured when the first bake needs it, not at every start.
+const baker = lazyBaker(async () =>
+  createBaker({
+    images,
+    debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
+    sandbox,
+    cacheDir: folder.cache,
+    packageSources: await readPackageSources(environment),
+    now: () => clock.now(),
+    log,
+  }),
+)
 const platform = new ReconcilingPlatform(
   {
     store,
@@ -78,11 +82,18 @@ const platform = new ReconcilingPlatform(
   },
 )
 const identity = createIdentity({ store, clock, randomBytes })
+// Who may is asked in front of it, where the API mounts it.
+const registry = createRegistry({
+  images,
+  authorize: () => Promise.resolve('ok'),
+  randomId: () => randomBytes(18).toString('hex'),
+  log,
+})
 const api = createApi({
   platform,
   sources,
   identity,
-  registry: createRegistry({ images, log }),
+  registry: registry.handle,
   info: { version: packageVersion(), engine: engine.name, runner: runner.name },
   hosts: config.hostNames,
   log,
@@ -98,6 +109,7 @@ await untilTold()
 log.info({}, 'server stops')
 collecting.abort()
 await api.close()
+await registry.close()
 await platform.close()
 await engine.close()
 await store.close()
