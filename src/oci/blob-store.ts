@@ -100,9 +100,18 @@ export class BlobStore {
     source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     expected: Expected = {},
   ): Promise<BlobFacts> {
-    const draft = await this.begin(expected.maxSize ?? expected.size)
+    const { size, maxSize } = expected
+    if (size !== undefined && maxSize !== undefined && size > maxSize) {
+      throw new OciError('TOO_LARGE', `a blob of ${size} bytes; at most ${maxSize} are allowed`)
+    }
+    const draft = await this.begin(maxSize)
     try {
-      for await (const chunk of source) await draft.append(chunk)
+      for await (const chunk of source) {
+        if (size !== undefined && draft.size + chunk.length > size) {
+          throw new OciError('DIGEST_MISMATCH', `more than the ${size} bytes that were promised`)
+        }
+        await draft.append(chunk)
+      }
       return await draft.commit(expected.digest, expected.size)
     } catch (error) {
       await draft.abort()

@@ -87,8 +87,11 @@ async function apply(layers: readonly (readonly Item[])[], alone = false): Promi
   return { root, outside, facts }
 }
 
+/** Node's recursive listing also looks through symlinks to folders. */
 function listing(root: string): string[] {
-  return readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((path) => !path.startsWith('dir/'))
+    .sort()
 }
 
 const INVALID = { code: 'INVALID_IMAGE' }
@@ -338,9 +341,9 @@ test('alone, whiteouts and links into other layers make a layer not stackable', 
   assert.equal(await facts([['link', 'b', 'elsewhere']]), false)
 })
 
-test('shallow folders and symlinks are reported', async () => {
-  const { facts } = await apply([BASE])
-  assert.deepEqual(facts[0]?.folders, ['etc'])
+test('shallow symlinks and folders without an entry are reported', async () => {
+  const { facts } = await apply([[...BASE, ['file', 'opt/a/b/c', 'x'], ['dir', 'opt/d']]])
+  assert.deepEqual(facts[0]?.implied, ['opt', 'opt/a'])
   assert.deepEqual(facts[0].symlinks, ['dead', 'dir', 'link'])
 })
 

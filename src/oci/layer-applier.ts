@@ -16,7 +16,8 @@ export interface TreeTarget {
 
 export interface AppliedFacts {
   readonly stackable: boolean
-  readonly folders: readonly string[]
+  /** Folders that only stand in longer paths; see LayerRecord. */
+  readonly implied: readonly string[]
   readonly symlinks: readonly string[]
   readonly contentBytes: number
   /** Devices, FIFOs and extended attributes that were left out by policy: 'dev/null: special file'. */
@@ -70,8 +71,8 @@ export class LayerApplier {
     }
     return {
       stackable: this.#stackable,
-      folders: this.#shallow('folder'),
-      symlinks: this.#shallow('symlink'),
+      implied: this.#shallow((node) => node.kind === 'folder' && node.attributes === IMPLICIT),
+      symlinks: this.#shallow((node) => node.kind === 'symlink'),
       contentBytes: this.#contentBytes,
       dropped: this.#dropped,
     }
@@ -274,13 +275,13 @@ export class LayerApplier {
     if (this.#dropped.length < 1000) this.#dropped.push(`${path}: ${what}`)
   }
 
-  #shallow(kind: Node['kind']): string[] {
+  #shallow(matches: (node: Node) => boolean): string[] {
     const found: string[] = []
     for (const [name, node] of this.#root.children) {
-      if (node.kind === kind) found.push(name)
+      if (matches(node)) found.push(name)
       if (node.kind !== 'folder') continue
       for (const [inner, below] of node.children) {
-        if (below.kind === kind) found.push(`${name}/${inner}`)
+        if (matches(below)) found.push(`${name}/${inner}`)
       }
     }
     return found.sort()

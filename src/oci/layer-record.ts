@@ -20,8 +20,11 @@ export interface LayerRecord extends StoredLayer {
   readonly contentBytes: number
   /** True = the tree alone, stacked by overlayfs, means what the tar means: no whiteouts, no links into other layers. */
   readonly stackable: boolean
-  /** Folders and symlinks at most two levels deep: a folder here over a symlink below must not be stacked. */
-  readonly folders: readonly string[]
+  /**
+   * At most two levels deep: folders without an entry of their own, and symlinks. Where a lower layer has a symlink at the place of such a folder,
+   * the tar means "through the symlink" and overlayfs would hide it.
+   */
+  readonly implied: readonly string[]
   readonly symlinks: readonly string[]
 }
 
@@ -43,7 +46,7 @@ export async function readLayerRecord(path: string): Promise<LayerRecord | null>
     mediaType,
     contentBytes,
     stackable: fields.boolean('stackable'),
-    folders: fields.strings('folders'),
+    implied: fields.strings('implied'),
     symlinks: fields.strings('symlinks'),
   }
 }

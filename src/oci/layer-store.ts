@@ -112,7 +112,8 @@ export class LayerStore {
       mediaType: MEDIA_TYPES.layerGzip,
       contentBytes,
       stackable: true,
-      folders: shallow(pathsOf(entries, 'directory')),
+      // Every folder of ours has an entry.
+      implied: [],
       symlinks: shallow(pathsOf(entries, 'symlink')),
     }
     await writeRecord(folder.layerRecord(diffId), record)

@@ -118,7 +118,7 @@ export function flattenedCount(records: readonly LayerRecord[]): number {
   const symlinks = new Set<string>()
   let count = records.length > MAX_STACK ? records.length - MAX_STACK + 1 : 0
   records.forEach((record, at) => {
-    const crosses = record.folders.some((path) => symlinks.has(path))
+    const crosses = record.implied.some((path) => symlinks.has(path))
     if (!record.stackable || crosses) count = Math.max(count, at + 1)
     for (const path of record.symlinks) symlinks.add(path)
   })
@@ -133,7 +133,7 @@ function recordFacts({
   symlinks,
   contentBytes,
 }: AppliedFacts): Omit<LayerRecord, keyof StoredLayer> {
-  return { stackable, folders, symlinks, contentBytes }
+  return { stackable, implied, symlinks, contentBytes }
 }
 
 /** For reading a layer without writing it. */
