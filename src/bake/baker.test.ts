@@ -17,7 +17,7 @@ import { FolderSource } from '../../test/fakes/folder-source.ts'
 import { HostSandbox } from '../../test/fakes/host-sandbox.ts'
 import { TestKitchen, type KitchenOptions } from '../../test/fakes/test-kitchen.ts'
 import { DebianArchive } from '../debian/debian-archive.ts'
-import { run, runToEnd } from '../lib/process.ts'
+import { run } from '../lib/process.ts'
 import type { BakeResult, BuildPlan } from '../model/build-plan.ts'
 import { FairwayError, type ErrorCode } from '../model/errors.ts'
 
@@ -114,11 +114,8 @@ test(
     const [base, runtime] = stored?.layers ?? []
     assert(base !== undefined && runtime !== undefined)
     assert(base.size < 4_000_000, `everything but Node takes ${String(base.size)} bytes`)
-    const noArchive = (): Promise<DebianArchive> =>
-      Promise.reject(new Error('a warm bake opens no package index'))
     const again = await kitchen.bake(NODE, new FolderSource(source))
     assert.deepEqual([again.image.digest, again.summary], [first.image.digest, '3 layers, 0 new'])
-    void noArchive
     await t.test('it runs as nobody', asRoot, async () => {
       const target = await unpacked(kitchen, first, 'hello-root')
       const said = await run('chroot', [
@@ -435,57 +432,6 @@ test('an OCI layout and its tar are taken as they are', async () => {
     )
   }
 })
-
-const jdk = (await runToEnd('javac', ['-version']).catch(() => null))?.code === 0
-test(
-  'a jar gets a Java runtime of the modules it needs',
-  { timeout: 180_000, ...(jdk ? {} : { skip: 'needs a JDK (javac, jar, jlink)' }) },
-  async (t) => {
-    const source = folder('java', {
-      'Hello.java':
-        'public class Hello { public static void main(String[] a) { System.out.println("hello from " + Runtime.version().feature()); } }',
-      'manifest.txt': 'Main-Class: Hello\n',
-    })
-    await run('javac', ['--release', '17', '-d', join(source, 'out'), join(source, 'Hello.java')])
-    mkdirSync(join(source, 'app'))
-    await run('jar', [
-      'cfm',
-      join(source, 'app/hello.jar'),
-      join(source, 'manifest.txt'),
-      '-C',
-      join(source, 'out'),
-      '.',
-    ])
-    const kitchen = await open()
-    const plan: BuildPlan = {
-      kind: 'jar',
-      jar: 'hello.jar',
-      wars: [],
-      version: null,
-      command: ['java', '-jar', 'hello.jar'],
-    }
-    const result = await kitchen.bake(plan, new FolderSource(join(source, 'app')))
-    assert.deepEqual(result.image.command, ['java', '-XX:MaxRAMPercentage=75', '-jar', 'hello.jar'])
-    assert(result.image.sizeBytes < 40_000_000, String(result.image.sizeBytes))
-    await assert.rejects(
-      kitchen.bake({ ...plan, version: 99 }, new FolderSource(join(source, 'app'))),
-      rejectsWith('PACKAGE_UNAVAILABLE', /needs Java 99/),
-    )
-    await t.test('it runs', asRoot, async () => {
-      const target = await unpacked(kitchen, result, 'java-root')
-      assert.match(
-        await run('chroot', [
-          '--userspec=65532:65532',
-          target,
-          '/usr/bin/java',
-          '-jar',
-          '/app/hello.jar',
-        ]),
-        /^hello from \d+/,
-      )
-    })
-  },
-)
 
 function environmentOf(names: RegExp): Record<string, string> {
   return Object.fromEntries(
