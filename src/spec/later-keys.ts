@@ -69,6 +69,18 @@ export function findLaterKeys(
   ).sort((a, b) => a.line - b.line || a.column - b.column)
 }
 
+/** Whether a path of the reference, where `<name>` stands for any name, is such a key for every value. */
+export function isLaterKey(path: readonly string[]): boolean {
+  return LATER.some(([pattern, , applies]) => {
+    const parts = pattern.split('.')
+    const deeper = path.length - parts.length
+    const within = applies === undefined ? deeper >= 0 : applies === isJsonObject && deeper > 0
+    return (
+      within && parts.every((part, i) => part === path[i] || (part === '*' && path[i] === '<name>'))
+    )
+  })
+}
+
 /** @throws FairwayError UNSUPPORTED_KEY naming every key, its position and the engine */
 export function refuseLaterKeys(keys: readonly LaterKey[], file: string, engine: string): void {
   if (keys.length === 0) return

@@ -21,13 +21,14 @@ const variableKey = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
 export const namedBy = <T extends z.ZodType>(value: T) => z.record(nameKey, value)
 
 const secret = z.strictObject({
-  secret: matching(
-    /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/,
-    'the name of a secret such as stripe-key',
-  ).describe('Name of a secret; its value is set outside the file.'),
+  secret: matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'the name of a secret such as stripe-key')
+    .describe('Name of a secret; its value is set outside the file.')
+    .meta({ examples: ['stripe-key'] }),
 })
 const generated = z.strictObject({
-  generate: integer(8, 256).describe('Made once per environment: this many random bytes.'),
+  generate: integer(8, 256)
+    .describe('Made once per environment: this many random bytes.')
+    .meta({ examples: [32] }),
 })
 
 const plainValue = z.union([z.string().max(65_536), z.number(), z.boolean()]).transform(String)
