@@ -29,7 +29,7 @@ export function readAppFile(folder: string, name: string = APP_FILE): AppFile | 
 export async function nameInAppFile(file: AppFile): Promise<string | null> {
   const plain = /^name:[ \t]*(["']?)([a-z][a-z0-9-]*)\1[ \t]*(?:#.*)?\r?$/m.exec(file.text)
   if (plain?.[2] !== undefined && !/^(?:---|%)/m.test(file.text)) return plain[2]
-  if (!/^[\s"'{]*name/m.test(file.text)) return null
+  if (!/(?:^|[\s{,"'])name["']?\s*:/m.test(file.text)) return null
   const { readAppName } = await import('../spec/resolve-app-file.ts')
   return readAppName(file)
 }
