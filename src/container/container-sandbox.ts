@@ -76,8 +76,9 @@ export class ContainerSandbox implements Sandbox {
           killGroup(pid)
         },
       })
-      const oom = result.reason === 'exited' && result.code !== 0
-      return oom && (await this.#cgroup(id).oomKills()) > 0 ? { ...result, reason: 'oom' } : result
+      return result.reason === 'exited' && (await this.#ranOutOfMemory(id, result.code))
+        ? { ...result, reason: 'oom' }
+        : result
     } finally {
       await this.#clean(id)
     }
@@ -116,6 +117,14 @@ export class ContainerSandbox implements Sandbox {
       ...Object.entries(names).map(([name, text]) => writeFile(join(folder, name), text)),
       writeFile(join(folder, 'config.json'), JSON.stringify(config), { mode: 0o600 }),
     ])
+  }
+
+  /** Where the runtime removes the cgroup at once, an exit by SIGKILL that nobody here sent has to do as evidence. */
+  async #ranOutOfMemory(id: string, code: number | null): Promise<boolean> {
+    if (code === 0) return false
+    return this.#options.host.runtime.name === 'runc'
+      ? (await this.#cgroup(id).oomKills()) > 0
+      : code === 137
   }
 
   async #clean(id: string): Promise<void> {

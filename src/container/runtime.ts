@@ -94,10 +94,10 @@ export class OciRuntime {
 
   /** Program and arguments that run a bundle to its end in the foreground; it is still there then, for its cgroup to be read. */
   runCommand(id: string, bundle: string): readonly [string, readonly string[]] {
-    return [
-      this.#host.runtime.path,
-      ['--root', this.#root, 'run', '--keep', '--bundle', bundle, id],
-    ]
+    const { name, path } = this.#host.runtime
+    // crun has no such option, and no way to read how a container ended.
+    const keep = name === 'runc' ? ['--keep'] : []
+    return [path, ['--root', this.#root, 'run', ...keep, '--bundle', bundle, id]]
   }
 
   /**
