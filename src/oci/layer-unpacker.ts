@@ -129,7 +129,7 @@ export function flattenedCount(records: readonly LayerRecord[]): number {
 
 function recordFacts({
   stackable,
-  folders,
+  implied,
   symlinks,
   contentBytes,
 }: AppliedFacts): Omit<LayerRecord, keyof StoredLayer> {
