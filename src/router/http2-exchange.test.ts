@@ -73,8 +73,8 @@ describe('HTTPS', () => {
       let text = ''
       let got: Record<string, unknown> = {}
       let trailers: Record<string, unknown> = {}
-      stream.on('response', (fields) => (got = fields))
-      stream.on('trailers', (fields) => (trailers = fields))
+      stream.on('response', (fields: Record<string, unknown>) => (got = fields))
+      stream.on('trailers', (fields: Record<string, unknown>) => (trailers = fields))
       stream.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
       stream.on('end', () =>
         resolve({ status: Number(got[':status']), headers: got, trailers, body: text }),
