@@ -14,7 +14,7 @@ export interface InstanceSpec {
   readonly kind: 'service' | 'job'
   readonly release: number
   readonly image: ImageFacts
-  /** Already decided: process command, else image command. Never a shell string; `$PORT` in it is the runner's to fill in (port-argument.ts). */
+  /** Already decided: process command, else image command. Never a shell string; `$PORT` in it is the runner's to fill in (lib/port-argument.ts). */
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
   /** Port inside; null = the runner chooses and sets PORT. Workers and jobs have `listens: false`. */

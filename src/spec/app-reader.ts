@@ -1,11 +1,13 @@
+import type { AppSpec, ProcessSpec } from '../model/app-spec.ts'
 import type { AppReader } from '../model/app-reader.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Recognition } from '../model/build-plan.ts'
 import type { SourceTree } from '../model/source.ts'
 import { diffSpecs } from './diff-specs.ts'
+import { nodeCommand } from './recognise-node.ts'
 import { recognise, type RecogniseOptions } from './recognise.ts'
 import { laterKeys, recognitionHints, resolveAppFile } from './resolve-app-file.ts'
-import { viewOf } from './source-view.ts'
+import { below, viewOf, type SourceView } from './source-view.ts'
 
 /** The parts of this folder as the control plane uses them; keys of later work are listed, not refused: the caller names the engine. */
 export function createAppReader(): AppReader {
@@ -19,8 +21,12 @@ export function createAppReader(): AppReader {
       })
       const { spec, warnings } = resolveAppFile({ file: appFile, ref, recognition, engine: null })
       const later = appFile === null ? [] : laterKeys(appFile, ref)
+      const runnable =
+        recognition.plan.kind === 'node' && tree !== null
+          ? await withNodeCommands(spec, below(viewOf(tree), context))
+          : spec
       return {
-        spec: image === null ? spec : { ...spec, build: { ...spec.build, image } },
+        spec: image === null ? runnable : { ...runnable, build: { ...runnable.build, image } },
         recognition,
         warnings: [...warnings, ...(recognition.notes ?? [])],
         laterKeys: later.map(({ path, line, column }) => ({
@@ -30,6 +36,24 @@ export function createAppReader(): AppReader {
       }
     },
     diff: diffSpecs,
+  }
+}
+
+/** Commands of the app file get the same treatment as a start script: `npm run x` and programs of dependencies become node and a file. */
+async function withNodeCommands(spec: AppSpec, view: SourceView): Promise<AppSpec> {
+  const processes = await Promise.all(
+    Object.entries<ProcessSpec>(spec.processes).map(async ([name, entry]) => {
+      if (entry.command === null) return [name, entry] as const
+      const { argv, env } = await nodeCommand(entry.command, view)
+      return [name, { ...entry, command: argv, env: { ...env, ...entry.env } }] as const
+    }),
+  )
+  const { release } = spec
+  const command = release === null ? null : await nodeCommand(release.command, view)
+  return {
+    ...spec,
+    release: release === null || command === null ? null : { ...release, command: command.argv },
+    processes: Object.fromEntries(processes),
   }
 }
 

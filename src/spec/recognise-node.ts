@@ -41,6 +41,15 @@ export const recogniseNode: Detector = {
   },
 }
 
+/** A command of the app file as it runs in an image that has node and nothing else: see `withoutPackageManager`. @throws FairwayError UNRECOGNISED_SOURCE */
+export async function nodeCommand(
+  argv: readonly string[],
+  view: SourceView,
+): Promise<Pick<Start, 'argv' | 'env'>> {
+  const start = { argv, env: {}, from: 'the command' }
+  return withoutPackageManager(start, await readPackageJson(view), view)
+}
+
 interface Start {
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
@@ -134,7 +143,7 @@ async function withoutPackageManager(
     )
   if (program === 'npx' || program === 'exec')
     return { ...start, argv: await programOf(rest, view) }
-  if (program === 'node' || program.includes('/')) return start
+  if (program.includes('/') || /^(?:node|sh|bash|dash|env)$/.test(program)) return start
   if (/\.[cm]?[jt]s$/.test(program)) return { ...start, argv: ['node', ...start.argv] }
   return { ...start, argv: await programOf(start.argv, view) }
 }

@@ -6,7 +6,9 @@ const ROOTS = ['.', 'public', 'dist', 'build', '_site', 'out', 'site', 'www', 'h
 export const recogniseStatic: Detector = {
   kind: 'static',
   looksFor: `index.html in ${ROOTS.slice(1).join(', ')} or the folder itself`,
-  detect({ view }) {
+  detect({ view, command }) {
+    // A command with nothing that it could run is a mistake; serving the folder instead would hide it.
+    if (command !== null) return Promise.resolve(null)
     const paths = new Set(view.paths())
     const root = ROOTS.find((folder) =>
       paths.has(folder === '.' ? 'index.html' : `${folder}/index.html`),

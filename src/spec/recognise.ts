@@ -64,7 +64,7 @@ export async function recognise(
     const chosen = found.length > 1 ? choose(found, clues.command) : found[0]
     if (chosen !== undefined) return withProcfile(chosen, command === null ? procfile : null)
   }
-  throw unrecognised(view, kind)
+  throw unrecognised(view, kind, clues.command)
 }
 
 async function detectAll(
@@ -111,14 +111,18 @@ function withProcfile(found: Recognition, procfile: Procfile | null): Recognitio
   }
 }
 
-function unrecognised(view: SourceView, kind: Kind | null): FairwayError {
+function unrecognised(
+  view: SourceView,
+  kind: Kind | null,
+  command: Clues['command'],
+): FairwayError {
   const detectors = TIERS.flat().filter((detector) => kind === null || detector.kind === kind)
   const top = [...new Set(view.paths().map((path) => path.split('/')[0] ?? ''))]
   const seen = top.slice(0, 8).join(', ') + (top.length > 8 ? `, … (${top.length})` : '')
   const lines = detectors.map((detector) => `  ${detector.kind}: ${detector.looksFor}`)
   return new FairwayError(
     'UNRECOGNISED_SOURCE',
-    `nothing here says how to run it (found ${seen}). Looked for:\n${lines.join('\n')}`,
+    `${command === null ? 'nothing here says how to run it' : `nothing here fits the command ${JSON.stringify(command[0])}`} (found ${seen}). Looked for:\n${lines.join('\n')}`,
     { details: { lookedFor: detectors.map((detector) => detector.looksFor) } },
   )
 }

@@ -75,7 +75,7 @@ function readDoubleQuoted(text: string, start: number): Piece {
   return { reason: 'the quote " is not closed' }
 }
 
-/** `$PORT` stays as it is: runners put the port in (model/port-argument.ts). */
+/** `$PORT` stays as it is: runners put the port in (lib/port-argument.ts). */
 function portAt(text: string, index: number): string | null {
   return /^\$(?:PORT\b|\{PORT\})/.exec(text.slice(index, index + 8))?.[0] ?? null
 }
