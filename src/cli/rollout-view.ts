@@ -18,6 +18,8 @@ export class RolloutView {
   readonly #shown = new Set<string>()
   readonly #output: string[] = []
   #running: Step | null = null
+  /** By this machine's clock: the server's may be another. */
+  #runningSince = 0
   #detail = ''
   #ticker: NodeJS.Timeout | undefined
 
@@ -53,6 +55,7 @@ export class RolloutView {
 
   #step(step: Step): void {
     if (step.status === 'running') {
+      if (this.#running?.name !== step.name) this.#runningSince = this.#io.clock.now()
       this.#running = step
       this.#detail = step.summary
       this.#redraw()
@@ -85,7 +88,7 @@ export class RolloutView {
 
   #redraw(): void {
     if (this.#running === null) return
-    const ms = this.#io.clock.now() - this.#running.startedAt
+    const ms = this.#io.clock.now() - this.#runningSince
     this.#out.status(stepLine(this.#out, 'running', this.#running.name, ms, this.#detail))
   }
 }
