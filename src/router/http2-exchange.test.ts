@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connect as tlsConnect } from 'node:tls'
 import { after, before, describe, test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
 import { RouterBed } from '../../test/fakes/router-bed.ts'
 import { parseHttp2Request } from './http2-exchange.ts'
 
@@ -120,6 +121,24 @@ describe('HTTPS', () => {
     assert.equal(answer.status, 404)
     assert.equal(answer.headers['x-fairway-error'], 'no-route')
     assert.equal((await ask({ ':path': '/', ':method': 'HEAD' })).status, 200)
+  })
+
+  test('WebSockets over TLS', async () => {
+    const sockets = new WebSocketServer({ server })
+    sockets.on('connection', (socket) => socket.on('message', (data: Buffer) => socket.send(data)))
+    const client = new WebSocket(`wss://127.0.0.1:${port}/`, {
+      ca,
+      servername: 'app.test',
+      headers: { host: 'app.test' },
+    })
+    client.once('open', () => client.send('over tls'))
+    const echoed = await new Promise((resolve, reject) => {
+      client.once('message', resolve)
+      client.once('error', reject)
+    })
+    assert.equal(String(echoed), 'over tls')
+    client.close()
+    sockets.close()
   })
 
   test('HTTP/1.1 by ALPN, with a certificate for the host', async () => {
