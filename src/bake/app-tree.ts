@@ -22,9 +22,12 @@ export interface AppTree {
 /** @throws FairwayError INVALID_SOURCE where a link leaves the tree or the context is empty */
 export async function openAppTree(source: SourceTree, context: string): Promise<AppTree> {
   const prefix = contextPrefix(context)
-  const scoped = source.entries
-    .filter((entry) => entry.path.startsWith(prefix))
-    .map((entry) => ({ ...entry, path: entry.path.slice(prefix.length) }))
+  const scoped =
+    prefix === ''
+      ? source.entries
+      : source.entries
+          .filter((entry) => entry.path.startsWith(prefix))
+          .map((entry) => ({ ...entry, path: entry.path.slice(prefix.length) }))
   if (scoped.length === 0) {
     const where = prefix === '' ? 'the source' : `folder ${JSON.stringify(context)} of the source`
     throw new FairwayError('INVALID_SOURCE', `${where} contains no files`)
@@ -34,7 +37,7 @@ export async function openAppTree(source: SourceTree, context: string): Promise<
   for (const entry of scoped) {
     const reason = forbiddenPart(entry.path)
     if (reason !== null) leftOut.add(reason)
-    else if (await isPrivateKey(entry, source)) leftOut.add(entry.path)
+    else if (mayHoldKey(entry.path) && (await isPrivateKey(entry, source))) leftOut.add(entry.path)
     else entries.push(entry)
   }
   checkLinks(entries)
@@ -74,6 +77,8 @@ export function* appLayer(
 
 /** The shortest part of `path` that must never enter an image ('a/.git' of 'a/.git/config'), or null. */
 export function forbiddenPart(path: string): string | null {
+  // Nearly every path of a node_modules ends here; the list below is for the rest.
+  if (!SUSPECT.test(path)) return null
   const parts = path.split('/')
   const index = parts.findIndex((part) => FORBIDDEN_NAMES.has(part) || part.startsWith('.env'))
   return index < 0 ? null : parts.slice(0, index + 1).join('/')
@@ -126,6 +131,9 @@ export async function holdsPrivateKey(file: string): Promise<boolean> {
 export function mayHoldKey(path: string): boolean {
   return /\.(?:pem|key|ppk)$/i.test(path)
 }
+
+/** Every forbidden name begins like this. */
+const SUSPECT = /(?:^|\/)(?:\.|id_)/
 
 const KEY_SEARCH_BYTES = 64 * 1024
 
@@ -188,6 +196,6 @@ function contextPrefix(context: string): string {
 }
 
 async function isPrivateKey(entry: SourceEntry, source: SourceTree): Promise<boolean> {
-  if (entry.type !== 'file' || !mayHoldKey(entry.path)) return false
+  if (entry.type !== 'file') return false
   return holdsPrivateKey(source.contentPath(entry.digest))
 }

@@ -175,7 +175,8 @@ test(
     assert.equal(sandbox.requests.length, 1)
     const [request] = sandbox.requests
     assert.deepEqual(request?.argv.slice(2, 4), ['ci', '--ignore-scripts'])
-    assert(request?.limits.memory === 2 * 1024 ** 3 && request.limits.timeoutMs === 900_000)
+    assert(request !== undefined)
+    assert(request.limits.memory === 2 * 1024 ** 3 && request.limits.timeoutMs === 900_000)
     const expected =
       /^(?:npm_config_\w+|PIP_\w+|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|CI|HOME|LANG|PATH|\w+_proxy)$/i
     assert.deepEqual(
@@ -300,7 +301,7 @@ test(
     const [base] = (await one.images.image(first.image.digest))?.layers ?? []
     assert(
       base !== undefined && base.size < 1_000_000,
-      `everything but the program takes ${String(base?.size)} bytes`,
+      `everything but the program takes ${String(base.size)} bytes`,
     )
     await t.test('it runs although it was sent without its x bit', asRoot, async () => {
       const target = await unpacked(one, first, 'static-root')
@@ -373,7 +374,8 @@ test('a static site is served from its own folder', async () => {
   assert(!found.some((path) => path.includes('notes.md')))
   const [top = ''] = await kitchen.images.lowerDirs(result.image.digest)
   const table: unknown = JSON.parse(readFileSync(join(top, 'app/.fairway/site.json'), 'utf8'))
-  assert.deepEqual(Object.keys(Object(table)), ['/.well-known/x', '/index.html'])
+  assert(typeof table === 'object' && table !== null)
+  assert.deepEqual(Object.keys(table), ['/.well-known/x', '/index.html'])
   await assert.rejects(
     kitchen.bake({ kind: 'static', root: 'dist' }, new FolderSource(source), { flavour: 'host' }),
     rejectsWith('BAKE_FAILED', /no file to serve in folder "dist"/),

@@ -144,6 +144,7 @@ async function makeBase(
       ({ path, type }) => type !== 'folder' && COMMON_PATHS.test(path) && isNeeded(path),
     ),
     ...whole,
+    ...libraries.filter(isLibcPart),
     ...linked,
     ...baseFiles(),
     ...release,
@@ -176,6 +177,15 @@ async function filesOf(
   const files: DebFile[] = []
   for (const pkg of packages) files.push(...(await archive.files(pkg)))
   return files
+}
+
+/**
+ * The parts of glibc that programs load later: extensions of Node, Python and Java that were built for older systems name
+ * libpthread and its like, which are empty today but have to be there.
+ */
+function isLibcPart({ package: owner, path, type }: DebFile): boolean {
+  const part = /\/lib(?:anl|dl|m|nss_dns|nss_files|pthread|resolv|rt|util)\.so\.\d+$/
+  return owner === 'libc6' && type !== 'folder' && part.test(path)
 }
 
 /** Zone files and the names of services and protocols; certificates come as one bundle. */

@@ -1,9 +1,10 @@
-import { chown, mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { FairwayError, type ErrorCode } from '../model/errors.ts'
 import type { SandboxLimits, SandboxRequest } from '../model/sandbox.ts'
 import type { BakeJob } from './bake-job.ts'
+import { giveTo } from './owner.ts'
 
 const MIB = 1024 ** 2
 
@@ -30,8 +31,8 @@ export interface BuildStep {
  */
 export async function runStep(job: BakeJob, step: BuildStep): Promise<void> {
   const { sandbox } = job.kitchen
-  await handOver(step.request.workDir, sandbox.ownerOffset)
-  for (const cache of step.request.caches) await handOver(cache.dir, sandbox.ownerOffset)
+  await giveTo(step.request.workDir, sandbox.ownerOffset)
+  for (const cache of step.request.caches) await giveTo(cache.dir, sandbox.ownerOffset)
   const result = await sandbox.run(
     { ...step.request, limits: BUILD_LIMITS },
     job.output,
@@ -92,14 +93,5 @@ function explain(
         code: step.failure,
         message: `${step.name} failed with exit code ${String(exitCode)}`,
       }
-  }
-}
-
-/** Files that a step shall change belong to root inside its box. */
-async function handOver(folder: string, owner: number): Promise<void> {
-  if (owner === 0 || process.getuid?.() !== 0) return
-  await chown(folder, owner, owner)
-  for (const child of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!child.isSymbolicLink()) await chown(join(child.parentPath, child.name), owner, owner)
   }
 }

@@ -110,11 +110,14 @@ export async function installedEntries(
 ): Promise<LayerEntry[]> {
   const modules = join(folder, 'app', 'node_modules')
   await mkdir(modules, { recursive: true })
-  return folderTree(modules, {
+  const entries = await folderTree(modules, {
     root: 'app/node_modules',
     boundary: 'app',
+    trusted: folder,
     choose: (path) => !manager.bookkeeping.includes(path) && !path.endsWith('/.git'),
   })
+  // Folders with files come by themselves; npm leaves empty ones behind.
+  return entries.filter(({ type }) => type !== 'directory')
 }
 
 /** 'npm ci, 312 packages, 41 MB'. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { ProgramError, run } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { BakeJob } from './bake-job.ts'
+import { giveTo } from './owner.ts'
 
 /** Debian's name of an architecture -> npm's. */
 export const NPM_CPU = { amd64: 'x64', arm64: 'arm64' } as const
@@ -42,6 +43,7 @@ export async function npmPackage(job: BakeJob, name: string, version: string): P
         `--prefix=${join(temporary, NPM_PACKAGE_ROOT)}`,
         `${name}@${version}`,
       ])
+      await giveTo(temporary, job.kitchen.sandbox.ownerOffset)
       await rename(temporary, folder)
       return folder
     } finally {

@@ -76,6 +76,7 @@ async function packageLayer(job: PythonJob, python: PythonParts): Promise<Placed
       const entries = await folderTree(join(folder, 'app', PACKAGES), {
         root: `app/${PACKAGES}`,
         boundary: 'app',
+        trusted: folder,
       })
       line = `${packageLine(entries)} in ${duration(job.kitchen.now() - started)}`
       return add(entries)

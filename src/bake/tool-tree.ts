@@ -4,6 +4,7 @@ import { chmod, copyFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/
 import { dirname, join } from 'node:path'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import type { BakeJob } from './bake-job.ts'
+import { giveTo } from './owner.ts'
 import { debEntries } from './deb-entries.ts'
 import { layerKey } from './layer-key.ts'
 
@@ -15,7 +16,8 @@ export async function toolTree(
   exclude: readonly string[] = [],
 ): Promise<string> {
   const { cacheDir, architecture, locks } = job.kitchen
-  const key = layerKey('tools', { name, packages, exclude, architecture }).slice(-16)
+  const owner = job.kitchen.sandbox.ownerOffset
+  const key = layerKey('tools', { name, packages, exclude, architecture, owner }).slice(-16)
   const folder = join(cacheDir, 'tools', `${name}-${key}`)
   if (existsSync(folder)) return folder
   return locks.run(`tools ${folder}`, async () => {
@@ -25,7 +27,8 @@ export async function toolTree(
     job.step(`build tools: ${name}, ${String(found.length)} Debian packages`)
     await archive.fetchPackages(found, job.signal)
     const files = (await Promise.all(found.map((pkg) => archive.files(pkg)))).flat()
-    await writeTree(folder, debEntries(files.filter(({ path }) => !DOCUMENTATION.test(path))))
+    const entries = debEntries(files.filter(({ path }) => !DOCUMENTATION.test(path)))
+    await writeTree(folder, entries, owner)
     return folder
   })
 }
@@ -36,12 +39,17 @@ export async function shellTools(job: BakeJob): Promise<readonly string[]> {
   return [await toolTree(job, 'shell', SHELL_PACKAGES, SHELL_WITHOUT)]
 }
 
-/** Writes entries below a new folder, all or nothing. */
-export async function writeTree(folder: string, entries: readonly LayerEntry[]): Promise<void> {
+/** Writes entries below a new folder, all or nothing; everything belongs to root inside a sandbox. */
+export async function writeTree(
+  folder: string,
+  entries: readonly LayerEntry[],
+  owner: number,
+): Promise<void> {
   const temporary = `${folder}.${randomBytes(4).toString('hex')}.tmp`
   await mkdir(temporary, { recursive: true, mode: 0o755 })
   try {
     for (const entry of entries) await writeEntry(temporary, entry)
+    await giveTo(temporary, owner)
     await rename(temporary, folder)
   } finally {
     await rm(temporary, { recursive: true, force: true })
