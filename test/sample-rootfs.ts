@@ -17,6 +17,7 @@ const PROGRAMS = [
   'dd',
   'stty',
   'ps',
+  'perl',
 ]
 
 /** An unpacked image layer with a shell, small tools and the running node, all owned by `owner`. */

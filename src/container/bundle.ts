@@ -113,7 +113,7 @@ const MASKED = [
   '/proc/timer_stats',
 ]
 
-const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger', '/sys']
 
 function systemMounts(input: BundleInput): Record<string, unknown>[] {
   const tmp = (destination: string, mode: string, bytes: number, more: string[] = []) => ({

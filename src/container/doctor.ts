@@ -35,13 +35,12 @@ export class ContainerDoctor implements HostDoctor {
   }
 
   async check(): Promise<readonly HostCheck[]> {
-    const groups = await Promise.all([
-      this.#system(),
+    const [container, space, ports] = await Promise.all([
       this.#container(),
       this.#space(),
       Promise.all(this.#options.ports.map((port) => this.#port(port))),
     ])
-    return groups.flat()
+    return [...this.#system(), ...container, ...space, ...ports]
   }
 
   async fix(say: (line: string) => void): Promise<readonly HostCheck[]> {
