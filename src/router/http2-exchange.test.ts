@@ -127,8 +127,7 @@ describe('HTTPS', () => {
     const sockets = new WebSocketServer({ server })
     sockets.on('connection', (socket) => socket.on('message', (data: Buffer) => socket.send(data)))
     const client = new WebSocket(`wss://127.0.0.1:${port}/`, {
-      ca,
-      servername: 'app.test',
+      createConnection: () => tlsConnect({ host: '127.0.0.1', port, ca, servername: 'app.test' }),
       headers: { host: 'app.test' },
     })
     client.once('open', () => client.send('over tls'))
