@@ -40,9 +40,9 @@ export function requiredDigest(text: string | null): BlobDigest {
   )
 }
 
-/** Chunks of the request's body. */
+/** Chunks of the request's body. Leaving early does not break the connection: the refusal must still reach the client. */
 export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Uint8Array> {
-  const chunks: AsyncIterable<unknown> = request
+  const chunks: AsyncIterable<unknown> = request.iterator({ destroyOnReturn: false })
   for await (const chunk of chunks) {
     if (!(chunk instanceof Uint8Array)) throw new TypeError('a request body gave no bytes')
     yield chunk

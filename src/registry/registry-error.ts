@@ -48,17 +48,9 @@ export function fromOciError(error: OciError): RegistryError | null {
     case 'INVALID_REQUEST':
       return new RegistryError({ status: 400, code: 'MANIFEST_INVALID' }, error.message, error)
     case 'TOO_LARGE':
-      return new RegistryError(
-        { status: 413, code: 'SIZE_INVALID', headers: { connection: 'close' } },
-        error.message,
-        error,
-      )
+      return new RegistryError({ status: 413, code: 'SIZE_INVALID' }, error.message, error)
     case 'DISK_FULL':
-      return new RegistryError(
-        { status: 507, code: 'UNKNOWN', headers: { connection: 'close' } },
-        error.message,
-        error,
-      )
+      return new RegistryError({ status: 507, code: 'UNKNOWN' }, error.message, error)
     default:
       return null
   }

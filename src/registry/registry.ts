@@ -86,6 +86,9 @@ export function createRegistry(options: RegistryOptions): Registry {
         await respond(exchange, url.path)
       } catch (error) {
         fail(exchange, error, log)
+      } finally {
+        // What was not read must not block the connection; Node discards only bodies that nobody began to read.
+        request.resume()
       }
     },
     close: async () => {
