@@ -171,8 +171,9 @@ export function platformSuite({ runner, skip, subnet }: PlatformSuiteOptions): v
         await new Promise((done) => setTimeout(done, 90 + round * 70))
         await kill(platform, 'server')
         assert.match(await hello(), /release/, 'the router goes on without the server')
-        await deploying
         await platform.must(['up'])
+        const deployed = await deploying
+        assert.equal(deployed.code, 0, deployed.stdout + deployed.stderr)
         await until(async () => {
           const { rollout } = await status(platform)
           return rollout === null || !['queued', 'running'].includes(rollout)
@@ -233,11 +234,10 @@ async function kill(platform: PrivatePlatform, program: 'server' | 'router'): Pr
 async function status(
   platform: PrivatePlatform,
 ): Promise<{ readonly rollout: string | null; readonly instances: number }> {
-  const shown = JSON.parse(await platform.must(['status', '--app', 'hello', '--json'])) as {
-    rollout: { status: string } | null
-    instances: readonly unknown[]
+  const { apps } = JSON.parse(await platform.must(['ps', '--app', 'hello', '--json'])) as {
+    apps: readonly { rollout: { status: string } | null; instances: readonly unknown[] }[]
   }
-  return { rollout: shown.rollout?.status ?? null, instances: shown.instances.length }
+  return { rollout: apps[0]?.rollout?.status ?? null, instances: apps[0]?.instances.length ?? 0 }
 }
 
 async function until(check: () => Promise<boolean>): Promise<void> {

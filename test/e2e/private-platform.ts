@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -104,12 +105,14 @@ export async function freePorts(count: number, wanted: readonly number[] = []): 
   return ports
 }
 
-function listen(port: number): Promise<Server> {
-  return new Promise((resolveListening, reject) => {
-    const server = createServer()
-    server.once('error', (error) =>
-      port === 0 ? reject(error) : listen(0).then(resolveListening, reject),
-    )
-    server.listen(port, '127.0.0.1', () => resolveListening(server))
-  })
+async function listen(port: number): Promise<Server> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+    return server
+  } catch (error) {
+    if (port === 0) throw error
+    return listen(0)
+  }
 }
