@@ -174,8 +174,8 @@ test(
     )
     assert.equal(sandbox.requests.length, 1)
     const [request] = sandbox.requests
-    assert.deepEqual(request?.argv.slice(2, 4), ['ci', '--ignore-scripts'])
     assert(request !== undefined)
+    assert.deepEqual(request.argv.slice(2, 4), ['ci', '--ignore-scripts'])
     assert(request.limits.memory === 2 * 1024 ** 3 && request.limits.timeoutMs === 900_000)
     const expected =
       /^(?:npm_config_\w+|PIP_\w+|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|CI|HOME|LANG|PATH|\w+_proxy)$/i
@@ -301,7 +301,7 @@ test(
     const [base] = (await one.images.image(first.image.digest))?.layers ?? []
     assert(
       base !== undefined && base.size < 1_000_000,
-      `everything but the program takes ${String(base.size)} bytes`,
+      `everything but the program takes ${String(base?.size)} bytes`,
     )
     await t.test('it runs although it was sent without its x bit', asRoot, async () => {
       const target = await unpacked(one, first, 'static-root')

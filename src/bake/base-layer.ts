@@ -155,6 +155,7 @@ async function makeBase(
   const named = packages.filter((pkg) => used.has(pkg.name))
   const entries = [
     ...MERGED_USR_LINKS,
+    ...CERTIFICATE_LINKS,
     ...debEntries([...files, ...copyrights([...common, ...libraries], used)]),
     ...(await metadataEntries(archive, named)),
     ...(recipe.extra ?? []),
@@ -187,6 +188,12 @@ function isLibcPart({ package: owner, path, type }: DebFile): boolean {
   const part = /\/lib(?:anl|dl|m|nss_dns|nss_files|pthread|resolv|rt|util)\.so\.\d+$/
   return owner === 'libc6' && type !== 'folder' && part.test(path)
 }
+
+/** Where OpenSSL looks for certificates; in Debian these links come with the `openssl` program, which no image needs. */
+const CERTIFICATE_LINKS: readonly LayerEntry[] = [
+  { type: 'symlink', path: 'usr/lib/ssl/certs', target: '/etc/ssl/certs' },
+  { type: 'symlink', path: 'usr/lib/ssl/cert.pem', target: '/etc/ssl/certs/ca-certificates.crt' },
+]
 
 /** Zone files and the names of services and protocols; certificates come as one bundle. */
 const COMMON_PATHS =

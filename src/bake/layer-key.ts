@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** Raised when the same inputs shall make other layers than before. */
-const FORMAT = 2
+const FORMAT = 3
 
 /** Key of a layer in the store's cache: a readable kind and a hash of everything that decides the content. */
 export function layerKey(kind: string, inputs: Readonly<Record<string, unknown>>): string {
