@@ -173,7 +173,8 @@ export function platformSuite({ runner, skip, subnet }: PlatformSuiteOptions): v
         assert.match(await hello(), /release/, 'the router goes on without the server')
         await platform.must(['up'])
         const deployed = await deploying
-        assert.equal(deployed.code, 0, deployed.stdout + deployed.stderr)
+        // Either it had been accepted, then it goes on, or the CLI says that nobody answers.
+        assert.ok([0, 8].includes(deployed.code ?? -1), deployed.stdout + deployed.stderr)
         await until(async () => {
           const { rollout } = await status(platform)
           return rollout === null || !['queued', 'running'].includes(rollout)
