@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  cgroupPath,
   detectContainerHost,
   runFolder,
   type ContainerHost,
@@ -59,7 +60,6 @@ export async function openContainerRunner(folder: string): Promise<ContainerRunn
     logDir: join(folder, 'logs'),
     clock: systemClock,
     log: silentLog,
-    networkName: `fwt${String(number)}`,
     subnet: `10.${String(number + 1)}.0.0/16`,
     spareNetworks: 2,
   })
@@ -114,8 +114,8 @@ async function leftoversOf(runDir: string): Promise<string[]> {
     ...(await named(join(runDir, 'instances'))),
     ...(await named(join(runDir, 'exits'))),
     ...(await named(join(runDir, 'runtime'))),
-    ...(await named('/sys/fs/cgroup/memory/fairway')).filter((path) => path.includes('web-1-')),
-    ...(await named('/sys/fs/cgroup/fairway')).filter((path) => path.includes('web-1-')),
+    ...(await named(`/sys/fs/cgroup/memory${cgroupPath(runDir)}`)),
+    ...(await named(`/sys/fs/cgroup${cgroupPath(runDir)}`)),
     ...(namespaces.length > 1 ? namespaces : []),
   ]
 }

@@ -38,9 +38,10 @@ export function sandboxSuite(
       }
     })
     after(async () => {
-      assert.deepEqual(await harness.leftovers(), [])
+      const left = await harness.leftovers()
       await harness.close()
       await rm(folder, { recursive: true, force: true })
+      assert.deepEqual(left, [])
     })
     const run = async (
       script: string,

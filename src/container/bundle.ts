@@ -14,7 +14,7 @@ export interface BundleInput {
   readonly limits: { readonly cpu: number; readonly memory: number; readonly pids: number }
   /** Bytes of /tmp; its pages also count against the memory limit. */
   readonly tmpBytes: number
-  /** Under the root of every cgroup hierarchy: `/fairway/<id>`. */
+  /** Under the root of every cgroup hierarchy: `/fairway/<data directory>/<id>`. */
   readonly cgroupsPath: string
   readonly host: BundleHost
 }

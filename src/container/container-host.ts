@@ -10,12 +10,13 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, posix } from 'node:path'
 import { isMissing, readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import { runToEnd } from '../lib/process.ts'
 import { bootId } from '../lib/process-identity.ts'
 import { FairwayError } from '../model/errors.ts'
 import { bundleConfig, type BundleHost } from './bundle.ts'
+import { Cgroup } from './cgroup.ts'
 import { CNI_FOLDERS, programPath } from './program-path.ts'
 
 /** Host uid of uid 0 inside, where user namespaces work: also what the image store gives files that it unpacks. */
@@ -49,6 +50,11 @@ export interface RuntimeTrial {
 /** Folder for what must not outlive a boot: mounts, namespaces, runtime state. Traversable, for user namespaces. */
 export function runFolder(dataDir: string): string {
   return `/run/fairway/${createHash('sha256').update(dataDir).digest('hex').slice(0, 8)}`
+}
+
+/** Control group of an instance or a step, below the group of its data directory. */
+export function cgroupPath(runDir: string, id = ''): string {
+  return posix.join('/fairway', basename(runDir), id)
 }
 
 /**
@@ -173,7 +179,7 @@ async function tryRuntime(
       binds,
       limits: { cpu: 1, memory: 64 << 20, pids: 32 },
       tmpBytes: 1 << 20,
-      cgroupsPath: `/fairway/${id}`,
+      cgroupsPath: cgroupPath(runDir, id),
       host: await bundleHost(ownerOffset),
     })
     await writeFile(join(folder, 'config.json'), JSON.stringify(config))
@@ -185,6 +191,7 @@ async function tryRuntime(
     const said = result.stderr.trim().split('\n').at(-1) ?? ''
     return { runtime, ownerOffset, problem: said.slice(0, 300) || `exit ${String(result.code)}` }
   } finally {
+    await new Cgroup(await cgroupVersion(), cgroupPath(runDir)).remove()
     await rm(folder, { recursive: true, force: true })
   }
 }

@@ -19,7 +19,7 @@ import { logFile } from '../model/log-file.ts'
 import type { Digest } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import { Cgroup } from './cgroup.ts'
-import { runFolder, type ContainerHost } from './container-host.ts'
+import { cgroupPath, runFolder, type ContainerHost } from './container-host.ts'
 import { endsByDefault } from './default-action.ts'
 import { execIn } from './exec.ts'
 import { imageUser } from './image-user.ts'
@@ -31,7 +31,7 @@ import { LogRotation } from './log-rotation.ts'
 import { Network } from './network.ts'
 import { mountOverlay, unmount } from './overlay.ts'
 import { OciRuntime } from './runtime.ts'
-import { parseSubnet } from './subnet.ts'
+import { DEFAULT_SUBNET, networkName, parseSubnet } from './subnet.ts'
 
 /** What the runner needs of the image store. */
 export interface LayerSource {
@@ -47,8 +47,6 @@ export interface ContainerRunnerOptions {
   readonly logDir: string
   readonly clock: Clock
   readonly log: Log
-  /** Prefix of bridge and firewall table, at most 12 characters; default `fairway`. */
-  readonly networkName?: string
   /** Private IPv4 network of the instances, /16 to /28; default 10.201.0.0/16. Its first address is the gateway. */
   readonly subnet?: string
   /** Network namespaces kept ready; default 3. */
@@ -75,9 +73,10 @@ export class ContainerRunner implements Runner {
     this.#runtime = new OciRuntime(options.host, this.#runDir)
     this.#exits = new FolderWatch(join(this.#runDir, 'exits'))
     this.#logs = new LogRotation({ log: options.log })
+    const subnet = parseSubnet(options.subnet ?? DEFAULT_SUBNET)
     this.network = new Network({
-      name: options.networkName ?? 'fairway',
-      subnet: parseSubnet(options.subnet ?? '10.201.0.0/16'),
+      name: networkName(subnet),
+      subnet,
       spare: options.spareNetworks ?? 3,
       runDir: this.#runDir,
       ip: options.host.ip,
@@ -199,7 +198,7 @@ export class ContainerRunner implements Runner {
     for (const id of await this.#ids()) await this.remove(id)
     await this.close()
     await this.network.teardown()
-    await new Cgroup(this.#options.host.cgroups, '/fairway').remove()
+    await new Cgroup(this.#options.host.cgroups, cgroupPath(this.#runDir)).remove()
     await rm(this.#runDir, { recursive: true, force: true })
   }
 
@@ -215,7 +214,16 @@ export class ContainerRunner implements Runner {
       mountOverlay(folder.run, lowerDirs, host.ownerOffset),
     ])
     const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
-    await writeBundle({ spec, folder, host, lease, user, port, gateway: this.network.gateway })
+    await writeBundle({
+      runDir: this.#runDir,
+      spec,
+      folder,
+      host,
+      lease,
+      user,
+      port,
+      gateway: this.network.gateway,
+    })
     const pid = await this.#runtime.create(folder, file, this.#logs.hardLimit)
     const process = await identify(pid)
     if (process === null) throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended at once`)
@@ -315,7 +323,7 @@ export class ContainerRunner implements Runner {
   }
 
   #cgroup(id: InstanceId): Cgroup {
-    return new Cgroup(this.#options.host.cgroups, `/fairway/${id}`)
+    return new Cgroup(this.#options.host.cgroups, cgroupPath(this.#runDir, id))
   }
 
   #folder(id: InstanceId): InstanceFolder {

@@ -16,7 +16,6 @@ sandboxSuite(
         host: harness.host,
         network: harness.runner.network,
       })
-      await sandbox.open()
       return {
         sandbox,
         lowerDirs: [join(harness.folder, 'layer')],

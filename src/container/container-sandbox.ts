@@ -6,7 +6,7 @@ import { killGroup, runLimited } from '../lib/limited-run.ts'
 import type { Sandbox, SandboxRequest, SandboxResult } from '../model/sandbox.ts'
 import { bundleConfig, type Bind } from './bundle.ts'
 import { Cgroup } from './cgroup.ts'
-import { runFolder, type ContainerHost } from './container-host.ts'
+import { cgroupPath, runFolder, type ContainerHost } from './container-host.ts'
 import type { Network } from './network.ts'
 import { mountOverlay, unmount } from './overlay.ts'
 import { OciRuntime } from './runtime.ts'
@@ -22,22 +22,24 @@ export interface ContainerSandboxOptions {
 export class ContainerSandbox implements Sandbox {
   readonly flavour = 'image'
   readonly #options: ContainerSandboxOptions
+  readonly #runDir: string
   readonly #folder: string
   readonly #runtime: OciRuntime
+  #swept: Promise<void> | null = null
 
   constructor(options: ContainerSandboxOptions) {
     this.#options = options
-    const runDir = runFolder(options.dataDir)
-    this.#folder = join(runDir, 'steps')
-    this.#runtime = new OciRuntime(options.host, runDir)
+    this.#runDir = runFolder(options.dataDir)
+    this.#folder = join(this.#runDir, 'steps')
+    this.#runtime = new OciRuntime(options.host, this.#runDir)
   }
 
   get ownerOffset(): number {
     return this.#options.host.ownerOffset
   }
 
-  /** Removes what steps of a killed server left. Call before the first `run`. */
-  async open(): Promise<void> {
+  /** Removes what steps of a killed server left; once, before the first step. */
+  async #sweep(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o711 })
     for (const id of await readdir(this.#folder)) await this.#clean(id)
   }
@@ -47,6 +49,7 @@ export class ContainerSandbox implements Sandbox {
     onOutput: (text: string) => void,
     signal: AbortSignal,
   ): Promise<SandboxResult> {
+    await (this.#swept ??= this.#sweep())
     const id = `step-${randomBytes(6).toString('hex')}`
     const folder = join(this.#folder, id)
     try {
@@ -110,7 +113,7 @@ export class ContainerSandbox implements Sandbox {
       ],
       limits: request.limits,
       tmpBytes: request.limits.memory / 2,
-      cgroupsPath: `/fairway/${id}`,
+      cgroupsPath: cgroupPath(this.#runDir, id),
       host: this.#options.host,
     })
     await Promise.all([
@@ -139,7 +142,7 @@ export class ContainerSandbox implements Sandbox {
   }
 
   #cgroup(id: string): Cgroup {
-    return new Cgroup(this.#options.host.cgroups, `/fairway/${id}`)
+    return new Cgroup(this.#options.host.cgroups, cgroupPath(this.#runDir, id))
   }
 }
 

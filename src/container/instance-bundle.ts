@@ -4,12 +4,13 @@ import { withPort } from '../lib/port-argument.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceSpec } from '../model/instance.ts'
 import { bundleConfig, type ContainerUser } from './bundle.ts'
-import type { ContainerHost } from './container-host.ts'
+import { cgroupPath, type ContainerHost } from './container-host.ts'
 import type { InstanceFolder } from './instance-folder.ts'
 import type { Lease } from './network.ts'
 import { executableInRoot } from './path-in-root.ts'
 
 export interface InstanceBundle {
+  readonly runDir: string
   readonly spec: InstanceSpec
   readonly folder: InstanceFolder
   readonly host: ContainerHost
@@ -50,7 +51,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
     ],
     limits: spec.resources,
     tmpBytes: spec.resources.memory / 2,
-    cgroupsPath: `/fairway/${spec.id}`,
+    cgroupsPath: cgroupPath(input.runDir, spec.id),
     host: input.host,
   })
   await Promise.all([

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path'
 import { isMissing, readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { Log } from '../lib/log.ts'
+import { bootId } from '../lib/process-identity.ts'
 import { ProgramError, run, runToEnd } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import { firewallRemoval, firewallRules } from './firewall.ts'
@@ -14,6 +15,9 @@ export interface Lease {
   readonly netns: string
   readonly address: string
 }
+
+/** Of the CNI plugin host-local. */
+const ADDRESSES = '/run/fairway/networks'
 
 export interface NetworkOptions {
   /** Prefix of everything created: bridge `<name>0`, nft tables `<name>`. At most 12 characters. */
@@ -60,6 +64,7 @@ export class Network {
   async open(): Promise<void> {
     const { nft, name, subnet } = this.#options
     await mkdir(this.#spareDir, { recursive: true })
+    await forgetOldAddresses()
     this.#mtu = await outboundMtu()
     await this.#ensureBridge()
     await run(nft, ['-f', '-'], { input: firewallRules(name, this.bridge, subnet) })
@@ -110,13 +115,15 @@ export class Network {
     }
   }
 
-  /** Removes bridge and firewall as well: for `destroy --all` and tests. */
+  /** Removes bridge and firewall as well, unless instances of another data directory use them: for `destroy --all` and tests. */
   async teardown(): Promise<void> {
     await this.close()
     const { ip, nft, name } = this.#options
     for (const namespace of await this.#namespaces()) await this.#destroy(namespace)
+    if ((await entries(`/sys/class/net/${this.bridge}/brif`)).length > 0) return
     await runToEnd(ip, ['link', 'delete', this.bridge])
     await run(nft, ['-f', '-'], { input: firewallRemoval(name) })
+    await rm(join(ADDRESSES, name), { recursive: true, force: true })
   }
 
   async #ensureBridge(): Promise<void> {
@@ -231,13 +238,14 @@ export class Network {
   }
 
   #bridgeConfig(): Readonly<Record<string, unknown>> {
-    const { runDir, subnet } = this.#options
+    const { subnet } = this.#options
     return {
       bridge: this.bridge,
       mtu: this.#mtu,
       ipam: {
         type: 'host-local',
-        dataDir: join(runDir, 'ipam'),
+        // Shared by every data directory: two that use one network must not give out one address twice.
+        dataDir: ADDRESSES,
         ranges: [[{ subnet: subnet.cidr, gateway: subnet.gateway }]],
         routes: [{ dst: '0.0.0.0/0' }],
       },
@@ -250,12 +258,7 @@ export class Network {
   }
 
   async #namespaces(): Promise<readonly string[]> {
-    try {
-      return (await readdir('/run/netns')).filter((name) => name.startsWith(this.#prefix))
-    } catch (error) {
-      if (isMissing(error)) return []
-      throw error
-    }
+    return (await entries('/run/netns')).filter((name) => name.startsWith(this.#prefix))
   }
 
   /** What a killed server left half made: a namespace without a record. */
@@ -280,6 +283,26 @@ async function outboundMtu(): Promise<number> {
   const device = fields.find(([, destination]) => destination === '00000000')?.[0]
   const text = device === undefined ? null : await readIfExists(`/sys/class/net/${device}/mtu`)
   return text === null ? 1500 : Number(text)
+}
+
+/** Names in a folder; none where it does not exist. */
+async function entries(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
+}
+
+/** Addresses given out before the last boot belong to nobody. */
+async function forgetOldAddresses(): Promise<void> {
+  const file = join(ADDRESSES, 'boot-id')
+  const now = await bootId()
+  if ((await readIfExists(file)) === now) return
+  await rm(ADDRESSES, { recursive: true, force: true })
+  await mkdir(ADDRESSES, { recursive: true, mode: 0o700 })
+  await writeAtomically(file, now, { durable: false })
 }
 
 function parseLease(text: string): Lease {

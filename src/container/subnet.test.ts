@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseSubnet } from './subnet.ts'
+import { DEFAULT_SUBNET, networkName, parseSubnet } from './subnet.ts'
 
 test('private networks with their first address as the gateway', () => {
   assert.equal(parseSubnet('10.201.0.0/16').gateway, '10.201.0.1')
@@ -18,4 +18,9 @@ test('private networks with their first address as the gateway', () => {
   ]) {
     assert.throws(() => parseSubnet(wrong), RangeError, wrong)
   }
+})
+
+test('two subnets have two names, short enough for an interface', () => {
+  assert.equal(networkName(parseSubnet(DEFAULT_SUBNET)), 'fairway')
+  assert.equal(networkName(parseSubnet('10.7.0.0/16')), 'fw0a070000')
 })

@@ -26,6 +26,14 @@ const PRIVATE = [
   ['192.168.0.0', '192.169.0.0'],
 ] as const
 
+/** Prefix of the names of a network's bridge and firewall: two subnets on one host get two of each. */
+export function networkName(subnet: Subnet): string {
+  const address = numeric(subnet.cidr.split('/')[0] ?? '')
+  return subnet.cidr === DEFAULT_SUBNET ? 'fairway' : `fw${address.toString(16).padStart(8, '0')}`
+}
+
+export const DEFAULT_SUBNET = '10.201.0.0/16'
+
 function numeric(text: string): number {
   return text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 }
