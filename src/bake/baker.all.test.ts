@@ -28,7 +28,6 @@ before(async () => {
     host,
     network: runner.network,
   })
-  await sandbox.open()
   kitchen = await TestKitchen.open({ sandbox, ownerOffset: sandbox.ownerOffset })
   closing.push(() => kitchen.close())
 })
