@@ -22,7 +22,7 @@ export default tseslint.config(
         {
           object: 'process',
           property: 'env',
-          message: 'Only bin/config.ts and lib/process.ts read the environment.',
+          message: 'Only bin/environment.ts and lib/process.ts read the environment.',
         },
       ],
       '@typescript-eslint/consistent-type-imports': 'error',
@@ -31,7 +31,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/lib/process.ts', 'src/bin/config.ts'],
+    files: ['src/lib/process.ts', 'src/bin/environment.ts'],
     rules: { 'no-restricted-imports': 'off', 'no-restricted-properties': 'off' },
   },
   {

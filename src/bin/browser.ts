@@ -1,5 +1,5 @@
 import { start } from '../lib/process.ts'
-import { environment } from './config.ts'
+import { environment } from './environment.ts'
 
 /** Shows a URL with the desktop's own opener; false where there is no desktop. */
 export async function openBrowser(url: string): Promise<boolean> {

@@ -1,8 +1,6 @@
 /** The `fairway` program. `server` and `router` are programs of their own; everything else is a command of the CLI. */
-import { enableCompileCache } from 'node:module'
 import { homedir } from 'node:os'
 
-enableCompileCache()
 const [first] = process.argv.slice(2)
 if (first === 'server') await import('./server.ts')
 else if (first === 'router') await import('./router.ts')
@@ -12,7 +10,14 @@ async function runCommand(): Promise<void> {
   const { main } = await import('../cli/main.ts')
   const { programs } = await import('./cli-programs.ts')
   const { systemClock } = await import('../lib/clock.ts')
+  const { environment } = await import('./environment.ts')
   const { stdin, stdout, stderr } = process
+  // Whoever reads our output may leave early, as `head` does.
+  for (const stream of [stdout, stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? 0 : 1)
+    })
+  }
   process.exitCode = await main(
     process.argv.slice(2),
     {
@@ -20,9 +25,9 @@ async function runCommand(): Promise<void> {
       stdout,
       stderr,
       isTTY: stdout.isTTY,
-      columns: () => stdout.columns,
-      rows: () => stdout.rows,
-      env: process.env,
+      columns: () => stdout.columns || 80,
+      rows: () => stdout.rows || 24,
+      env: environment,
       cwd: process.cwd(),
       home: homedir(),
       clock: systemClock,

@@ -1,8 +1,9 @@
-/** The only file that reads the environment. Everything has a default; all problems are reported together. */
+/** What the environment says, as a type. Everything has a default; all problems are reported together. */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
+import { environment, type Environment } from './environment.ts'
 
 export interface Config {
   readonly dataDir: string
@@ -43,10 +44,6 @@ const schema = z.object({
   FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
   FAIRWAY_HOST_NAMES: z.string().default(''),
 })
-
-export type Environment = Readonly<Record<string, string | undefined>>
-
-export const environment: Environment = process.env
 
 /** @throws FairwayError INVALID_REQUEST naming every wrong variable */
 export function readConfig(env: Environment = environment): Config {

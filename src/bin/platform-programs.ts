@@ -20,7 +20,8 @@ import {
   stopInBackground,
   type BackgroundProgram,
 } from './background-program.ts'
-import { asEnvironment, environment, readConfig, type Config } from './config.ts'
+import { asEnvironment, readConfig, type Config } from './config.ts'
+import { environment } from './environment.ts'
 import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
 
 const START_MS = 60_000

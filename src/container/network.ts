@@ -65,12 +65,31 @@ export class Network {
     const { nft, name, subnet } = this.#options
     await mkdir(this.#spareDir, { recursive: true })
     await forgetOldAddresses()
+    await this.#refuseTakenSubnet()
     this.#mtu = await outboundMtu()
     await this.#ensureBridge()
     await run(nft, ['-f', '-'], { input: firewallRules(name, this.bridge, subnet) })
     await writeFile('/proc/sys/net/ipv4/ip_forward', '1')
     await this.#sweep()
     this.#warm()
+  }
+
+  /** Two networks with the same addresses would take each other's packets: a VPN, another bridge, a platform that was not torn down. */
+  async #refuseTakenSubnet(): Promise<void> {
+    const { ip, subnet } = this.#options
+    const routes = await run(ip, ['-4', 'route', 'show', 'root', subnet.cidr])
+    const taken = routes
+      .split('\n')
+      .map((line) => / dev (\S+)/.exec(line)?.[1])
+      .find((device) => device !== undefined && device !== this.bridge)
+    if (taken === undefined) return
+    throw new FairwayError(
+      'RUNNER_UNAVAILABLE',
+      `the addresses ${subnet.cidr} already belong to interface ${taken} of this host`,
+      {
+        hint: 'Give Fairway others, for example FAIRWAY_SUBNET=10.202.0.0/16, or remove that interface.',
+      },
+    )
   }
 
   /** Hands out a namespace: its record is in `file` from then on. */
