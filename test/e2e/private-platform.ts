@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { minimalEnv, runToEnd, type RunResult } from '../../src/lib/process.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const cli = join(root, 'src/bin/cli.ts')
+const cli = join(root, 'bin/fairway')
 
 export interface PrivatePlatform {
   readonly dataDir: string
@@ -54,7 +54,7 @@ export async function startPrivatePlatform(
     ...options.env,
   }
   const fairway: PrivatePlatform['fairway'] = (args, { cwd, timeoutMs = 300_000, input } = {}) =>
-    runToEnd(process.execPath, [cli, ...args], {
+    runToEnd(cli, [...args], {
       env,
       timeoutMs,
       cwd: cwd ?? home,
