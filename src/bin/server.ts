@@ -2,9 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { createApi } from '../api/api.ts'
-import { createBaker } from '../bake/baker.ts'
-import { readPackageSources } from '../bake/package-sources.ts'
-import { DebianArchive } from '../debian/debian-archive.ts'
 import { createIdentity } from '../identity/identity.ts'
 import { writeAtomically } from '../lib/atomic-file.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -19,11 +16,9 @@ import { openSqliteStore } from '../store/sqlite-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
 import { recordRunning } from './background-program.ts'
 import { readConfig } from './config.ts'
-import { environment } from './environment.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker } from './lazy-baker.ts'
-import { once } from './once.ts'
 import { programLog } from './program-log.ts'
 import { routeUrl } from './route-url.ts'
 import { chooseRunner } from './runner-choice.ts'
@@ -49,18 +44,10 @@ const engine = new MachineEngine({
   log,
   randomId,
 })
-// The host's package managers are asked how they are configured when the first bake needs it, not at every start.
-const baker = lazyBaker(async () =>
-  createBaker({
-    images,
-    debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
-    sandbox,
-    cacheDir: folder.cache,
-    packageSources: await readPackageSources(environment),
-    now: () => clock.now(),
-    log,
-  }),
-)
+const baker = lazyBaker(async () => {
+  const { openKitchen } = await import('./kitchen.ts')
+  return openKitchen({ images, sandbox, folder, clock, log })
+})
 const platform = new ReconcilingPlatform(
   {
     store,

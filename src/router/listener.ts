@@ -1,11 +1,10 @@
-import { performServerHandshake, type ServerHttp2Session } from 'node:http2'
+import type { ServerHttp2Session } from 'node:http2'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { Log } from '../lib/log.ts'
 import type { Address } from '../model/instance.ts'
 import { ClientConnection, type ClientContext } from './client-connection.ts'
 import type { RequestOrigin } from './downstream.ts'
-import { Http2Exchange } from './http2-exchange.ts'
 import type { RouterLimits } from './limits.ts'
 import type { Plane } from './plane.ts'
 
@@ -108,8 +107,13 @@ export class Listener {
   }
 
   #secure(socket: TLSSocket): void {
-    if (socket.alpnProtocol === 'h2') this.#serveHttp2(socket)
-    else this.#serve(socket, 'https')
+    if (socket.alpnProtocol !== 'h2') {
+      this.#serve(socket, 'https')
+      return
+    }
+    // What goes wrong before the session takes over ends this connection alone.
+    socket.on('error', () => socket.destroy())
+    this.#serveHttp2(socket).catch(() => socket.destroy())
   }
 
   #serve(socket: Socket, scheme: 'http' | 'https'): void {
@@ -117,31 +121,19 @@ export class Listener {
     this.#clients.add(new ClientConnection(socket, this.#origin(socket, scheme), this.#context))
   }
 
-  #serveHttp2(socket: TLSSocket): void {
-    const { limits } = this.#options
-    const origin = this.#origin(socket, 'https')
-    const session = performServerHandshake(socket, {
-      maxSessionMemory: 10,
-      maxHeaderListPairs: limits.headerFields + 10,
-      maxSessionInvalidFrames: 100,
-      maxSessionRejectedStreams: 100,
-      settings: {
-        maxConcurrentStreams: 128,
-        maxHeaderListSize: limits.headBytes,
-        initialWindowSize: 262_144,
-        enablePush: false,
-      },
+  /** HTTP/2 is loaded with the first connection that wants it: a router without TLS does without its memory. */
+  async #serveHttp2(socket: TLSSocket): Promise<void> {
+    const { openHttp2Session } = await import('./http2-session.ts')
+    if (socket.destroyed) return
+    const { limits, plane } = this.#options
+    const session = openHttp2Session(socket, {
+      limits,
+      plane,
+      origin: this.#origin(socket, 'https'),
     })
     this.#sessions.add(session)
-    session.setTimeout(limits.idleTimeoutMs, () => {
-      session.close()
-    })
     session.on('close', () => this.#sessions.delete(session))
-    // 'close' follows.
-    session.on('error', () => undefined)
-    session.on('stream', (stream, _headers, _flags, raw) => {
-      new Http2Exchange(stream).start(raw, origin, this.#options.plane)
-    })
+    if (this.#closing) session.close()
   }
 
   #origin(socket: Socket, scheme: 'http' | 'https'): RequestOrigin {
