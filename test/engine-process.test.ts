@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../src/lib/clock.ts'
@@ -14,6 +13,7 @@ import { connectTraffic } from '../src/router/control-client.ts'
 import { startRouter, type Router } from '../src/router/router.ts'
 import { createLogReader } from '../src/telemetry/log-reader.ts'
 import { engineSuite, type EngineWorld } from './engine-suite.ts'
+import { getThrough } from './get-through.ts'
 
 const APP = join(import.meta.dirname, 'apps/behaviour')
 const IMAGE: ImageFacts = {
@@ -69,7 +69,7 @@ async function openWorld({ folder, router, desired }: Host): Promise<EngineWorld
   return {
     engine,
     image: IMAGE,
-    get: (host, path) => get(router.addresses.http.port, host, path),
+    get: (host, path) => getThrough(router.addresses.http.port, host, path),
     restart: async (targets) => {
       await engine.close()
       return openWorld({ folder, router, desired: targets })
@@ -82,26 +82,4 @@ async function openWorld({ folder, router, desired }: Host): Promise<EngineWorld
       await rm(folder, { recursive: true, force: true })
     },
   }
-}
-
-function get(
-  port: number,
-  host: string,
-  path: string,
-): Promise<{ readonly status: number; readonly body: string }> {
-  return new Promise((resolve) => {
-    const outgoing = request(
-      { host: '127.0.0.1', port, path, headers: { host }, agent: false },
-      (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
-        )
-        response.on('error', () => resolve({ status: 0, body: '' }))
-      },
-    )
-    outgoing.on('error', (error) => resolve({ status: 0, body: error.message }))
-    outgoing.end()
-  })
 }
