@@ -26,13 +26,14 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     return {
       name: 'idle',
       results: [
-        row('server after a restart', 'MB', afterRestart.server),
-        row('router after a restart', 'MB', afterRestart.router),
-        row('both after a restart', 'MB', afterRestart.server + afterRestart.router),
-        row('both after the deploys', 'MB', afterDeploys.server + afterDeploys.router),
+        row('server and router together after a restart', 'MB', together(afterRestart)),
+        row('server and router together after the deploys', 'MB', together(afterDeploys)),
+        row('server alone (VmRSS) after a restart', 'MB', afterRestart.server.all),
+        row('router alone (VmRSS) after a restart', 'MB', afterRestart.router.all),
       ],
       notes: [
-        `resident memory (VmRSS) with ${String(APPS)} apps known, none running; runner ${runner}`,
+        `${String(APPS)} apps known, none running; runner ${runner}`,
+        'together: private memory of both plus the pages of the Node binary, which both share, once',
       ],
     }
   } finally {
@@ -40,17 +41,30 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-async function memory(
-  platform: PrivatePlatform,
-): Promise<{ readonly server: number; readonly router: number }> {
-  const of = async (name: string): Promise<number> => {
-    const { pid } = JSON.parse(
-      await readFile(join(platform.dataDir, `programs/${name}.pid`), 'utf8'),
-    ) as { pid: number }
-    const status = await readFile(`/proc/${String(pid)}/status`, 'utf8')
-    return (Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024) / 1e6
-  }
-  return { server: await of('server'), router: await of('router') }
+interface Memory {
+  readonly all: number
+  readonly own: number
+  readonly file: number
+}
+
+type Programs = Readonly<Record<'server' | 'router', Memory>>
+
+function together({ server, router }: Programs): number {
+  return server.own + router.own + Math.max(server.file, router.file)
+}
+
+async function memory(platform: PrivatePlatform): Promise<Programs> {
+  return { server: await memoryOf(platform, 'server'), router: await memoryOf(platform, 'router') }
+}
+
+async function memoryOf(platform: PrivatePlatform, name: string): Promise<Memory> {
+  const { pid } = JSON.parse(
+    await readFile(join(platform.dataDir, `programs/${name}.pid`), 'utf8'),
+  ) as { pid: number }
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8')
+  const field = (key: string): number =>
+    (Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024) / 1e6
+  return { all: field('VmRSS'), own: field('RssAnon'), file: field('RssFile') }
 }
 
 export const bench: Bench = {

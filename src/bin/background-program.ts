@@ -33,7 +33,8 @@ export async function recordRunning(program: BackgroundProgram): Promise<void> {
 
 export interface StartOptions {
   readonly node: string
-  readonly script: string
+  /** Flags of Node, then the script. */
+  readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly timeoutMs: number
   /** True once it answers. */
@@ -46,7 +47,7 @@ export async function startInBackground(
   options: StartOptions,
 ): Promise<void> {
   const log = openSync(logFile(program), 'a', 0o600)
-  const child = await start(options.node, [options.script], {
+  const child = await start(options.node, options.args, {
     env: options.env,
     stdio: ['ignore', log, log],
     detached: true,

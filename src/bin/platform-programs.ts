@@ -26,6 +26,11 @@ import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
+/** The server is idle most of the time: a small young generation and no helper threads of the collector save 25 MB. The router is not, and has the defaults. */
+const NODE_FLAGS = {
+  server: ['--max-semi-space-size=4', '--single-threaded-gc'],
+  router: [],
+} as const
 
 /** Server and router of this machine as `fairway up`, `down` and `status` see them. */
 export const platformPrograms: PlatformPrograms = { up, down, status }
@@ -121,7 +126,7 @@ async function ensureRunning(
   }
   await startInBackground(program, {
     node: process.execPath,
-    script: resolve(import.meta.dirname, `${program.name}.ts`),
+    args: [...NODE_FLAGS[program.name], resolve(import.meta.dirname, `${program.name}.ts`)],
     env: {
       ...minimalEnv(),
       ...passedOn(),

@@ -20,6 +20,7 @@ import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker } from './lazy-baker.ts'
 import { programLog } from './program-log.ts'
+import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
 import { chooseRunner } from './runner-choice.ts'
 import { untilTold } from './until-told.ts'
@@ -54,7 +55,7 @@ const platform = new ReconcilingPlatform(
     engine,
     baker,
     sources,
-    images: { collect: (keep, olderThanMs) => images.collect(keep, olderThanMs, clock.now()) },
+    images: releaseImages(images, clock),
     logs,
     reader: createAppReader(),
     clock,
