@@ -53,6 +53,8 @@ export interface ContainerRunnerOptions {
   readonly spareNetworks?: number
 }
 
+type Introduce = (source: string) => Promise<void>
+
 /** Runs instances as containers; see README.md of this folder for what lies where and what survives what. */
 export class ContainerRunner implements Runner {
   readonly name = 'container'
@@ -102,7 +104,7 @@ export class ContainerRunner implements Runner {
     }
   }
 
-  async start(spec: InstanceSpec): Promise<FoundInstance> {
+  async start(spec: InstanceSpec, introduce?: Introduce): Promise<FoundInstance> {
     checkSpec(spec)
     return await this.#mutex.run(spec.id, async () => {
       const folder = this.#folder(spec.id)
@@ -110,7 +112,7 @@ export class ContainerRunner implements Runner {
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec, folder)
+        return await this.#start(spec, folder, introduce)
       } catch (error) {
         await this.#clean(folder)
         throw translated(error, spec)
@@ -202,7 +204,11 @@ export class ContainerRunner implements Runner {
     await rm(this.#runDir, { recursive: true, force: true })
   }
 
-  async #start(spec: InstanceSpec, folder: InstanceFolder): Promise<FoundInstance> {
+  async #start(
+    spec: InstanceSpec,
+    folder: InstanceFolder,
+    introduce: Introduce = () => Promise.resolve(),
+  ): Promise<FoundInstance> {
     const { host, images, logDir, clock } = this.#options
     const file = logFile(logDir, spec)
     await folder.create(spec)
@@ -224,7 +230,10 @@ export class ContainerRunner implements Runner {
       port,
       gateway: this.network.gateway,
     })
-    const pid = await this.#runtime.create(folder, file, this.#logs.hardLimit)
+    const [pid] = await Promise.all([
+      this.#runtime.create(folder, file, this.#logs.hardLimit),
+      introduce(lease.address),
+    ])
     const process = await identify(pid)
     if (process === null) throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended at once`)
     const monitor = await folder.pid(folder.conmonPid)
@@ -236,7 +245,8 @@ export class ContainerRunner implements Runner {
     await folder.saveRecord(record)
     this.#logs.watch(spec, logDir, folder)
     const address = port === null ? null : { host: lease.address, port }
-    return { spec, state: 'running', address, startedAt: record.startedAt, exit: null }
+    const source = lease.address
+    return { spec, state: 'running', address, source, startedAt: record.startedAt, exit: null }
   }
 
   /** What there is of an instance now; null where nothing is, or only the rest of a start that never got to its spec. */
@@ -249,14 +259,15 @@ export class ContainerRunner implements Runner {
       lease === null || record === null || record.port === null
         ? null
         : { host: lease.address, port: record.port }
+    const source = lease?.address ?? null
     const startedAt = record?.startedAt ?? spec.createdAt
     const known = (await folder.exit()) ?? (await this.#judgeExit(folder))
-    if (known !== null) return { spec, state: 'exited', address, startedAt, exit: known }
+    if (known !== null) return { spec, state: 'exited', address, source, startedAt, exit: known }
     if (record !== null && (await isAlive(record.process))) {
-      return { spec, state: 'running', address, startedAt, exit: null }
+      return { spec, state: 'running', address, source, startedAt, exit: null }
     }
     const exit = await this.#lostExit(folder, record !== null)
-    return { spec, state: 'exited', address, startedAt, exit }
+    return { spec, state: 'exited', address, source, startedAt, exit }
   }
 
   /** The start of an earlier server ended between running the command and recording it. */

@@ -23,6 +23,8 @@ export interface AppLoopDeps {
   readonly randomId: () => string
   /** Brings the whole table, ours included, to the router. */
   readonly publish: () => Promise<void>
+  /** Same, for a new instance that may call others with its first breath; gives up soon where no router answers. */
+  readonly introduce: () => Promise<void>
   readonly onChange: () => void
   readonly signal: AbortSignal
 }
@@ -79,6 +81,7 @@ export class AppLoop {
       phase: !running ? 'crashed' : routed ? 'ready' : 'starting',
       reason: running ? 'adopted' : this.#exitText(found),
       address: found.address,
+      source: found.source,
       startedAt: found.startedAt,
       restarts: 0,
       exit: found.exit,
@@ -156,13 +159,19 @@ export class AppLoop {
       phase: 'starting',
       reason: 'starting',
       address: null,
+      source: null,
       startedAt,
       restarts: this.crashes.restarts(key),
       exit: null,
     })
     try {
-      const started = await this.#deps.runner.start(spec)
-      this.#change(spec.id, { address: started.address, startedAt: started.startedAt })
+      const introduce = (source: string): Promise<void> => {
+        this.#change(spec.id, { source })
+        return this.#deps.introduce()
+      }
+      const started = await this.#deps.runner.start(spec, introduce)
+      const { address, source, startedAt: begun } = started
+      this.#change(spec.id, { address, source, startedAt: begun })
       this.#watch(spec, started.address)
     } catch (error) {
       if (this.#deps.signal.aborted) return
@@ -278,7 +287,7 @@ export class AppLoop {
       text,
       hopeless,
     })
-    this.#change(spec.id, { phase: 'crashed', reason: text, exit, address: null })
+    this.#change(spec.id, { phase: 'crashed', reason: text, exit, address: null, source: null })
     this.#background('note', logs.note(spec, text, at))
     this.wake()
   }

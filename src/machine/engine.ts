@@ -26,6 +26,7 @@ export interface MachineEngineOptions {
 }
 
 const VERIFY_MS = 2_000
+const INTRODUCE_MS = 1_000
 /** The result of an ended job is kept this long for a rollout that resumes. */
 const JOB_KEPT_MS = 3_600_000
 
@@ -116,12 +117,16 @@ export class MachineEngine implements Engine {
     onLine: (line: LogLine) => void,
     signal: AbortSignal,
   ): Promise<JobResult> {
-    const onAddress = async (host: string): Promise<void> => {
-      this.#jobCallers.set(host, job.ref)
-      await this.#publisher.publish()
+    let caller: string | null = null
+    const introduce = (source: string): Promise<void> => {
+      caller = source
+      this.#jobCallers.set(source, job.ref)
+      return this.#introduce()
     }
     const until = AbortSignal.any([signal, this.#closing.signal])
-    return runJob(job, { ...this.#options, onAddress }, onLine, until)
+    return runJob(job, { ...this.#options, introduce }, onLine, until).finally(() => {
+      if (caller !== null) this.#jobCallers.delete(caller)
+    })
   }
 
   async exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession> {
@@ -156,6 +161,7 @@ export class MachineEngine implements Engine {
     const loop = new AppLoop(ref, {
       ...this.#options,
       publish: () => this.#publisher.publish(),
+      introduce: () => this.#introduce(),
       onChange: () => this.#onChange(loop),
       signal: this.#closing.signal,
     })
@@ -231,6 +237,14 @@ export class MachineEngine implements Engine {
       routes: parts.flatMap(({ routes }) => routes),
       callers: this.#callers(parts.flatMap(({ callers }) => callers)),
     }
+  }
+
+  /** Where the router does not answer, an instance starts all the same: it is known to it later. */
+  async #introduce(): Promise<void> {
+    const late = new AbortController()
+    const waited = this.#options.clock.sleep(INTRODUCE_MS, late.signal).catch(() => undefined)
+    await Promise.race([this.#publisher.publish(), waited])
+    late.abort()
   }
 
   /** An address belongs to whoever has it now: a service that got the address of an ended job replaces it. */

@@ -10,8 +10,8 @@ export interface JobDeps {
   readonly runner: Runner
   readonly logs: LogReader
   readonly clock: Clock
-  /** Told the source address before the command can need it, where it has one. */
-  readonly onAddress: (host: string) => Promise<void>
+  /** Told the source address before the command runs, where it has one. */
+  readonly introduce: (source: string) => Promise<void>
 }
 
 const STOP_MS = 5_000
@@ -31,8 +31,8 @@ export async function runJob(
 ): Promise<JobResult> {
   const spec = jobSpec(job, deps.clock.now())
   const { runner, logs, clock } = deps
-  const started = await runner.start(spec)
-  if (started.address !== null) await deps.onAddress(started.address.host)
+  const started = await runner.start(spec, deps.introduce)
+  if (started.source !== null && started.state === 'running') await deps.introduce(started.source)
   const reading = new AbortController()
   const follow = followLog(spec, logs, onLine, reading.signal)
   const ended = await endOf(spec, job.timeoutMs, deps, signal)

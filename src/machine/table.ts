@@ -32,8 +32,8 @@ export function appTable(desired: DesiredApp, instances: readonly Tracked[]): Ap
         service: serviceKey(desired.ref, workload.process),
       })),
     ),
-    callers: instances.flatMap(({ address }) =>
-      address === null ? [] : [{ address: address.host, ref: desired.ref }],
+    callers: instances.flatMap(({ source }) =>
+      source === null ? [] : [{ address: source, ref: desired.ref }],
     ),
   }
 }

@@ -7,6 +7,8 @@ export interface Tracked {
   readonly phase: 'starting' | 'ready' | 'unready' | 'draining' | 'stopping' | 'crashed'
   readonly reason: string
   readonly address: Address | null
+  /** From where it calls others. */
+  readonly source: string | null
   readonly startedAt: number
   readonly restarts: number
   readonly exit: ExitFacts | null

@@ -43,7 +43,10 @@ export interface ExitFacts {
 export interface FoundInstance {
   readonly spec: InstanceSpec
   readonly state: 'running' | 'exited'
+  /** Where it listens; null for one that does not. */
   readonly address: Address | null
+  /** The address from which it calls others, where it has one of its own: also workers and jobs. */
+  readonly source: string | null
   readonly startedAt: number
   readonly exit: ExitFacts | null
 }

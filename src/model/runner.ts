@@ -16,9 +16,10 @@ export interface Runner {
   open(): Promise<void>
   /**
    * Starts the instance and returns once its process runs; readiness is the engine's business. Starting an id that exists returns it as found.
+   * `introduce` gets the address from which the instance will call others, where it has one of its own, and has ended before the first instruction runs.
    * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE, DISK_FULL
    */
-  start(spec: InstanceSpec): Promise<FoundInstance>
+  start(spec: InstanceSpec, introduce?: (source: string) => Promise<void>): Promise<FoundInstance>
   /** Every instance of this data directory, running or exited and not yet removed. */
   list(): Promise<readonly FoundInstance[]>
   /** Resolves with the exit as soon as it is known; at once for one that has exited; null for an unknown id. */

@@ -238,12 +238,12 @@ export class ProcessRunner implements Runner {
     let exit = await folder.exit()
     if (exit === null && running !== null) {
       if ((await lives(running.process)) || (await lives(running.shim))) {
-        return { spec, state: 'running', address, startedAt, exit: null }
+        return { spec, state: 'running', address, source: null, startedAt, exit: null }
       }
       exit = await folder.exit()
     }
     exit ??= { code: null, signal: null, reason: 'unknown', at: this.#options.clock.now() }
-    return { spec, state: 'exited', address, startedAt, exit }
+    return { spec, state: 'exited', address, source: null, startedAt, exit }
   }
 
   async #clean(id: InstanceId): Promise<void> {

@@ -34,7 +34,20 @@ export async function readApp(ref: AppRef, input: DeployInput, deps: Deps): Prom
     )
   }
   await refuseTakenRoutes(ref, reading.spec, deps)
-  return { ...reading, tree }
+  return { ...reading, tree, warnings: [...reading.warnings, ...namesWarning(reading.spec, deps)] }
+}
+
+/** Without a network of its own an instance has nobody to ask for `*.internal`. */
+function namesWarning(spec: AppSpec, { engine }: Pick<Deps, 'engine'>): readonly string[] {
+  if (engine.flavour === 'image') return []
+  const names = [spec.env, ...Object.values(spec.processes).map(({ env }) => env)].flatMap((env) =>
+    Object.keys(env).filter((name) => /\.internal\b/.test(env[name] ?? '')),
+  )
+  return names.length === 0
+    ? []
+    : [
+        `${[...new Set(names)].join(', ')}: names that end in .internal do not resolve for plain processes, only in containers; use the URL that fairway ps shows`,
+      ]
 }
 
 export async function activeRelease(
