@@ -49,7 +49,10 @@ async function ours(options: BenchOptions): Promise<number[]> {
 }
 
 /** Builds the changed file on top of a base image and starts it: nothing waits for readiness, switches traffic or drains. */
-async function theirs(options: BenchOptions): Promise<number[] | null> {
+async function theirs(
+  options: BenchOptions,
+  network: 'default' | 'none',
+): Promise<number[] | null> {
   for (const program of ['buildah', 'podman', 'runc']) {
     if ((await runToEnd(program, ['--version']).catch(() => null))?.code !== 0) return null
   }
@@ -78,8 +81,7 @@ async function theirs(options: BenchOptions): Promise<number[] | null> {
           'runc',
           'run',
           '-d',
-          '--network',
-          'none',
+          ...(network === 'none' ? ['--network', 'none'] : []),
           ...ULIMITS,
           image,
         ])
@@ -88,7 +90,9 @@ async function theirs(options: BenchOptions): Promise<number[] | null> {
       await runProgram('podman', [...storage, 'rm', '-f', '-t', '0', id])
       await runProgram('buildah', [...storage, 'rm', working])
     }
-    options.say(`buildah + podman: ${times.map((ms) => Math.round(ms)).join(' ')} ms`)
+    options.say(
+      `buildah + podman, network ${network}: ${times.map((ms) => Math.round(ms)).join(' ')} ms`,
+    )
     return times
   } finally {
     await runToEnd('podman', [...storage, 'rm', '-af', '-t', '0'])
@@ -137,17 +141,40 @@ async function writeVersion(folder: string, version: number): Promise<void> {
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const mine = await ours(options)
-  const other = await theirs(options)
-  const compared =
-    other === null
+  const connected = await theirs(options, 'default').catch((error: unknown) => {
+    options.say(`podman with its default network: ${String(error)}`)
+    return null
+  })
+  const isolated = await theirs(options, 'none')
+  const compared = (
+    times: number[] | null,
+    network: string,
+  ): { theirs: number; against: string } | undefined =>
+    times === null
       ? undefined
-      : { theirs: median(other), against: 'buildah + podman, build and start only' }
+      : { theirs: median(times), against: `buildah + podman, build and start only, ${network}` }
   return {
     name: 'deploy',
-    results: [row('one changed file to all traffic, median', 'ms', median(mine), compared)],
+    results: [
+      row(
+        'one changed file to all traffic, median',
+        'ms',
+        median(mine),
+        compared(connected, 'default network'),
+      ),
+      row(
+        'one changed file to all traffic, median',
+        'ms',
+        median(mine),
+        compared(isolated, 'no network'),
+      ),
+    ],
     notes: [
       `${String(RUNS)} runs after ${String(WARM_UPS)} warm-ups; ours from command start until the new version serves and the old one is drained`,
-      ...(other === null
+      ...(connected === null
+        ? ['podman cannot start a container with its default network here']
+        : []),
+      ...(isolated === null
         ? ['buildah, podman or runc is not installed: nothing to compare with']
         : []),
     ],
