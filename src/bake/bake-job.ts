@@ -3,15 +3,21 @@ import type { Log } from '../lib/log.ts'
 import type { KeyedMutex } from '../lib/mutex.ts'
 import type { BakeRequest, BuildPlan } from '../model/build-plan.ts'
 import type { Sandbox } from '../model/sandbox.ts'
-import type { ImageStore, PullOptions } from '../oci/image-store.ts'
+import type { ImageStore } from '../oci/image-store.ts'
 import type { StoredLayer } from '../oci/layer-record.ts'
 import type { AppTree } from './app-tree.ts'
+import type { ImageSources } from './image-sources.ts'
 import type { PackageSources } from './package-sources.ts'
 
 export type Architecture = 'amd64' | 'arm64'
 
-/** As the image store's `pull` takes it, without what the bake decides. */
-export type ImagePull = Omit<PullOptions, 'platform' | 'progress'>
+/** How images of registries are fetched. */
+export interface ImagePull {
+  /** `host:port` under which this server's own registry answers: what it holds is in the image store already. */
+  readonly ownHosts: readonly string[]
+  /** Asked at every pull: people log in and out while the server runs. */
+  readonly sources: () => Promise<ImageSources>
+}
 
 /** What every bake of one server shares. */
 export interface Kitchen {

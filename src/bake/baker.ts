@@ -39,7 +39,7 @@ export interface BakerOptions {
   readonly now: () => number
   readonly log: Log
   /** How images of registries are fetched: credentials, default registry. */
-  readonly pull?: ImagePull
+  readonly pull: ImagePull
   /** Default: this host's. */
   readonly architecture?: Architecture
 }
@@ -55,7 +55,7 @@ export function createBaker(options: BakerOptions): Baker {
     architecture: options.architecture ?? (process.arch === 'arm64' ? 'arm64' : 'amd64'),
     now: options.now,
     log: options.log,
-    pull: options.pull ?? {},
+    pull: options.pull,
     locks: new KeyedMutex(),
   }
   return { bake: (request, progress, signal) => bake(kitchen, request, progress, signal) }

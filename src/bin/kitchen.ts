@@ -1,4 +1,5 @@
 import { createBaker } from '../bake/baker.ts'
+import { readImageSources } from '../bake/image-sources.ts'
 import { readPackageSources } from '../bake/package-sources.ts'
 import { DebianArchive } from '../debian/debian-archive.ts'
 import type { Log } from '../lib/log.ts'
@@ -6,11 +7,13 @@ import type { Baker } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Sandbox } from '../model/sandbox.ts'
 import type { ImageStore } from '../oci/image-store.ts'
+import type { Config } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
 import { environment } from './environment.ts'
 import { once } from './once.ts'
 
 export interface KitchenOptions {
+  readonly config: Config
   readonly images: ImageStore
   readonly sandbox: Sandbox
   readonly folder: DataFolder
@@ -23,6 +26,7 @@ export interface KitchenOptions {
  * build plans. The host's package managers are asked here how they are configured.
  */
 export async function openKitchen({
+  config,
   images,
   sandbox,
   folder,
@@ -35,7 +39,17 @@ export async function openKitchen({
     sandbox,
     cacheDir: folder.cache,
     packageSources: await readPackageSources(environment),
+    pull: {
+      ownHosts: ownHosts(config),
+      sources: () => readImageSources({ env: environment, uid: process.getuid?.() ?? 0 }),
+    },
     now: () => clock.now(),
     log,
   })
+}
+
+/** Every way to write the address of our own API, where the registry is: images of it need no network and no login. */
+function ownHosts({ api, hostNames }: Config): readonly string[] {
+  const names = new Set(['127.0.0.1', 'localhost', '[::1]', api.host, ...hostNames])
+  return [...names].map((name) => `${name}:${String(api.port)}`)
 }

@@ -143,7 +143,7 @@ async function ensureRunning(
 /** Package managers and proxies are configured by the environment on some hosts; builds follow the host. */
 function passedOn(): Record<string, string> {
   const names =
-    /^(npm_config_.*|PIP_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|PYENV_.*|VIRTUAL_ENV|TMPDIR|XDG_.*)$/i
+    /^(npm_config_.*|PIP_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|PYENV_.*|VIRTUAL_ENV|TMPDIR|XDG_.*|REGISTRY_AUTH_FILE|DOCKER_CONFIG|CONTAINERS_REGISTRIES_CONF)$/i
   return Object.fromEntries(
     Object.entries(environment).flatMap(([key, value]) =>
       value !== undefined && names.test(key) ? [[key, value]] : [],

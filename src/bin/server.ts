@@ -47,7 +47,7 @@ const engine = new MachineEngine({
 })
 const baker = lazyBaker(async () => {
   const { openKitchen } = await import('./kitchen.ts')
-  return openKitchen({ images, sandbox, folder, clock, log })
+  return openKitchen({ config, images, sandbox, folder, clock, log })
 })
 const platform = new ReconcilingPlatform(
   {

@@ -1,6 +1,6 @@
 import type { AppSpec } from './app-spec.ts'
 import type { AppRef } from './names.ts'
-import type { Digest, ImageFacts } from './release.ts'
+import type { Digest, ImageFacts, Release } from './release.ts'
 import type { SourceTree } from './source.ts'
 
 /** What a source is. `spec/` recognises it, `bake/` makes an image of it. Paths are relative to the source. */
@@ -71,8 +71,13 @@ export interface Baker {
   bake(request: BakeRequest, progress: BakeProgress, signal: AbortSignal): Promise<BakeResult>
 }
 
-/** Garbage collection of images: everything not reachable from `keep` and older than `olderThanMs`. */
-export interface ImageCollector {
+/** Images of releases in the image store: the names under which people pull them, and the end of those that nothing needs. */
+export interface ReleaseImages {
+  /** Makes an image pullable as `<app>/<environment>:<number>` and `:latest`. Doing it again changes nothing. @throws where the store cannot be written */
+  publish(release: Pick<Release, 'ref' | 'number' | 'image'>): Promise<void>
+  /** Takes the name of a release away, or with null all that `publish` gave to an app; what people pushed there themselves stays. */
+  withdraw(ref: AppRef, number: number | null): Promise<void>
+  /** Garbage collection: everything that neither `keep` nor a name reaches and that was not used for `olderThanMs`. */
   collect(
     keep: ReadonlySet<Digest>,
     olderThanMs: number,

@@ -218,7 +218,7 @@ export class ImageStore {
       if (!(await isDockerArchive(folder))) return await this.importLayout(folder)
       const newTemporary = (): string => this.#folder.newTemporary()
       const digest = await importDockerArchive({ folder, blobs: this.blobs, newTemporary })
-      return await this.#accept(digest)
+      return await this.accept(digest)
     } catch (error) {
       throw translateDiskError(error)
     } finally {
@@ -288,6 +288,17 @@ export class ImageStore {
     return null
   }
 
+  /** For an image whose parts are all here, such as a pushed one: reads all of it once, then it counts as ours. @throws as importLayout */
+  async accept(digest: Digest): Promise<Digest> {
+    const image = await this.image(digest)
+    if (image === null) throw new OciError('INVALID_IMAGE', `${digest} is no image`)
+    for (const layer of image.layers) await this.#unpacker.verify(layer)
+    await this.#lock.shared(async () => {
+      await this.#recordImage(digest)
+    })
+    return digest
+  }
+
   /** Makes an image of this store visible in a repository of our own registry. @throws OciError NOT_FOUND, INVALID_REQUEST */
   async tag(repository: string, tag: string, digest: Digest): Promise<void> {
     await this.#lock.shared(async () => {
@@ -295,9 +306,7 @@ export class ImageStore {
       if (image === null)
         throw new OciError('NOT_FOUND', `there is no image ${digest} in the store`)
       const { mediaType, subject, config } = image.manifest
-      for (const blob of [config, ...image.layers]) {
-        await this.repositories.linkBlob(repository, blob.digest, this.#now())
-      }
+      await this.repositories.linkMissing(repository, [config, ...image.layers], this.#now())
       const manifest = { digest, mediaType, subject: subject?.digest ?? null }
       await this.repositories.putManifest(repository, manifest)
       await this.repositories.putTag(repository, tag, digest)
@@ -335,18 +344,7 @@ export class ImageStore {
       now: this.#now,
       ...(progress === undefined ? {} : { progress }),
     })
-    return await this.#accept(digest)
-  }
-
-  /** Everything is here: read all of it once, then let it count as an image. */
-  async #accept(digest: Digest): Promise<Digest> {
-    const image = await this.image(digest)
-    if (image === null) throw new OciError('INVALID_IMAGE', `${digest} is no image`)
-    for (const layer of image.layers) await this.#unpacker.verify(layer)
-    await this.#lock.shared(async () => {
-      await this.#recordImage(digest)
-    })
-    return digest
+    return await this.accept(digest)
   }
 
   async #isKnown(digest: Digest): Promise<boolean> {

@@ -95,6 +95,18 @@ export class RepositoryStore {
     await writeRecord(path, { linkedAt: now })
   }
 
+  /** Makes blobs visible that the repository has not yet; those that it has are not written again. */
+  async linkMissing(
+    repository: string,
+    blobs: readonly { readonly digest: BlobDigest }[],
+    now: number,
+  ): Promise<void> {
+    const link = async ({ digest }: { readonly digest: BlobDigest }): Promise<void> => {
+      if (!(await this.hasBlob(repository, digest))) await this.linkBlob(repository, digest, now)
+    }
+    await Promise.all(blobs.map(link))
+  }
+
   async hasBlob(repository: string, digest: BlobDigest): Promise<boolean> {
     return (await readRecord(this.#file(repository, '_blobs', fileName(digest)))) !== null
   }

@@ -23,7 +23,11 @@ export async function collectGarbage(
     (await store.listApps()).map(({ ref, active: number }) => [refKey(ref), number]),
   )
   const gone = removable(releases, { active, busy, kept: options.releasesKept })
-  for (const { ref, number } of gone) await store.deleteRelease(ref, number)
+  for (const { ref, number } of gone) {
+    // The name first: a release that is gone would not be found again to take it away.
+    await images.withdraw(ref, number)
+    await store.deleteRelease(ref, number)
+  }
   const kept = releases.filter((release) => !gone.includes(release))
   const digests = new Set<Digest>(kept.map(({ image }) => image.digest))
   const running = new Set<string>()

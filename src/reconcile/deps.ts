@@ -1,6 +1,6 @@
 import type { Log } from '../lib/log.ts'
 import type { AppReader } from '../model/app-reader.ts'
-import type { Baker, ImageCollector } from '../model/build-plan.ts'
+import type { Baker, ReleaseImages } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
@@ -14,7 +14,7 @@ export interface ReconcileDeps {
   readonly engine: Engine
   readonly baker: Baker
   readonly sources: SourceStore
-  readonly images: ImageCollector
+  readonly images: ReleaseImages
   readonly logs: LogReader
   readonly reader: AppReader
   readonly clock: Clock

@@ -228,9 +228,10 @@ export class ReconcilingPlatform implements Platform {
 
   async #remove(ref: AppRef): Promise<void> {
     await this.#queue.exclusively(ref, async () => {
-      const { engine, logs, store } = this.#deps
+      const { engine, images, logs, store } = this.#deps
       await engine.remove(ref)
       await logs.deleteApp(ref)
+      await images.withdraw(ref, null)
       await store.deleteApp(ref)
     })
   }

@@ -1,5 +1,6 @@
 import type { ActualApp } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
+import { refKey } from '../model/names.ts'
 import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
@@ -36,7 +37,8 @@ export class RolloutRunner {
       await this.#runReleaseCommand(rollout, release, save, signal)
       await this.#start(rollout, release, save, signal)
       await this.#switch(rollout, release, save)
-      await this.#drain(rollout, release, save, signal)
+      const published = this.#publish(release)
+      await this.#drain(rollout, release, save, signal).finally(() => published)
       await this.#end(rollout, 'succeeded', null)
     } catch (error) {
       if (signal.aborted) return
@@ -208,6 +210,21 @@ export class RolloutRunner {
       old === 0 ? 'nothing to drain' : `${String(old)} old drained`,
       save,
     )
+  }
+
+  /** Names the image of the release that serves now, so that people can pull it. No reason to take a release back. */
+  async #publish(release: Release): Promise<void> {
+    // Files of an app alone are no image that others could run.
+    if (release.image.flavour !== 'image') return
+    const { images, log } = this.#deps
+    try {
+      await images.publish(release)
+    } catch (error) {
+      log.error(
+        { release: release.number, app: refKey(release.ref), error: String(error) },
+        'an image could not be named in the registry',
+      )
+    }
   }
 
   // How it ends

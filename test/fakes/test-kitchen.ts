@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createBaker } from '../../src/bake/baker.ts'
+import { readImageSources } from '../../src/bake/image-sources.ts'
 import { readPackageSources, type PackageSources } from '../../src/bake/package-sources.ts'
 import { DebianArchive } from '../../src/debian/debian-archive.ts'
 import { silentLog } from '../../src/lib/log.ts'
@@ -43,6 +44,7 @@ export class TestKitchen {
       sandbox: options.sandbox ?? new HostSandbox(),
       cacheDir: options.cacheDir ?? join(root, 'bake'),
       packageSources: sources,
+      pull: { ownHosts: [], sources: () => readImageSources({ env: {}, uid: 0 }) },
       now: options.now ?? Date.now,
       log: silentLog,
     })
