@@ -17,6 +17,8 @@ export interface AppTree {
   contentPath(entry: SourceEntry & { readonly type: 'file' }): string
   /** Also reads what was left out of the image, such as .npmrc, for a build step. Null where absent. */
   readText(path: string, limit?: number): Promise<string | null>
+  /** As the source's. */
+  readonly linkable: boolean
 }
 
 /** @throws FairwayError INVALID_SOURCE where a link leaves the tree or the context is empty */
@@ -44,6 +46,7 @@ export async function openAppTree(source: SourceTree, context: string): Promise<
   const byPath = new Map(entries.map((entry) => [entry.path, entry]))
   return {
     entries,
+    linkable: source.linkable ?? false,
     leftOut: [...leftOut].sort(),
     file: (path) => {
       const entry = byPath.get(posix.normalize(path))
@@ -60,6 +63,7 @@ export function* appLayer(
   root: string,
   choose: (path: string) => boolean = () => true,
 ): Generator<LayerEntry> {
+  const link = tree.linkable ? ({ link: 'immutable' } as const) : {}
   for (const entry of tree.entries) {
     if (!choose(entry.path)) continue
     const path = `${root}/${entry.path}`
@@ -69,7 +73,7 @@ export function* appLayer(
         type: 'file',
         path,
         mode: entry.executable ? 0o755 : 0o644,
-        content: { file: tree.contentPath(entry), size: entry.size },
+        content: { file: tree.contentPath(entry), size: entry.size, ...link },
       }
     }
   }

@@ -13,6 +13,8 @@ export interface FolderTreeOptions {
   readonly trusted?: string
   /** Path relative to the folder; a folder that is refused is not entered. */
   readonly choose?: (path: string, isFolder: boolean) => boolean
+  /** The folder is deleted after the layer was made, so its files may become the layer's own. Default false. */
+  readonly handOver?: boolean
 }
 
 /**
@@ -25,7 +27,7 @@ export async function folderTree(
   options: FolderTreeOptions,
 ): Promise<LayerEntry[]> {
   await checkFolder(folder, options)
-  const { root, boundary = root, choose = () => true } = options
+  const { root, boundary = root, choose = () => true, handOver = false } = options
   const entries: LayerEntry[] = []
   const visit = async (path: string): Promise<void> => {
     const children = await readdir(join(folder, path), { withFileTypes: true })
@@ -44,7 +46,10 @@ export async function folderTree(
           `${root}/${inner} is neither a file, a folder nor a link`,
         )
     }
-    entries.push(...(await Promise.all(files.map((file) => regularFile(folder, file, root)))))
+    const found = await Promise.all(
+      files.map((file) => regularFile(folder, file, { root, handOver })),
+    )
+    entries.push(...found)
   }
   await visit('')
   return entries
@@ -71,14 +76,18 @@ async function checkFolder(folder: string, options: FolderTreeOptions): Promise<
   )
 }
 
-async function regularFile(folder: string, path: string, root: string): Promise<LayerEntry> {
+async function regularFile(
+  folder: string,
+  path: string,
+  { root, handOver }: { readonly root: string; readonly handOver: boolean },
+): Promise<LayerEntry> {
   const file = join(folder, path)
   const { size, mode } = await lstat(file)
   return {
     type: 'file',
     path: `${root}/${path}`,
     mode: (mode & 0o111) === 0 ? 0o644 : 0o755,
-    content: { file, size },
+    content: { file, size, ...(handOver ? ({ link: 'private' } as const) : {}) },
   }
 }
 

@@ -48,6 +48,7 @@ export async function javaRuntime(
       const root = join(folder, 'app', 'jre')
       const entries = await folderTree(root, {
         root: JAVA_HOME,
+        handOver: true,
         choose: (path) => !UNWANTED.test(path),
       })
       const store = javaTrustStore(await trustedCertificates(job, below))

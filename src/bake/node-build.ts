@@ -80,6 +80,7 @@ export async function outputEntries(
   const entries = await folderTree(folder, {
     root,
     trusted,
+    handOver: true,
     choose: (path) => !inNodeModules(path) && forbiddenPart(path) === null,
   })
   const secret = new Set<string>()

@@ -114,6 +114,7 @@ export async function installedEntries(
     root: 'app/node_modules',
     boundary: 'app',
     trusted: folder,
+    handOver: true,
     choose: (path) => !manager.bookkeeping.includes(path) && !path.endsWith('/.git'),
   })
   // Folders with files come by themselves; npm leaves empty ones behind.

@@ -77,6 +77,7 @@ async function packageLayer(job: PythonJob, python: PythonParts): Promise<Placed
         root: `app/${PACKAGES}`,
         boundary: 'app',
         trusted: folder,
+        handOver: true,
       })
       line = `${packageLine(entries)} in ${duration(job.kitchen.now() - started)}`
       return add(entries)

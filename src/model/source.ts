@@ -25,6 +25,11 @@ export interface SourceTree {
   contentPath(digest: Digest): string
   /** UTF-8 text of a file up to `limit` bytes (default 1 MiB); null where the path is absent or not a file. */
   readText(path: string, limit?: number): Promise<string | null>
+  /**
+   * True = content files may get more hard links and another owner and time: nobody ever writes to them, also not by other
+   * names. Absent = they are somebody's working files.
+   */
+  readonly linkable?: boolean
 }
 
 /** Content-addressed files sent by clients. */

@@ -164,34 +164,6 @@ test('bad entries are refused by name', async () => {
   await assert.rejects(store.addLayer([file('a', ''), file('a/b', '')]), { message: /below/ })
 })
 
-test('sources: copied or linked, refused where they changed or are symlinks', async () => {
-  const root = newFolder()
-  const store = await ImageStore.open({ root })
-  const source = newFolder()
-  mkdirSync(source)
-  const path = join(source, 'f')
-  writeFileSync(path, 'content', { mode: 0o640 })
-  const entry = (size: number, from = path): LayerEntry => ({
-    type: 'file',
-    path: 'f',
-    mode: 0o644,
-    content: { file: from, size },
-  })
-  const copied = await store.addLayer([entry(7)])
-  assert.equal(statSync(path).nlink, 1)
-  assert.equal(statSync(path).mode & 0o777, 0o640)
-  await assert.rejects(store.addLayer([entry(6)]), { code: 'INVALID_REQUEST' })
-  symlinkSync(path, join(source, 'l'))
-  await assert.rejects(store.addLayer([entry(7, join(source, 'l'))]), { code: 'INVALID_REQUEST' })
-  const linked = await (
-    await ImageStore.open({ root: newFolder() })
-  ).addLayer([entry(7)], { link: true })
-  assert.equal(linked.digest, copied.digest)
-  assert.equal(statSync(path).nlink, 2)
-  assert.equal(statSync(path).mode & 0o777, 0o644)
-  assert.deepEqual(readdirSync(join(root, 'tmp')), [])
-})
-
 test(
   'unpacked files get the owner that the mapping says',
   { skip: !isRoot && 'needs root' },

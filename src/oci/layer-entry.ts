@@ -21,9 +21,22 @@ export type LayerEntry = Owner &
     | { readonly type: 'symlink'; readonly path: string; readonly target: string }
   )
 
-/** `file` is an absolute path on this host; it must not change until the layer is made, nor afterwards where it was linked. */
-export type FileContent =
-  { readonly file: string; readonly size: number } | { readonly bytes: Uint8Array }
+/** Where the bytes of a file entry are. */
+export type FileContent = FileSource | { readonly bytes: Uint8Array }
+
+export interface FileSource {
+  /** Absolute path on this host; it must not change until the layer is made, nor afterwards where it may be linked. */
+  readonly file: string
+  readonly size: number
+  /**
+   * Lets the unpacked layer hard-link the file instead of copying it, which gives it the layer's owner, mode and time. Linked
+   * only while it has no second name: what a package manager linked from its cache is copied. 'private' = nobody uses the file
+   * after this layer. 'immutable' = it stays in use, nobody ever writes to it and other layers may link it too, where they need
+   * the same owner, mode and time; only as root, since else programs in the layer own the file and could write to it.
+   * Default: copied.
+   */
+  readonly link?: 'private' | 'immutable'
+}
 
 export function contentSize(content: FileContent): number {
   return 'bytes' in content ? content.bytes.length : content.size

@@ -1,9 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from './digest.ts'
 import { GzipWriter } from './gzip-writer.ts'
-import { contentSize, type LayerEntry } from './layer-entry.ts'
+import { contentSize, type FileSource, type LayerEntry } from './layer-entry.ts'
 import { errno, OciError, translateDiskError } from './oci-error.ts'
 import { TarWriter } from './tar-writer.ts'
 import { TreeWriter, type Attributes, type IdMap } from './tree-writer.ts'
@@ -14,7 +14,6 @@ export interface MakeLayerOptions {
   readonly ids: IdMap
   /** gzip level 1 to 9. */
   readonly level: number
-  readonly link: boolean
 }
 
 export interface MadeLayer {
@@ -41,9 +40,9 @@ export async function makeLayer(
     const files = new TreeWriter(tree, options.ids)
     files.folder('', { uid: 0, gid: 0, mode: 0o755, mtime: 0 })
     for (const entry of entries) {
-      addEntry(entry, { tar, files, link: options.link })
+      addEntry(entry, { tar, files })
       // A big file needs its segments taken while it is read; a small one at the next entry.
-      if (entry.type === 'file') await addContent(entry, { tar, files, link: options.link })
+      if (entry.type === 'file') await addContent(entry, { tar, files })
       else if (tar.full) await tar.flushed()
     }
     files.end()
@@ -71,7 +70,6 @@ export function totalContent(entries: readonly LayerEntry[]): number {
 interface Targets {
   readonly tar: TarWriter
   readonly files: TreeWriter
-  readonly link: boolean
 }
 
 type FileEntry = Extract<LayerEntry, { type: 'file' }>
@@ -108,13 +106,13 @@ async function addContent(entry: FileEntry, targets: Targets): Promise<void> {
 
 async function copyFile(
   entry: FileEntry,
-  source: { readonly file: string; readonly size: number },
-  { tar, files, link }: Targets,
+  source: FileSource,
+  { tar, files }: Targets,
 ): Promise<void> {
-  const descriptor = openSource(source)
+  const { descriptor, stats } = openSource(source)
   try {
     const attributes = attributesOf(entry)
-    const linked = link && files.link(entry.path, { file: source.file, descriptor }, attributes)
+    const linked = files.link(entry.path, { source, descriptor, stats }, attributes)
     const out = linked ? null : files.file(entry.path, attributes)
     try {
       for (let left = source.size; left > 0;) {
@@ -137,7 +135,7 @@ async function copyFile(
   }
 }
 
-function openSource(source: { readonly file: string; readonly size: number }): number {
+function openSource(source: FileSource): { readonly descriptor: number; readonly stats: Stats } {
   let descriptor: number
   try {
     // O_NONBLOCK: a FIFO must not hang us; it is refused below.
@@ -149,13 +147,13 @@ function openSource(source: { readonly file: string; readonly size: number }): n
     if (errno(error) === 'ELOOP') throw changed(source)
     throw error
   }
-  const stat = fstatSync(descriptor)
-  if (stat.isFile() && stat.size === source.size) return descriptor
+  const stats = fstatSync(descriptor)
+  if (stats.isFile() && stats.size === source.size) return { descriptor, stats }
   closeSync(descriptor)
   throw changed(source)
 }
 
-function changed(source: { readonly file: string; readonly size: number }): OciError {
+function changed(source: FileSource): OciError {
   return new OciError(
     'INVALID_REQUEST',
     `${source.file} is not, or no longer, a file of ${source.size} bytes`,

@@ -25,11 +25,6 @@ export interface AddLayerOptions {
   readonly key?: string
   /** gzip level, 1 to 9. Default: 1 above 4 MiB of content, else 6. */
   readonly level?: number
-  /**
-   * The source files belong to this layer alone and never change: hard-link them into the tree instead of copying, which gives
-   * them the layer's owner, mode and time. Default false.
-   */
-  readonly link?: boolean
 }
 
 export interface LayerStoreOptions {
@@ -53,7 +48,7 @@ export class LayerStore {
 
   async add(
     entries: Iterable<LayerEntry> | AsyncIterable<LayerEntry>,
-    { key, level, link = false }: AddLayerOptions = {},
+    { key, level }: AddLayerOptions = {},
   ): Promise<StoredLayer & { readonly created: boolean }> {
     const { folder, ids } = this.#options
     const sorted = await sortedEntries(entries)
@@ -61,7 +56,7 @@ export class LayerStore {
     await mkdir(directory, { mode: 0o700 })
     try {
       const chosen = level ?? (totalContent(sorted) > BIG_LAYER ? 1 : 6)
-      const made = await makeLayer(sorted, { directory, ids, level: chosen, link })
+      const made = await makeLayer(sorted, { directory, ids, level: chosen })
       const layer = await this.#keep(made, sorted)
       if (key !== undefined) await writeRecord(folder.keyRecord(key), { diffId: layer.diffId })
       return layer

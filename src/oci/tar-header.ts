@@ -1,6 +1,8 @@
 /** POSIX.1-1988 ustar and POSIX.1-2001 pax headers, written. Only the bytes: what goes into a layer is decided elsewhere. */
 
 export const BLOCK = 512
+/** Up to where a block without a prefix has bytes: the magic's end. */
+const USED = 265
 const OCTAL_SIZE_LIMIT = 8 ** 11
 
 export interface TarHeader {
@@ -76,28 +78,27 @@ function ustarBlock(
   header: BlockFields,
   { name, prefix }: { readonly name: string; readonly prefix: string },
 ): Buffer {
+  const linkpath = isAscii(header.linkpath) ? header.linkpath.slice(0, 100) : ''
+  const fields =
+    `${name.padEnd(100, '\0')}${octal(7, header.mode & 0o7777)}${octal(7, header.uid)}` +
+    `${octal(7, header.gid)}${octal(11, header.size)}${octal(11, header.mtime)}`
+  const rest = `${header.typeflag}${linkpath.padEnd(100, '\0')}ustar\u000000`
   const block = Buffer.alloc(BLOCK)
-  block.write(name, 0, 100, 'latin1')
-  writeOctal(block, 100, 7, header.mode & 0o7777)
-  writeOctal(block, 108, 7, header.uid)
-  writeOctal(block, 116, 7, header.gid)
-  writeOctal(block, 124, 11, header.size)
-  writeOctal(block, 136, 11, header.mtime)
-  block.fill(0x20, 148, 156)
-  block.write(header.typeflag, 156, 1, 'latin1')
-  if (isAscii(header.linkpath)) block.write(header.linkpath.slice(0, 100), 157, 100, 'latin1')
-  block.write('ustar\u000000', 257, 8, 'latin1')
-  block.write(prefix, 345, 155, 'latin1')
+  // Few long writes: each of them costs more than making the text.
+  block.write(`${fields}        ${rest}`, 0, 265, 'latin1')
+  if (prefix !== '') block.write(prefix, 345, 155, 'latin1')
   let sum = 0
-  for (const byte of block) sum += byte
+  // Everything after these is zero.
+  for (let at = 0; at < USED; at += 1) sum += block[at] ?? 0
+  if (prefix !== '') for (let at = 345; at < 500; at += 1) sum += block[at] ?? 0
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 8, 'latin1')
   return block
 }
 
 /** A value that does not fit stands in a pax record; the field is then 0. */
-function writeOctal(block: Buffer, offset: number, digits: number, value: number): void {
+function octal(digits: number, value: number): string {
   const fits = Number.isInteger(value) && value >= 0 && value < 8 ** digits
-  block.write((fits ? value : 0).toString(8).padStart(digits, '0'), offset, digits, 'latin1')
+  return `${(fits ? value : 0).toString(8).padStart(digits, '0')}\0`
 }
 
 /** Null where ustar's 100 + 155 bytes cannot hold the name. */

@@ -15,8 +15,9 @@ import {
   symlinkSync,
   utimesSync,
   writeSync,
+  type Stats,
 } from 'node:fs'
-import { join } from 'node:path'
+import type { FileSource } from './layer-entry.ts'
 import { errno, OciError } from './oci-error.ts'
 
 export interface Attributes {
@@ -51,7 +52,7 @@ export class TreeWriter {
   }
 
   folder(path: string, attributes: Attributes): void {
-    const full = join(this.#root, path)
+    const full = this.#full(path)
     mkdirSync(full, 0o700)
     this.#own(full, attributes)
     chmodSync(full, attributes.mode)
@@ -59,26 +60,26 @@ export class TreeWriter {
   }
 
   makeFolder(path: string): void {
-    mkdirSync(join(this.#root, path), 0o700)
+    mkdirSync(this.#full(path), 0o700)
   }
 
   dressFolder(path: string, attributes: Attributes): void {
-    const full = join(this.#root, path)
+    const full = this.#full(path)
     this.#own(full, attributes)
     chmodSync(full, attributes.mode)
     utimesSync(full, attributes.mtime, attributes.mtime)
   }
 
   hardlink(path: string, existing: string): void {
-    linkSync(join(this.#root, existing), join(this.#root, path))
+    linkSync(this.#full(existing), this.#full(path))
   }
 
   remove(path: string): void {
-    rmSync(join(this.#root, path), { recursive: true, force: true })
+    rmSync(this.#full(path), { recursive: true, force: true })
   }
 
   symlink(path: string, target: string, attributes: Attributes): void {
-    const full = join(this.#root, path)
+    const full = this.#full(path)
     symlinkSync(target, full)
     this.#own(full, attributes)
     lutimesSync(full, attributes.mtime, attributes.mtime)
@@ -87,7 +88,7 @@ export class TreeWriter {
   /** Creates a file and returns where its content goes; `close` it. */
   file(path: string, attributes: Attributes): NewFile {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-    const descriptor = openSync(join(this.#root, path), flags, 0o600)
+    const descriptor = openSync(this.#full(path), flags, 0o600)
     return {
       write: (data, offset, length) => {
         for (let done = 0; done < length;) {
@@ -96,7 +97,7 @@ export class TreeWriter {
       },
       close: () => {
         try {
-          this.#dress(descriptor, attributes)
+          this.#dress(descriptor, fstatSync(descriptor), attributes)
         } finally {
           closeSync(descriptor)
         }
@@ -105,19 +106,25 @@ export class TreeWriter {
     }
   }
 
-  /** Hard-links the open source, after giving that inode the layer's attributes. False where the source cannot be linked here. */
-  link(
-    path: string,
-    source: { file: string; descriptor: number },
-    attributes: Attributes,
-  ): boolean {
+  /** Hard-links the open source and gives that inode the layer's attributes. False where the source may not or cannot be linked. */
+  link(path: string, opened: OpenSource, attributes: Attributes): boolean {
+    const { descriptor, stats, source } = opened
+    const { link, file } = source
+    if (link === undefined || (link === 'immutable' && !this.#ids.change)) return false
+    if (stats.nlink > 1 && (link === 'private' || !this.#isDressed(stats, attributes))) return false
+    const full = this.#full(path)
     try {
-      linkSync(source.file, join(this.#root, path))
+      linkSync(file, full)
     } catch (error) {
       if (['EXDEV', 'EMLINK', 'EPERM'].includes(errno(error) ?? '')) return false
       throw error
     }
-    this.#dress(source.descriptor, attributes)
+    // The name could lead elsewhere by now: then the open file did not get another name.
+    const now = fstatSync(descriptor)
+    if (now.nlink !== stats.nlink + 1) {
+      throw new OciError('INVALID_REQUEST', `${file} was replaced while it was read`)
+    }
+    this.#dress(descriptor, now, attributes)
     return true
   }
 
@@ -126,6 +133,11 @@ export class TreeWriter {
   }
 
   // Private
+
+  /** Paths are clean: no need for what path.join does to them. */
+  #full(path: string): string {
+    return path === '' ? this.#root : `${this.#root}/${path}`
+  }
 
   #hostId(id: number): number {
     if (id >= 0 && id < MAPPED_IDS) return this.#ids.offset + id
@@ -139,19 +151,34 @@ export class TreeWriter {
     if (this.#ids.change) lchownSync(full, this.#hostId(uid), this.#hostId(gid))
   }
 
-  #dress(descriptor: number, attributes: Attributes): void {
-    const has = fstatSync(descriptor)
+  #dress(descriptor: number, has: Stats, attributes: Attributes): void {
     // Owner first: changing it clears setuid bits.
-    if (this.#ids.change) {
-      const uid = this.#hostId(attributes.uid)
-      const gid = this.#hostId(attributes.gid)
-      if (has.uid !== uid || has.gid !== gid) fchownSync(descriptor, uid, gid)
+    if (!this.#isOwned(has, attributes)) {
+      fchownSync(descriptor, this.#hostId(attributes.uid), this.#hostId(attributes.gid))
     }
     if ((has.mode & 0o7777) !== attributes.mode) fchmodSync(descriptor, attributes.mode)
     if (has.mtimeMs !== attributes.mtime * 1000) {
       futimesSync(descriptor, attributes.mtime, attributes.mtime)
     }
   }
+
+  #isDressed(has: Stats, attributes: Attributes): boolean {
+    const { mode, mtime } = attributes
+    if (!this.#isOwned(has, attributes)) return false
+    return (has.mode & 0o7777) === mode && has.mtimeMs === mtime * 1000
+  }
+
+  #isOwned(has: Stats, { uid, gid }: Attributes): boolean {
+    if (!this.#ids.change) return true
+    return has.uid === this.#hostId(uid) && has.gid === this.#hostId(gid)
+  }
+}
+
+/** A regular file that may be linked, with what fstat said when it was opened. */
+export interface OpenSource {
+  readonly source: FileSource
+  readonly descriptor: number
+  readonly stats: Stats
 }
 
 export interface NewFile {

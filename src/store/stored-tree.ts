@@ -7,6 +7,8 @@ const DEFAULT_TEXT_LIMIT = 2 ** 20
 /** A saved source over the files of the content store. */
 export class StoredTree implements SourceTree {
   readonly entries: readonly SourceEntry[]
+  /** The content store only adds and removes names. */
+  readonly linkable = true
   readonly #byPath: ReadonlyMap<string, SourceEntry>
   readonly #contentPath: (digest: Digest) => string
 
