@@ -1,11 +1,22 @@
 import { KeyedMutex } from '../lib/mutex.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import type { Actor } from '../model/platform.ts'
-import type { Rollout, RolloutRequest } from '../model/release.ts'
+import type { Rollout, RolloutFailure, RolloutRequest } from '../model/release.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { isEnded, withEnd } from './rollout.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
-import { RolloutRunner } from './rollout-runner.ts'
+import { describeFailure, RolloutRunner } from './rollout-runner.ts'
+
+const DESTROYED: RolloutFailure = {
+  code: 'CONFLICT',
+  message: 'the app was destroyed before this ended',
+  diagnosis: [],
+}
+const INTERRUPTED: RolloutFailure = {
+  code: 'INTERNAL',
+  message: 'its end could not be stored; a newer one took over',
+  diagnosis: [],
+}
 
 /** One rollout at a time per app; different apps do not wait for each other. The store holds the queue, memory only who works on it. */
 export class RolloutQueue {
@@ -58,9 +69,13 @@ export class RolloutQueue {
     const key = refKey(rollout.ref)
     const turn = async (): Promise<void> => {
       const current = await store.getRollout(rollout.ref, rollout.id)
-      if (current === null || isEnded(current) || this.#closing.aborted) return
+      if (this.#closing.aborted || (current !== null && isEnded(current))) return
       const record = await store.getApp(rollout.ref)
-      if (record?.deleting === true) return
+      if (current === null || record === null || record.deleting) {
+        this.#tell(rollout, DESTROYED)
+        return
+      }
+      await this.#endForgotten(current)
       const abort = new AbortController()
       this.#aborts.set(key, abort)
       try {
@@ -68,8 +83,14 @@ export class RolloutQueue {
       } finally {
         this.#aborts.delete(key)
       }
+      if (abort.signal.aborted) this.#tell(current, DESTROYED)
     }
-    this.inBackground(this.#mutex.run(key, turn))
+    const told = this.#mutex.run(key, turn).catch((error: unknown) => {
+      // Whoever follows it must not wait for an end that no record can tell of, as with a full disk.
+      if (!this.#closing.aborted) this.#tell(rollout, describeFailure(error))
+      throw error
+    })
+    this.inBackground(told)
   }
 
   /** Runs a task of this app when no rollout of it runs. */
@@ -96,6 +117,25 @@ export class RolloutQueue {
 
   async idle(): Promise<void> {
     await Promise.allSettled(this.#work)
+  }
+
+  /** Ends it for those who follow it; for its record there is no place any more. */
+  #tell(rollout: Rollout, failure: RolloutFailure): void {
+    const now = this.#deps.clock.now()
+    this.#feed.end(withEnd(rollout, 'failed', now, failure), [], now)
+  }
+
+  /** An older rollout whose end could not be stored: nobody works on it, and at the next start it would undo this one. */
+  async #endForgotten(current: Rollout): Promise<void> {
+    const { store, clock } = this.#deps
+    for (const older of await store.listUnfinishedRollouts()) {
+      const forgotten =
+        refKey(older.ref) === refKey(current.ref) &&
+        older.status === 'running' &&
+        older.id !== current.id &&
+        older.createdAt <= current.createdAt
+      if (forgotten) await store.saveRollout(withEnd(older, 'failed', clock.now(), INTERRUPTED))
+    }
   }
 
   /** Only a deploy or a rollback replaces a waiting deploy: a change of configuration would lose the new version. */

@@ -368,7 +368,8 @@ interface MadeRelease {
     Partial<Pick<Release, 'config' | 'configVersion'>>
 }
 
-function describeFailure(error: unknown): RolloutFailure {
+/** An error as people following the rollout see it. */
+export function describeFailure(error: unknown): RolloutFailure {
   if (!(error instanceof FairwayError))
     return {
       code: 'INTERNAL',
