@@ -23,7 +23,8 @@ export interface Config {
   readonly hostNames: readonly string[]
 }
 
-const port = z.coerce.number().int().min(0).max(65_535)
+const portNumber = 'expected a port number from 0 to 65535'
+const port = z.coerce.number(portNumber).int(portNumber).min(0, portNumber).max(65_535, portNumber)
 const schema = z.object({
   FAIRWAY_DATA_DIR: z.string().min(1).optional(),
   FAIRWAY_API_HOST: z.string().min(1).default('127.0.0.1'),
@@ -37,7 +38,7 @@ const schema = z.object({
   FAIRWAY_RUNNER: z.enum(['auto', 'container', 'process']).default('auto'),
   FAIRWAY_SUBNET: z
     .string()
-    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/)
+    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'expected an IPv4 network such as 10.201.0.0/16')
     .default('10.201.0.0/16'),
   FAIRWAY_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   FAIRWAY_RELEASES_KEPT: z.coerce.number().int().min(1).max(1000).default(10),
@@ -53,6 +54,7 @@ export function readConfig(env: Environment = environment): Config {
     throw new FairwayError(
       'INVALID_REQUEST',
       `the environment is not valid:\n${problems.join('\n')}`,
+      { hint: 'Correct or unset them; docs/operating.md describes every variable.' },
     )
   }
   const values = parsed.data
@@ -79,6 +81,19 @@ export function readConfig(env: Environment = environment): Config {
     logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
   })
+}
+
+/** Where this machine reaches the API: a server that listens on every address is called on loopback. */
+export function apiUrl({ api }: Config): string {
+  const wildcards: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+  const host = wildcards[api.host] ?? api.host
+  return `http://${host.includes(':') ? `[${host}]` : host}:${String(api.port)}`
+}
+
+/** Where people reach the apps. */
+export function routerUrls(config: Config): readonly string[] {
+  const http = `http://localhost:${String(config.http.port)}`
+  return config.https === null ? [http] : [http, `https://localhost:${String(config.https.port)}`]
 }
 
 /** The same configuration as variables, for the programs that `fairway up` starts. */

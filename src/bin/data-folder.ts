@@ -1,5 +1,6 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FairwayError } from '../model/errors.ts'
 
 /** Where everything of one installation stands. */
 export interface DataFolder {
@@ -13,6 +14,8 @@ export interface DataFolder {
   readonly router: string
   /** Control socket of the router. */
   readonly routerSocket: string
+  /** Certificate of the router's own authority. */
+  readonly routerAuthority: string
   /** Logs and pid files of server and router themselves. */
   readonly programs: string
   /** The one-time claim secret, mode 0600, gone once used. */
@@ -30,15 +33,24 @@ export function dataFolder(root: string): DataFolder {
     cache: join(root, 'cache'),
     router: join(root, 'router'),
     routerSocket: join(root, 'router/control.sock'),
+    routerAuthority: join(root, 'router/tls/ca.pem'),
     programs: join(root, 'programs'),
     claimFile: join(root, 'claim'),
   }
 }
 
-/** Creates what is missing. Root folder and image layers can be passed through (0711) so that mapped users reach their files; the rest is private. */
+/** Creates what is missing. @throws FairwayError FORBIDDEN. Root folder and image layers can be passed through (0711) so that mapped users reach their files; the rest is private. */
 export async function createDataFolder(folder: DataFolder): Promise<void> {
-  await mkdir(folder.root, { recursive: true, mode: 0o711 })
-  await chmod(folder.root, 0o711)
+  try {
+    await mkdir(folder.root, { recursive: true, mode: 0o711 })
+    await chmod(folder.root, 0o711)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new FairwayError('FORBIDDEN', `${folder.root} cannot be the data directory: ${why}`, {
+      cause: error,
+      hint: 'Choose another with --data DIR or FAIRWAY_DATA_DIR.',
+    })
+  }
   for (const path of [folder.images, folder.instances])
     await mkdir(path, { recursive: true, mode: 0o711 })
   for (const path of [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]) {

@@ -140,7 +140,7 @@ class Parser {
       this.#options.map((option) => option.name),
     ).replace(/"(.*)"/, '--$1')
     return new FairwayError('INVALID_REQUEST', `unknown option ${written}`, {
-      ...(near === '' ? {} : { hint: capitalised(near) }),
+      hint: near === '' ? 'The command’s --help lists its options.' : capitalised(near),
     })
   }
 }

@@ -32,7 +32,7 @@ export class Context {
    * A client of the chosen server: --server, else FAIRWAY_SERVER, else the one last logged in to.
    * @throws FairwayError SERVER_UNREACHABLE where no server is known, UNAUTHENTICATED where there is no token for it
    */
-  client(): FairwayClient {
+  client(options: { readonly timeoutMs?: number } = {}): FairwayClient {
     const config = readConfig(configPath(this.io))
     const given = this.args.value('server') ?? nonEmpty(this.io.env['FAIRWAY_SERVER'])
     const server = given === undefined ? config.current : normalServer(given)
@@ -47,12 +47,16 @@ export class Context {
         hint: `Log in with \`fairway login ${server} --token TOKEN\`, or set FAIRWAY_TOKEN.`,
       })
     }
-    return this.connect(server, token)
+    return this.connect(server, token, options)
   }
 
   /** A client of the given server, closed when the command ends. */
-  connect(server: string, token: string | null): FairwayClient {
-    const client = new FairwayClient({ server, token })
+  connect(
+    server: string,
+    token: string | null,
+    options: { readonly timeoutMs?: number } = {},
+  ): FairwayClient {
+    const client = new FairwayClient({ server, token, ...options })
     this.#clients.push(client)
     return client
   }

@@ -21,7 +21,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof ClientError) return failure(error.code, error.message, error)
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const system = SYSTEM_ERRORS[error.code]
-    if (system !== undefined) return failure(system, error.message)
+    if (system !== undefined) return failure(system, error.message, { hint: SYSTEM_HINTS[system] })
   }
   const message = error instanceof Error ? error.message : String(error)
   return {
@@ -35,7 +35,7 @@ export function failure(
   code: string,
   message: string,
   more: {
-    readonly hint?: string | null
+    readonly hint?: string | null | undefined
     readonly details?: Readonly<Record<string, unknown>>
     readonly before?: readonly string[]
   } = {},
@@ -44,6 +44,12 @@ export function failure(
   const hint = more.hint ?? known?.hint ?? ''
   const { details = {}, before = [] } = more
   return { code, message, hint, exit: known?.exit ?? 1, details, before }
+}
+
+/** The tables' hints speak of the server; these errors are of this machine. */
+const SYSTEM_HINTS: Partial<Record<ErrorCode, string>> = {
+  FORBIDDEN: 'Check the owner and the rights of that path.',
+  INVALID_SOURCE: 'Check the path.',
 }
 
 const SYSTEM_ERRORS: Readonly<Record<string, ErrorCode>> = {

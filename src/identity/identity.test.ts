@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { MemoryTokenStore } from '../../test/fakes/memory-token-store.ts'
+import { systemClock } from '../lib/clock.ts'
 import type { Role } from '../model/identity.ts'
 import { createIdentity, type ClaimableIdentity } from './identity.ts'
 
@@ -30,6 +31,21 @@ test('the claim code works once and makes an admin', async () => {
   assert.deepEqual(await identity.authenticate(token), { id: view.id, name: 'ada', role: 'admin' })
   await assert.rejects(identity.claim(code ?? '', 'eve'), { code: 'CLAIM_USED' })
   assert.equal(await identity.openClaim(), null)
+})
+
+test('a code that has been used is reported, a wrong one is not', async () => {
+  let told = 0
+  const { store } = new Setup()
+  const claimed = async (): Promise<void> => {
+    told += 1
+    await Promise.resolve()
+  }
+  const identity = createIdentity({ store, clock: systemClock, randomBytes, claimed })
+  const code = (await identity.openClaim()) ?? ''
+  await assert.rejects(identity.claim('wrong', 'eve'), { code: 'UNAUTHENTICATED' })
+  assert.equal(told, 0)
+  await identity.claim(code, 'ada')
+  assert.equal(told, 1)
 })
 
 test('of many who claim at the same time one gets a token', async () => {

@@ -30,6 +30,8 @@ export interface IdentityOptions {
   readonly store: TokenStore
   readonly clock: Clock
   readonly randomBytes: RandomBytes
+  /** Told when the claim code has been used: it is worthless from then on. */
+  readonly claimed?: () => Promise<void>
 }
 
 export interface ClaimableIdentity extends Identity {
@@ -45,6 +47,7 @@ export function createIdentity(options: IdentityOptions): ClaimableIdentity {
   return new StoredIdentity(options)
 }
 
+const nothing = (): Promise<void> => Promise.resolve()
 const CLAIM_SETTING = 'claim.hash'
 const WRONG_CODES = 10
 const WRONG_CODES_WINDOW_MS = 60_000
@@ -65,6 +68,7 @@ class StoredIdentity implements ClaimableIdentity {
   readonly #store: TokenStore
   readonly #clock: Clock
   readonly #randomBytes: RandomBytes
+  readonly #claimed: () => Promise<void>
   readonly #cache = new Map<string, Cached>()
   readonly #wrongCodes = new AttemptLimit(WRONG_CODES, WRONG_CODES_WINDOW_MS)
   /** Claiming, making and revoking look before they write: one at a time. */
@@ -72,10 +76,11 @@ class StoredIdentity implements ClaimableIdentity {
   /** Grows with every revocation, so that a look-up that began before it is not cached after it. */
   #revocations = 0
 
-  constructor({ store, clock, randomBytes }: IdentityOptions) {
+  constructor({ store, clock, randomBytes, claimed = nothing }: IdentityOptions) {
     this.#store = store
     this.#clock = clock
     this.#randomBytes = randomBytes
+    this.#claimed = claimed
   }
 
   async openClaim(): Promise<string | null> {
@@ -108,7 +113,9 @@ class StoredIdentity implements ClaimableIdentity {
       }
       // First the code ends: a crash in between costs a restart, not a code that works twice.
       await this.#store.setSetting(CLAIM_SETTING, null)
-      return await this.#issue({ name, role: 'admin', expiresAt: null })
+      const issued = await this.#issue({ name, role: 'admin', expiresAt: null })
+      await this.#claimed()
+      return issued
     })
   }
 

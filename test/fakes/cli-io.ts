@@ -1,12 +1,9 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { CliIo } from '../../src/cli/io.ts'
 import type { CliPrograms, RunningPlatform } from '../../src/cli/programs.ts'
 
-/** A terminal or a pipe in memory, with a home folder of its own below the temporary folder. */
+/** A terminal or a pipe in memory; without `home` its user has no home folder. */
 export class TestIo implements CliIo {
   readonly stdin: PassThrough & { isTTY?: boolean; setRawMode?: (raw: boolean) => void }
   readonly stdout: Writable
@@ -32,7 +29,7 @@ export class TestIo implements CliIo {
     } = {},
   ) {
     this.isTTY = options.isTTY ?? false
-    this.home = options.home ?? mkdtempSync(join(tmpdir(), 'fairway-cli-'))
+    this.home = options.home ?? '/nonexistent'
     this.cwd = options.cwd ?? this.home
     this.env = options.env ?? {}
     this.stdin = Object.assign(new PassThrough(), {
@@ -107,6 +104,7 @@ export function testPrograms(changes: Partial<CliPrograms> = {}): CliPrograms & 
 export const RUNNING: RunningPlatform = {
   url: 'http://127.0.0.1:7070',
   routerUrls: ['http://localhost:8080'],
+  caFile: null,
   claim: null,
   claimUrl: null,
   dataDir: '/data',

@@ -17,6 +17,9 @@ export const status: Command = {
   run,
 }
 
+/** Whatever listens there and says nothing is no server. */
+const ANSWER_MS = 5_000
+
 interface Answer {
   readonly server: string | null
   readonly version: string | null
@@ -50,7 +53,7 @@ async function run(context: Context): Promise<number> {
 async function ask(context: Context): Promise<Answer> {
   const none: Answer = { server: null, version: null, runner: null, login: null, error: null }
   try {
-    const client = context.client()
+    const client = context.client({ timeoutMs: ANSWER_MS })
     const named = { ...none, server: client.server }
     try {
       const [version, me] = await Promise.all([client.version(), client.whoami()])
