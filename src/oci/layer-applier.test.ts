@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import {
+  chmodSync,
   lstatSync,
   mkdtempSync,
   mkdirSync,
@@ -18,7 +19,19 @@ import { TarReader } from './tar-reader.ts'
 import { TreeWriter } from './tree-writer.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'fairway-layers-'))
-after(() => rmSync(scratch, { recursive: true, force: true }))
+after(() => {
+  makeRemovable(scratch)
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+/** Some layers hold folders that only root could empty. */
+function makeRemovable(folder: string): void {
+  chmodSync(folder, 0o700)
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) makeRemovable(join(folder, entry.name))
+  }
+}
+
 let count = 0
 
 type Item =
