@@ -40,8 +40,9 @@ export class GzipWriter {
     this.#tail = this.#write(HEADER)
   }
 
-  async write(segment: Buffer): Promise<void> {
-    this.#enqueue(segment, constants.Z_SYNC_FLUSH)
+  /** Calls `done` as soon as the segment may be overwritten. */
+  async write(segment: Buffer, done?: () => void): Promise<void> {
+    this.#enqueue(segment, constants.Z_SYNC_FLUSH, done)
     this.#content.update(segment)
     this.#crc = crc32(segment, this.#crc)
     this.#contentSize += segment.length
@@ -69,22 +70,23 @@ export class GzipWriter {
 
   // Private
 
-  #enqueue(segment: Buffer, finishFlush: number): void {
+  #enqueue(segment: Buffer, finishFlush: number, done?: () => void): void {
     const options: ZlibOptions = {
       level: this.#level,
       finishFlush,
-      // One output chunk per segment, so that each costs one trip to the thread pool.
-      chunkSize: segment.length + (segment.length >> 6) + 1024,
+      // Mostly one output chunk per segment, so that each costs one trip to the thread pool.
+      chunkSize: (segment.length >> 1) + 1024,
     }
     if (this.#dictionary !== null) options.dictionary = this.#dictionary
-    const compressed = deflated(segment, options)
+    const compressed = deflated(segment, options).finally(done)
     const before = this.#tail
     this.#tail = Promise.all([compressed, before]).then(([data]) => this.#write(data))
     // The rejection is reported by whoever awaits `pending` or the tail.
     this.#tail.catch(() => undefined)
     this.#pending.push(this.#tail)
-    this.#dictionary = segment.subarray(Math.max(0, segment.length - WINDOW))
-    if (this.#dictionary.length === 0) this.#dictionary = null
+    // A copy: the segment may be overwritten before the next one is compressed.
+    const tail = segment.subarray(Math.max(0, segment.length - WINDOW))
+    this.#dictionary = tail.length === 0 ? null : Buffer.from(tail)
   }
 
   async #write(data: Buffer): Promise<void> {

@@ -36,7 +36,7 @@ export async function makeLayer(
   const file = await open(blob, 'wx', 0o600)
   const gzip = new GzipWriter(file, options.level)
   try {
-    const tar = new TarWriter((segment) => gzip.write(segment))
+    const tar = new TarWriter((segment, done) => gzip.write(segment, done))
     const files = new TreeWriter(tree, options.ids)
     files.folder('', { uid: 0, gid: 0, mode: 0o755, mtime: 0 })
     for (const entry of entries) {

@@ -1,7 +1,7 @@
 import { BLOCK, encodeHeader, paddingOf, type TarHeader } from './tar-header.ts'
 
-/** Takes full segments in order; the buffer is the taker's from then on. */
-export type SegmentSink = (segment: Buffer) => Promise<void>
+/** Takes full segments in order. `done` is called when nobody reads the buffer any more: it is filled again then. */
+export type SegmentSink = (segment: Buffer, done: () => void) => Promise<void>
 
 /**
  * Deterministic tar into segments of one fixed size (the last is shorter), so that whoever compresses them in parallel gets the
@@ -13,6 +13,8 @@ export class TarWriter {
   #segment: Buffer
   #used = 0
   readonly #full: Buffer[] = []
+  /** A fresh megabyte for every megabyte of tar would make the garbage collector walk the whole heap several times per layer. */
+  readonly #free: Buffer[] = []
 
   constructor(sink: SegmentSink, segmentSize = 1 << 20) {
     this.#sink = sink
@@ -51,14 +53,15 @@ export class TarWriter {
 
   /** Hands full segments to the sink. */
   async flushed(): Promise<void> {
-    for (const segment of this.#full.splice(0)) await this.#sink(segment)
+    for (const segment of this.#full.splice(0))
+      await this.#sink(segment, () => this.#free.push(segment))
   }
 
   /** Two zero blocks, then the last segment. */
   async end(): Promise<void> {
     this.zeros(2 * BLOCK)
     await this.flushed()
-    await this.#sink(this.#segment.subarray(0, this.#used))
+    await this.#sink(this.#segment.subarray(0, this.#used), () => undefined)
     this.#used = 0
   }
 
@@ -82,7 +85,7 @@ export class TarWriter {
     this.#used += count
     if (this.#used < this.#segmentSize) return
     this.#full.push(this.#segment)
-    this.#segment = Buffer.allocUnsafe(this.#segmentSize)
+    this.#segment = this.#free.pop() ?? Buffer.allocUnsafe(this.#segmentSize)
     this.#used = 0
   }
 }
