@@ -86,6 +86,9 @@ async function bake(
 
 async function bakePlan(job: BakeJob): Promise<BakeResult> {
   const { plan } = job
+  const isImage =
+    plan.kind === 'image' || plan.kind === 'oci-layout' || plan.kind === 'docker-archive'
+  if (isImage) requireContainers(job)
   if (plan.kind === 'image') return imported(job, await pullImage({ ...job, plan }))
   const source = await sourceJob(job)
   if (plan.kind === 'oci-layout') return imported(job, await importLayout({ ...source, plan }))
@@ -162,21 +165,22 @@ const USER = '65532:65532'
 
 async function imported(job: BakeJob, digest: Digest): Promise<BakeResult> {
   const { images, architecture } = job.kitchen
-  if (job.request.flavour === 'host') {
-    throw new FairwayError(
-      'RUNNER_UNAVAILABLE',
-      'an image needs the container runner, and this server runs programs of the host',
-      {
-        hint: '`fairway doctor` says what the container runner needs.',
-      },
-    )
-  }
   const image = await images.image(digest)
   if (image !== null) checkPlatform(image, architecture)
   const facts = await imageFacts(images, digest, 'image')
   const layers = count(image?.layers.length ?? 0, 'layer')
   job.step(`image: ${layers}, ${size(facts.sizeBytes)}`)
   return { image: facts, summary: `${layers}, ${size(facts.sizeBytes)}` }
+}
+
+/** Before anything is fetched. @throws FairwayError RUNNER_UNAVAILABLE */
+function requireContainers({ request }: BakeJob): void {
+  if (request.flavour === 'image') return
+  throw new FairwayError(
+    'RUNNER_UNAVAILABLE',
+    'an image needs the container runner, and this server runs programs of the host',
+    { hint: '`fairway doctor` says what the container runner needs.' },
+  )
 }
 
 const OCI_CODES: Readonly<Record<string, ErrorCode>> = {

@@ -10,10 +10,12 @@ import type { Credentials } from '../oci/registry-session.ts'
 import { size } from './amounts.ts'
 import { withWorkFolder } from './build-step.ts'
 
-/** An OCI image layout in the source. Everything in it is verified by the image store. */
+/** An OCI image layout in the source, as a folder or as one tar. Everything in it is verified by the image store. */
 export async function importLayout(
   job: SourceJob<BuildPlan & { readonly kind: 'oci-layout' }>,
 ): Promise<Digest> {
+  const archive = job.tree.file(job.plan.path)
+  if (archive !== null) return job.kitchen.images.importArchive(job.tree.contentPath(archive))
   const root = job.plan.path === '.' ? '' : `${job.plan.path.replace(/\/$/, '')}/`
   return withWorkFolder(job, async (folder) => {
     for (const entry of job.tree.entries) {
@@ -26,7 +28,7 @@ export async function importLayout(
   })
 }
 
-/** A tar written by `docker save` or `podman save`, or an OCI layout as a tar. */
+/** A tar written by `docker save` or `podman save`. */
 export async function importArchive(
   job: SourceJob<BuildPlan & { readonly kind: 'docker-archive' }>,
 ): Promise<Digest> {
@@ -96,7 +98,6 @@ async function ownImage({ kitchen }: BakeJob, place: Reference): Promise<Digest>
   throw new FairwayError(
     'REGISTRY_FAILED',
     `this server's registry has no ${formatReference(place)}; it has ${there}`,
-    { hint: `Push it first: skopeo copy SOURCE docker://${formatReference(place)}` },
   )
 }
 
