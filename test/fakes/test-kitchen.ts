@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ImagePull } from '../../src/bake/bake-job.ts'
 import { createBaker } from '../../src/bake/baker.ts'
 import { readImageSources } from '../../src/bake/image-sources.ts'
 import { readPackageSources, type PackageSources } from '../../src/bake/package-sources.ts'
@@ -20,6 +21,8 @@ export interface KitchenOptions {
   readonly cacheDir?: string
   readonly ownerOffset?: number
   readonly now?: () => number
+  /** Default: this host's own configuration, with no login of anybody. */
+  readonly pull?: ImagePull
 }
 
 /** A real baker over a real image store in a temporary folder. */
@@ -44,7 +47,7 @@ export class TestKitchen {
       sandbox: options.sandbox ?? new HostSandbox(),
       cacheDir: options.cacheDir ?? join(root, 'bake'),
       packageSources: sources,
-      pull: { ownHosts: [], sources: () => readImageSources({ env: {}, uid: 0 }) },
+      pull: options.pull ?? { ownHosts: [], sources: () => readImageSources({ env: {}, uid: 0 }) },
       now: options.now ?? Date.now,
       log: silentLog,
     })
