@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { apiUrl, asEnvironment, readConfig } from './config.ts'
+
+const files = { FAIRWAY_TLS_CERT: '/c.pem', FAIRWAY_TLS_KEY: '/k.pem' }
+
+test('every variable is described in docs/operating.md', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/operating.md'), 'utf8')
+  const described = page.slice(page.indexOf('## Settings'))
+  for (const name of Object.keys(asEnvironment(readConfig(files)))) {
+    assert.ok(described.includes(`\`${name}\``), name)
+  }
+})
+
+test('what is passed on is read as the same configuration', () => {
+  const config = readConfig({ ...files, FAIRWAY_HTTPS_PORT: 'off', FAIRWAY_HOST_NAMES: 'a,b' })
+  assert.deepEqual(readConfig(asEnvironment(config)), config)
+})
+
+test('every wrong variable is named with what was expected', () => {
+  assert.throws(() => readConfig({ FAIRWAY_API_PORT: 'abc', FAIRWAY_SUBNET: 'here' }), {
+    code: 'INVALID_REQUEST',
+    message: /FAIRWAY_API_PORT: expected a port number[^]*FAIRWAY_SUBNET: expected an IPv4 network/,
+  })
+})
+
+test('a server that listens on every address is called on loopback', () => {
+  const url = (host: string) => apiUrl(readConfig({ FAIRWAY_API_HOST: host }))
+  assert.deepEqual(['0.0.0.0', '::', '127.0.0.1', '::1'].map(url), [
+    'http://127.0.0.1:7070',
+    'http://[::1]:7070',
+    'http://127.0.0.1:7070',
+    'http://[::1]:7070',
+  ])
+})
