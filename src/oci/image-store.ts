@@ -152,8 +152,8 @@ export class ImageStore {
       }),
     )
     return await this.#lock.shared(async () => {
-      await this.#writeBlob(config)
-      const digest = await this.#writeBlob(manifest)
+      // Each waits for the disk; only the record, which makes it an image, must come last.
+      const [digest] = await Promise.all([this.#writeBlob(manifest), this.#writeBlob(config)])
       await this.#recordImage(digest)
       return digest
     })
