@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { SqliteDatabase, SqliteStatement } from 'kysely'
+import { FairwayError } from '../model/errors.ts'
 
 const CACHED_STATEMENTS = 200
 
@@ -15,10 +16,22 @@ export class NodeSqlite implements SqliteDatabase {
   prepare(sql: string): SqliteStatement {
     const known = this.#statements.get(sql)
     if (known !== undefined) return known
-    const statement = wrap(this.#database.prepare(sql))
+    const prepared = wrap(this.#database.prepare(sql))
+    const statement = sql === 'rollback' ? this.#whereNeeded(prepared) : prepared
     if (this.#statements.size >= CACHED_STATEMENTS) this.#statements.clear()
     this.#statements.set(sql, statement)
     return statement
+  }
+
+  /** A full disk ends the transaction by itself; rolling back then would hide why. */
+  #whereNeeded(rollback: SqliteStatement): SqliteStatement {
+    return {
+      ...rollback,
+      run: (parameters) =>
+        this.#database.isTransaction
+          ? rollback.run(parameters)
+          : { changes: 0, lastInsertRowid: 0 },
+    }
   }
 
   close(): void {
@@ -30,9 +43,23 @@ export class NodeSqlite implements SqliteDatabase {
 function wrap(statement: StatementSync): SqliteStatement {
   return {
     reader: statement.columns().length > 0,
-    all: (parameters) => statement.all(...parameters.map(inputValue)),
-    run: (parameters) => statement.run(...parameters.map(inputValue)),
+    all: (parameters) => translated(() => statement.all(...parameters.map(inputValue))),
+    run: (parameters) => translated(() => statement.run(...parameters.map(inputValue))),
     iterate: (parameters) => statement.iterate(...parameters.map(inputValue)),
+  }
+}
+
+/** SQLITE_FULL is 13; extended codes keep it in the low byte. @throws FairwayError DISK_FULL */
+function translated<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    const full =
+      error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === 13
+    if (!full) throw error
+    throw new FairwayError('DISK_FULL', 'no space is left for the database in the data directory', {
+      cause: error,
+    })
   }
 }
 

@@ -9,6 +9,11 @@ import { start } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Store } from '../model/store.ts'
 import { refOf, releaseOf, testStore } from '../../test/store-suite.ts'
+import { Kysely, SqliteDialect } from 'kysely'
+import { z } from 'zod'
+import type { DatabaseSchema } from './database-schema.ts'
+import { KyselyStore } from './kysely-store.ts'
+import { NodeSqlite } from './node-sqlite.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'fairway-store-'))
@@ -132,3 +137,33 @@ async function lastNumber(path: string): Promise<number> {
   const text = await readFile(path, 'utf8').catch(() => '')
   return Number(text.slice(0, text.lastIndexOf('\n')).split('\n').at(-1) ?? 0)
 }
+
+test('a full disk is DISK_FULL, loses nothing, and is over when there is room again', async () => {
+  const path = newPath()
+  const store = await open(path)
+  const ref = refOf('full')
+  await store.ensureApp(ref, 1)
+  await store.setConfig(ref, { KEPT: 'yes' })
+  await store.close()
+  // `max_page_count` is SQLite's own full disk; it holds for one connection, so the file is opened as the store does.
+  const database = new DatabaseSync(path)
+  const { page_count: pages } = z
+    .object({ page_count: z.number() })
+    .parse(database.prepare('pragma page_count').get())
+  database.exec(`pragma max_page_count = ${String(pages)}`)
+  const small = new KyselyStore(
+    new Kysely<DatabaseSchema>({
+      dialect: new SqliteDialect({ database: new NodeSqlite(database) }),
+    }),
+    () => Promise.resolve(),
+  )
+  opened.push(small)
+  await assert.rejects(
+    small.setConfig(ref, { BIG: 'x'.repeat(1_000_000) }),
+    (error) => error instanceof FairwayError && error.code === 'DISK_FULL',
+  )
+  assert.deepEqual((await small.getApp(ref))?.config, { KEPT: 'yes' })
+  database.exec('pragma max_page_count = 1073741823')
+  await small.setConfig(ref, { BIG: 'x' })
+  assert.deepEqual((await small.getApp(ref))?.config, { KEPT: 'yes', BIG: 'x' })
+})
