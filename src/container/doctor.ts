@@ -180,6 +180,7 @@ const NEEDS: readonly Need[] = [
   },
   { name: 'nftables', programs: ['nft'], package: 'nftables' },
   { name: 'iproute2', programs: ['ip'], package: 'iproute2' },
+  { name: 'xz', programs: ['xz'], package: 'xz-utils' },
   { name: 'tini', programs: ['tini-static'], package: 'tini', optional: true },
 ]
 
