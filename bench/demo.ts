@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: checks and prepares this machine, starts a platform of its own, deploys examples, updates one under load and prints what was measured.
- * Everything goes through the real CLI, as in daily use. `npm run demo -- down` ends it and removes its data.
+ * Everything goes through the real CLI, as in daily use. `npm run demo -- down` ends it and removes its data;
+ * `npm run demo -- ps` and so on: any command of the CLI, against that platform.
  */
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -15,8 +16,10 @@ const folder = join(root, '.fairway/demo')
 const UPDATES = 5
 const RATE = 200
 
-if (process.argv.includes('down')) await end()
-else await demo()
+const words = process.argv.slice(2)
+if (words.length === 0) await demo()
+else if (words[0] === 'down') await end()
+else await fairway(words, { ports: await choosePorts() })
 
 async function demo(): Promise<void> {
   const began = Date.now()
@@ -55,8 +58,10 @@ async function updateUnderLoad(ports: Ports): Promise<Measured> {
   for (let version = 1; version <= UPDATES; version++) {
     await writeFile(join(app, 'version.js'), `export const version = '${String(version)}'\n`)
     const begun = performance.now()
-    await fairway(['deploy', app, '--app', 'traffic', '--quiet'], { ports })
-    seconds.push((performance.now() - begun) / 1000)
+    await fairway(['deploy', app, '--app', 'traffic', '--quiet'], { ports, shown: false })
+    const took = (performance.now() - begun) / 1000
+    seconds.push(took)
+    console.log(`update ${String(version)} of ${String(UPDATES)}: ${took.toFixed(2)} s`)
   }
   return { seconds, load: await load.stop() }
 }
@@ -75,7 +80,8 @@ Measured here, with ${String(load.sent)} requests during ${String(UPDATES)} upda
   GET latency           median ${median(load.latencies).toFixed(1)} ms, p99 ${quantile(load.latencies, 0.99).toFixed(1)} ms while updating
   whole demo            ${String(Math.round((Date.now() - began) / 1000))} s
 
-It keeps running. \`npm run demo -- down\` stops it and removes its data.`)
+It keeps running: \`npm run demo -- ps\`, \`npm run demo -- logs --app traffic\` and so on talk to it.
+\`npm run demo -- down\` stops it and removes its data.`)
   for (const line of load.failures) console.log(`  lost: ${line}`)
   if (load.failed > 0) process.exitCode = 1
 }
@@ -107,12 +113,17 @@ async function knownPorts(): Promise<Ports | null> {
 /** Runs the CLI as a person would and shows what it prints. */
 async function fairway(
   args: readonly string[],
-  { ports, mayFail = false }: { ports?: Ports; mayFail?: boolean } = {},
+  {
+    ports,
+    mayFail = false,
+    shown = true,
+  }: { ports?: Ports; mayFail?: boolean; shown?: boolean } = {},
 ): Promise<void> {
-  console.log(`\n$ fairway ${args.map((word) => word.replace(`${folder}/`, '')).join(' ')}`)
+  if (shown)
+    console.log(`\n$ fairway ${args.map((word) => word.replace(`${folder}/`, '')).join(' ')}`)
   const child = await start(process.execPath, [join(root, 'src/bin/cli.ts'), ...args], {
     cwd: root,
-    stdio: 'inherit',
+    stdio: ['inherit', shown ? 'inherit' : 'ignore', 'inherit'],
     env: {
       ...(process.env as Record<string, string>),
       ...minimalEnv(),
