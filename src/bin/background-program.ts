@@ -1,14 +1,35 @@
-import { closeSync, openSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { closeSync, fstatSync, openSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import { start } from '../lib/process.ts'
 import { identify, isAlive, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts'
 import { FairwayError } from '../model/errors.ts'
+import { failureInLog } from './program-failure.ts'
+import { packageVersion } from './version.ts'
 
 /** A program of ours that runs in the background: known by pid and start time, so that a reused pid is never taken for it. */
-const record = z.object({ pid: z.number().int().positive(), startedAs: z.string() })
+const record = z.object({
+  pid: z.number().int().positive(),
+  startedAs: z.string(),
+  urls: z.array(z.string()).default([]),
+  runner: z.string().nullable().default(null),
+  version: z.string().nullable().default(null),
+})
+
+/** What a program tells about itself once it serves. */
+export interface RunningFacts {
+  readonly urls: readonly string[]
+  /** Name of the runner in use; null for the router. */
+  readonly runner: string | null
+}
+
+export interface RunningProgram extends RunningFacts {
+  readonly pid: number
+  /** Of the package that it was started from; null where it did not say. */
+  readonly version: string | null
+}
 
 export interface BackgroundProgram {
   readonly name: 'server' | 'router'
@@ -19,16 +40,19 @@ export interface BackgroundProgram {
 const POLL_MS = 15
 const LOG_LINES = 15
 
-/** Pid of the running program, or null. */
-export async function runningPid(program: BackgroundProgram): Promise<number | null> {
-  return (await runningProcess(program))?.pid ?? null
+/** The program that runs now, as it described itself; null where none runs. */
+export async function runningProgram(program: BackgroundProgram): Promise<RunningProgram | null> {
+  return runningProcess(program)
 }
 
 /** Written by the program itself when it begins, so that whoever starts it (a person, systemd, `fairway up`) is known alike. */
-export async function recordRunning(program: BackgroundProgram): Promise<void> {
-  await writeAtomically(pidFile(program), JSON.stringify(await identify(process.pid)), {
-    durable: false,
-  })
+export async function recordRunning(
+  program: BackgroundProgram,
+  facts: RunningFacts,
+): Promise<void> {
+  const version = packageVersion()
+  const text = JSON.stringify({ ...(await identify(process.pid)), ...facts, version })
+  await writeAtomically(pidFile(program), text, { durable: false })
 }
 
 export interface StartOptions {
@@ -41,12 +65,13 @@ export interface StartOptions {
   readonly answers: () => Promise<boolean>
 }
 
-/** Starts it detached and waits until it answers. @throws FairwayError TIMEOUT or CONFLICT with the last lines of its log */
+/** Starts it detached and waits until it answers. @throws FairwayError what the program says of its failure; else TIMEOUT or CONFLICT with the last lines of its log */
 export async function startInBackground(
   program: BackgroundProgram,
   options: StartOptions,
 ): Promise<void> {
   const log = openSync(logFile(program), 'a', 0o600)
+  const { size: logged } = fstatSync(log)
   const child = await start(options.node, options.args, {
     env: options.env,
     stdio: ['ignore', log, log],
@@ -60,11 +85,20 @@ export async function startInBackground(
   const deadline = Date.now() + options.timeoutMs
   while (!(await options.answers())) {
     if (ended.how !== null)
-      throw await failed(program, `the ${program.name} ended at once: ${ended.how}`, 'CONFLICT')
-    if (Date.now() > deadline)
-      throw await failed(program, `the ${program.name} does not answer`, 'TIMEOUT')
+      throw await failed(program, logged, `ended at once: ${ended.how}`, 'CONFLICT')
+    if (Date.now() > deadline) throw await failed(program, logged, 'does not answer', 'TIMEOUT')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
+}
+
+/** Starts a new one beside the one that runs, and tells that one to finish what it has. `options.answers` must be about the new one. */
+export async function replaceInBackground(
+  program: BackgroundProgram,
+  options: StartOptions,
+): Promise<void> {
+  const old = await runningProcess(program)
+  await startInBackground(program, options)
+  if (old !== null) await signalProcess(old, 'SIGTERM')
 }
 
 /** TERM, then waits for its end, then KILL. False where it did not run. */
@@ -84,7 +118,9 @@ export async function stopInBackground(
   return true
 }
 
-async function runningProcess(program: BackgroundProgram): Promise<ProcessIdentity | null> {
+async function runningProcess(
+  program: BackgroundProgram,
+): Promise<(ProcessIdentity & RunningProgram) | null> {
   const text = await readIfExists(pidFile(program))
   if (text === null) return null
   const parsed = record.safeParse(parseJson(text))
@@ -101,12 +137,22 @@ export function logFile(program: BackgroundProgram): string {
 
 async function failed(
   program: BackgroundProgram,
-  message: string,
+  logged: number,
+  how: string,
   code: 'CONFLICT' | 'TIMEOUT',
 ): Promise<FairwayError> {
-  const text = (await readIfExists(logFile(program))) ?? ''
+  const path = logFile(program)
+  const text = (await readFile(path)).subarray(logged).toString('utf8')
+  const failure = failureInLog(text)
+  if (failure !== null) {
+    return new FairwayError(failure.code, `the ${program.name} cannot start: ${failure.message}`, {
+      hint: `${failure.hint} Its log is ${path}.`,
+    })
+  }
   const lines = text.trimEnd().split('\n').slice(-LOG_LINES).join('\n')
-  return new FairwayError(code, `${message}\n${lines}`, { hint: `Its log is ${logFile(program)}.` })
+  return new FairwayError(code, `the ${program.name} ${how}\n${lines}`, {
+    hint: `Its log is ${path}.`,
+  })
 }
 
 function parseJson(text: string): unknown {

@@ -15,17 +15,21 @@ import { FairwayError } from '../model/errors.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import {
   logFile,
-  runningPid,
-  startInBackground,
+  replaceInBackground,
+  runningProgram,
   stopInBackground,
   type BackgroundProgram,
 } from './background-program.ts'
-import { asEnvironment, readConfig, type Config } from './config.ts'
+import { apiUrl, asEnvironment, readConfig, routerUrls, type Config } from './config.ts'
 import { environment } from './environment.ts'
 import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
+import { packageVersion } from './version.ts'
+import { oneAtATime } from './one-at-a-time.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
+/** How long one `up` waits for another. */
+const TURN_MS = 2 * START_MS + STOP_MS
 /** The server is idle most of the time: a small young generation and no helper threads of the collector save 25 MB. The router is not, and has the defaults. */
 const NODE_FLAGS = {
   server: ['--max-semi-space-size=4', '--single-threaded-gc'],
@@ -39,25 +43,52 @@ async function up(options: UpOptions, say: (line: string) => void): Promise<Runn
   const config = configured(options)
   const folder = dataFolder(config.dataDir)
   await createDataFolder(folder)
+  // Two of them would each start a router, and one of the two would be left that nobody knows of.
+  return oneAtATime(lockFile(folder), TURN_MS, () =>
+    startBoth({ config, folder, restart: options.restart }, say),
+  )
+}
+
+interface Installation {
+  readonly config: Config
+  readonly folder: DataFolder
+  /** Replaces what runs. */
+  readonly restart: boolean
+}
+
+async function startBoth(
+  installation: Installation,
+  say: (line: string) => void,
+): Promise<RunningPlatform> {
+  const { config, folder } = installation
   const started: ('router' | 'server')[] = []
-  for (const [name, answers] of [
-    ['router', () => routerAnswers(folder)],
-    ['server', () => serverAnswers(config)],
-  ] as const) {
-    if (await ensureRunning(programOf(name, folder), config, folder, answers)) {
+  const added: ('router' | 'server')[] = []
+  for (const name of ['router', 'server'] as const) {
+    try {
+      const outcome = await ensureRunning(name, installation)
+      if (outcome === 'was running') continue
+      if (outcome === 'started') added.push(name)
       started.push(name)
-      say(`${name} started`)
+      say(`${name} ${outcome}`)
+    } catch (error) {
+      // What this call started alone would be half a platform.
+      for (const other of added) await stopInBackground(programOf(other, folder), STOP_MS)
+      throw error
     }
   }
+  const [router, server] = await Promise.all(
+    (['router', 'server'] as const).map((name) => runningProgram(programOf(name, folder))),
+  )
   const claim = await claimOf(folder)
-  const url = apiUrl(config)
+  const url = server?.urls[0] ?? apiUrl(config)
   return {
     url,
-    routerUrls: routerUrls(config),
+    routerUrls: router?.urls ?? routerUrls(config),
+    caFile: config.https === null || config.certificates !== null ? null : folder.routerAuthority,
     claim,
     claimUrl: claim === null ? null : `${url}/claim#${claim}`,
     dataDir: config.dataDir,
-    runner: config.runner,
+    runner: server?.runner ?? config.runner,
     started,
   }
 }
@@ -69,7 +100,8 @@ async function down(
   const config = configured(options)
   const folder = dataFolder(config.dataDir)
   const stopped: ('server' | 'router')[] = []
-  for (const name of ['server', 'router'] as const) {
+  const names = options.keepRouter ? (['server'] as const) : (['server', 'router'] as const)
+  for (const name of names) {
     if (await stopInBackground(programOf(name, folder), STOP_MS)) {
       stopped.push(name)
       say(`${name} stopped`)
@@ -87,10 +119,8 @@ async function status(options: { readonly dataDir: string | undefined }): Promis
   const config = configured({ ...options, runner: undefined, port: undefined, httpPort: undefined })
   const folder = dataFolder(config.dataDir)
   const [server, router] = await Promise.all([
-    programState(programOf('server', folder), apiUrl(config), () => serverAnswers(config)),
-    programState(programOf('router', folder), routerUrls(config)[0] ?? null, () =>
-      routerAnswers(folder),
-    ),
+    programState(programOf('server', folder), config, folder),
+    programState(programOf('router', folder), config, folder),
   ])
   return { server, router, dataDir: config.dataDir }
 }
@@ -105,26 +135,38 @@ function configured(options: Partial<UpOptions>): Config {
   return readConfig({ ...environment, ...overrides })
 }
 
+function lockFile(folder: DataFolder): string {
+  return join(folder.programs, 'up.lock')
+}
+
 function programOf(name: 'server' | 'router', folder: DataFolder): BackgroundProgram {
   return { name, folder: folder.programs }
 }
 
-/** True where this call started it. */
+/** A router is replaced under way: the new one takes over its ports and its table before the old one finishes what it has. */
 async function ensureRunning(
-  program: BackgroundProgram,
-  config: Config,
-  folder: DataFolder,
-  answers: () => Promise<boolean>,
-): Promise<boolean> {
-  const pid = await runningPid(program)
-  if (pid !== null && (await answers())) return false
-  if (pid === null && (await answers())) {
+  name: 'router' | 'server',
+  { config, folder, restart }: Installation,
+): Promise<'was running' | 'started' | 'replaced'> {
+  const program = programOf(name, folder)
+  const old = await runningProgram(program)
+  if (old !== null && (await programAnswers(program, config, folder))) {
+    if (!restart && old.version === packageVersion()) return 'was running'
+    if (name === 'server') await stopInBackground(program, STOP_MS)
+  }
+  const answers = async (): Promise<boolean> =>
+    (await runningProgram(program))?.pid !== old?.pid &&
+    (await programAnswers(program, config, folder))
+  if (name === 'server' && (await serverAnswers(apiUrl(config)))) {
     throw new FairwayError(
       'CONFLICT',
-      `another ${program.name} answers on the same port with a different data folder`,
+      `another Fairway server, with another data directory, answers at ${apiUrl(config)}`,
+      {
+        hint: 'Name its directory with --data, or choose other ports with --port and --http-port.',
+      },
     )
   }
-  await startInBackground(program, {
+  await replaceInBackground(program, {
     node: process.execPath,
     args: [...NODE_FLAGS[program.name], resolve(import.meta.dirname, `${program.name}.ts`)],
     env: {
@@ -137,7 +179,7 @@ async function ensureRunning(
     timeoutMs: START_MS,
     answers,
   })
-  return true
+  return old === null ? 'started' : 'replaced'
 }
 
 /** Package managers and proxies are configured by the environment on some hosts; builds follow the host. */
@@ -151,15 +193,6 @@ function passedOn(): Record<string, string> {
   )
 }
 
-function apiUrl(config: Config): string {
-  return `http://${config.api.host}:${String(config.api.port)}`
-}
-
-function routerUrls(config: Config): readonly string[] {
-  const http = `http://localhost:${String(config.http.port)}`
-  return config.https === null ? [http] : [http, `https://localhost:${String(config.https.port)}`]
-}
-
 async function claimOf(folder: DataFolder): Promise<string | null> {
   const own = await stat(folder.claimFile).then(
     ({ uid }) => uid === process.getuid?.(),
@@ -170,13 +203,29 @@ async function claimOf(folder: DataFolder): Promise<string | null> {
 
 async function programState(
   program: BackgroundProgram,
-  url: string | null,
-  answers: () => Promise<boolean>,
+  config: Config,
+  folder: DataFolder,
 ): Promise<ProgramState> {
-  const pid = await runningPid(program)
-  if (pid === null) return { state: 'stopped', pid: null, url: null, detail: 'not running' }
-  if (await answers()) return { state: 'running', pid, url, detail: `pid ${String(pid)}` }
-  return { state: 'failing', pid, url: null, detail: `does not answer; see ${logFile(program)}` }
+  const running = await runningProgram(program)
+  if (running === null) return { state: 'stopped', pid: null, url: null, detail: 'not running' }
+  const { pid, urls } = running
+  const log = `log ${logFile(program)}`
+  if (await programAnswers(program, config, folder)) {
+    return { state: 'running', pid, url: urls[0] ?? null, detail: `pid ${String(pid)}, ${log}` }
+  }
+  return { state: 'failing', pid, url: null, detail: `pid ${String(pid)} does not answer, ${log}` }
+}
+
+/** True where the program of this data folder runs and answers, on whatever port it was started with. */
+async function programAnswers(
+  program: BackgroundProgram,
+  config: Config,
+  folder: DataFolder,
+): Promise<boolean> {
+  const running = await runningProgram(program)
+  if (running === null) return false
+  if (program.name === 'router') return routerAnswers(folder)
+  return serverAnswers(running.urls[0] ?? apiUrl(config))
 }
 
 async function routerAnswers(folder: DataFolder): Promise<boolean> {
@@ -188,16 +237,12 @@ async function routerAnswers(folder: DataFolder): Promise<boolean> {
   }
 }
 
-function serverAnswers(config: Config): Promise<boolean> {
+function serverAnswers(url: string): Promise<boolean> {
   return new Promise((resolveAnswer) => {
-    const outgoing = request(
-      `${apiUrl(config)}/v1/health`,
-      { timeout: 2_000, agent: false },
-      (response) => {
-        response.resume()
-        resolveAnswer(response.statusCode === 200)
-      },
-    )
+    const outgoing = request(`${url}/v1/health`, { timeout: 2_000, agent: false }, (response) => {
+      response.resume()
+      resolveAnswer(response.statusCode === 200)
+    })
     outgoing.once('timeout', () => outgoing.destroy())
     outgoing.once('error', () => resolveAnswer(false))
     outgoing.end()

@@ -2,15 +2,17 @@
 import { mkdir } from 'node:fs/promises'
 import { startRouter } from '../router/router.ts'
 import { recordRunning } from './background-program.ts'
-import { readConfig } from './config.ts'
+import { readConfig, routerUrls } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { gatewayOf } from './gateway.ts'
+import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { untilTold } from './until-told.ts'
 
 const config = readConfig()
 const folder = dataFolder(config.dataDir)
 const log = programLog('router', config.logLevel)
+endOnFailure(log, config)
 await createDataFolder(folder)
 await mkdir(folder.router, { recursive: true, mode: 0o700 })
 const gateway = gatewayOf(config.subnet)
@@ -33,7 +35,10 @@ const router = await startRouter({
   dns: inside === null ? null : { host: inside, port: 53 },
   log,
 })
-await recordRunning({ name: 'router', folder: folder.programs })
+await recordRunning(
+  { name: 'router', folder: folder.programs },
+  { urls: routerUrls(config), runner: null },
+)
 log.info({ addresses: router.addresses }, 'router serves')
 await untilTold()
 log.info({}, 'router stops')

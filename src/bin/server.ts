@@ -15,10 +15,11 @@ import { openSourceStore } from '../store/source-store.ts'
 import { openSqliteStore } from '../store/sqlite-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
 import { recordRunning } from './background-program.ts'
-import { readConfig } from './config.ts'
+import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker } from './lazy-baker.ts'
+import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
@@ -29,6 +30,7 @@ import { packageVersion } from './version.ts'
 const config = readConfig()
 const folder = dataFolder(config.dataDir)
 const log = programLog('server', config.logLevel)
+endOnFailure(log, config)
 const clock = systemClock
 const randomId = (): string => randomBytes(4).toString('hex')
 
@@ -70,7 +72,12 @@ const platform = new ReconcilingPlatform(
     logsKeptMs: config.logsKeptDays * 86_400_000,
   },
 )
-const identity = createIdentity({ store, clock, randomBytes })
+const identity = createIdentity({
+  store,
+  clock,
+  randomBytes,
+  claimed: () => rm(folder.claimFile, { force: true }),
+})
 // Who may is asked in front of it, where the API mounts it.
 const registry = createRegistry({
   images,
@@ -91,7 +98,10 @@ const api = createApi({
 await platform.open()
 await publishClaim()
 await api.listen(config.api)
-await recordRunning({ name: 'server', folder: folder.programs })
+await recordRunning(
+  { name: 'server', folder: folder.programs },
+  { urls: [apiUrl(config)], runner: runner.name },
+)
 log.info({ api: config.api, runner: runner.name, dataDir: config.dataDir }, 'server answers')
 const collecting = collectSometimes(platform, clock, log)
 await untilTold()

@@ -39,7 +39,9 @@ export function overview(commands: readonly Pick<Command, 'name' | 'summary'>[])
 }
 
 function usageLine(name: string, usage: string): string {
-  return `fairway ${name}${usage === '' ? '' : ` ${usage}`} [OPTIONS]`
+  // What follows `--` belongs to the command that is run there.
+  const [own = '', rest] = usage.split(/ ?(?=-- )/)
+  return ['fairway', name, own, '[OPTIONS]', rest].filter((word) => (word ?? '') !== '').join(' ')
 }
 
 function optionRow(option: OptionSpec): [string, string] {

@@ -321,6 +321,26 @@ test('up starts the platform and logs its owner in', async () => {
   }
 })
 
+test('up goes on where the claim code has been used meanwhile', async () => {
+  const other = await createTestApi()
+  const server = `http://127.0.0.1:${await listen(other.api)}`
+  const mine = mkdtempSync(join(home, 'used-'))
+  try {
+    const up = () => Promise.resolve({ ...RUNNING, url: server, claim: other.claimCode })
+    const options = {
+      env: {},
+      home: mine,
+      programs: { platform: { ...testPrograms().platform, up } },
+    }
+    assert.equal((await fairway('up', options)).code, 0)
+    const again = await fairway('up', options)
+    assert.equal(again.code, 0, again.err)
+    assert.match(again.out, /login {4}you are \S+@\S+$/m)
+  } finally {
+    await other.api.close()
+  }
+})
+
 test('up --no-claim shows the link and logs nobody in; down and status', async () => {
   const mine = mkdtempSync(join(home, 'noclaim-'))
   const claimUrl = 'http://127.0.0.1:7070/claim#c'
@@ -331,7 +351,7 @@ test('up --no-claim shows the link and logs nobody in; down and status', async (
   assert.match(ran.err, /the process runner does not isolate/)
   assert.equal(readConfig(configPath({ env: {}, home: mine })).current, null)
   const asked = (await fairway('up --port 7071 --runner process --data /d')).asked
-  assert.deepEqual(asked, ['up {"runner":"process","port":7071,"dataDir":"/d"}'])
+  assert.deepEqual(asked, ['up {"runner":"process","port":7071,"restart":false,"dataDir":"/d"}'])
   assert.equal((await fairway('down --apps')).out, 'Stopped: server, router.\n')
   const status = await fairway('status')
   assert.equal(status.code, 0)

@@ -36,9 +36,13 @@ export interface UpOptions extends DataDirOption {
   readonly port: number | undefined
   /** Port of the router for plain HTTP; undefined = the configuration's. */
   readonly httpPort: number | undefined
+  /** Replaces what runs, the router without losing a request. What runs from another version is replaced anyway. */
+  readonly restart: boolean
 }
 
 export interface DownOptions extends DataDirOption {
+  /** Stops the server alone: requests go on. */
+  readonly keepRouter: boolean
   readonly apps: boolean
 }
 
@@ -47,6 +51,8 @@ export interface RunningPlatform {
   readonly url: string
   /** Base URLs under which the router serves apps, for people: 'http://localhost:8080'. */
   readonly routerUrls: readonly string[]
+  /** Certificate of the authority that signs for the router's hosts, for clients to trust; null without https or where certificates were given. */
+  readonly caFile: string | null
   /**
    * The one-time claim secret, read from the file of mode 0600 that an unclaimed server leaves in its data directory: who can
    * read that file is the machine's owner and is logged in without a link. Null once claimed, or where the file is not ours.

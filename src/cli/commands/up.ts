@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { ClientError } from '../../client/client-error.ts'
 import { FairwayError } from '../../model/errors.ts'
 import { claimServer } from '../claim-server.ts'
 import type { RunningPlatform, UpOptions } from '../programs.ts'
@@ -14,13 +15,21 @@ export const up: Command = {
   usage: '',
   details: [
     'Both run in the background and listen on loopback only. The first start logs you in: who owns the data directory owns the server. The one-time claim link is for another person or browser to do the same instead.',
-    'What runs already is left alone, so it is safe to repeat.',
+    'What runs already is left alone, so it is safe to repeat; what runs from another version is replaced, and no request is lost while a new router takes over. `fairway status` names the log files of both.',
   ],
-  examples: ['fairway up', 'fairway up --runner process --port 7071 --http-port 8081'],
+  examples: [
+    'fairway up',
+    'fairway up --restart',
+    'fairway up --runner process --port 7071 --http-port 8081',
+  ],
   options: [
     { name: 'runner', value: 'NAME', summary: 'auto, container or process (default: auto)' },
     { name: 'port', value: 'N', summary: 'port of the API on loopback' },
     { name: 'http-port', value: 'N', summary: 'port under which apps are served' },
+    {
+      name: 'restart',
+      summary: 'replace what runs by new processes; requests go on meanwhile',
+    },
     { name: 'no-claim', summary: 'do not log in, only print the claim link' },
     DATA_OPTION,
   ],
@@ -36,17 +45,31 @@ async function run(context: Context): Promise<number> {
   const server = normalServer(platform.url)
   const claimed =
     platform.claim !== null && !args.flag('no-claim')
-      ? await claimServer(context, server, platform.claim)
+      ? await claimUnlessUsed(context, server, platform.claim)
       : null
   const login = claimed ?? knownLogin(context, server)
   if (out.json) {
-    const { routerUrls, dataDir, runner, started } = platform
+    const { routerUrls, caFile, dataDir, runner, started } = platform
     const claimUrl = claimed === null ? platform.claimUrl : null
-    out.object({ url: server, routerUrls, dataDir, runner, started, login, claimUrl })
+    out.object({ url: server, routerUrls, caFile, dataDir, runner, started, login, claimUrl })
     return 0
   }
   show(context, platform, server, { login, claimed: claimed !== null })
   return 0
+}
+
+/** Null where somebody was quicker, with the link for instance. */
+async function claimUnlessUsed(
+  context: Context,
+  server: string,
+  code: string,
+): Promise<string | null> {
+  try {
+    return await claimServer(context, server, code)
+  } catch (error) {
+    if (error instanceof ClientError && error.code === 'CLAIM_USED') return null
+    throw error
+  }
 }
 
 function show(
@@ -59,6 +82,7 @@ function show(
   for (const url of platform.routerUrls) {
     out.line(`router   ${url}${platform.started.includes('router') ? '' : '  (was running)'}`)
   }
+  if (platform.caFile !== null) out.line(`ca       ${platform.caFile}  (trust it for https)`)
   out.line(`runner   ${platform.runner}`)
   out.line(`data     ${platform.dataDir}`)
   if (claimed) out.line(`login    you are ${login ?? ''}; this server is claimed now`)
@@ -92,6 +116,7 @@ function upOptions({ args }: Context): UpOptions {
     runner: known,
     port: portOf('port', args.integer('port', 1)),
     httpPort: portOf('http-port', args.integer('http-port', 1)),
+    restart: args.flag('restart'),
     dataDir: args.value('data'),
   }
 }
