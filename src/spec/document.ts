@@ -51,7 +51,8 @@ export function readDocument(text: string): AppDocument {
     schema: 'core',
     merge: false,
     strict: true,
-    uniqueKeys: true,
+    // Compares every key with every other: seconds for a large map. The reader below finds duplicates with a Map.
+    uniqueKeys: false,
     prettyErrors: false,
     lineCounter: lines,
     stringKeys: false,
@@ -60,9 +61,7 @@ export function readDocument(text: string): AppDocument {
   const list = Array.isArray(documents) ? documents : []
   for (const document of list) {
     // What follows a first syntax error is mostly its consequence.
-    const syntax = document.errors.find((error) => error.code !== 'DUPLICATE_KEY')
-    const duplicates = document.errors.filter((error) => error.code === 'DUPLICATE_KEY')
-    for (const error of [...(syntax ? [syntax] : duplicates), ...document.warnings]) {
+    for (const error of [...document.errors.slice(0, 1), ...document.warnings]) {
       problems.push(problemAt(text, lines, error.pos, '', yamlMessage(error)))
     }
   }
@@ -165,6 +164,10 @@ class Reader {
         this.#complain(rangeOf(key), [...path, text], 'keys must be texts: write it in quotes')
         continue
       }
+      if (entries.has(text)) {
+        this.#complain(rangeOf(key), [...path, text], 'this key stands here twice')
+        continue
+      }
       entries.set(text, this.read(pair.value, [...path, text], depth + 1, key))
     }
     return Object.fromEntries(entries)
@@ -206,7 +209,6 @@ function problemAt(
 }
 
 function yamlMessage(error: yaml.YAMLError): string {
-  if (error.code === 'DUPLICATE_KEY') return 'this key stands here twice'
   return `not valid YAML: ${error.message}`
 }
 

@@ -228,6 +228,11 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
   ['a list', '- a', /expected a map, found a list/],
   ['another version', 'version: 2', /1:10: version: expected 1, .*found 2/],
   ['not YAML', 'version: 1\nenv: {a: [}', /2:.*not valid YAML/],
+  [
+    'a host of the platform',
+    'version: 1\nprocesses: { web: { routes: { main: { host: web.other.internal } } } }',
+    /host name of its own/,
+  ],
   ['a duplicate key', 'version: 1\nenv: { A: "1" }\nenv: {}', /3:1: this key stands here twice/],
   ['a number as key', 'version: 1\nenv: { 1: x }', /keys must be texts/],
   ['a map as key', 'version: 1\nenv: { {a: b}: x }', /keys must be texts/],

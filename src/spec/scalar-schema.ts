@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import * as z from 'zod'
 import { isName } from '../model/names.ts'
 import { parseCpu, parseDuration, parsePercent, parseSize } from './quantity.ts'
@@ -151,9 +152,18 @@ export const host = scalar<string>(
     const fine =
       lower.length <= 253 &&
       labels.split('.').every((part) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(part))
-    return fine
-      ? { value: lower }
-      : { expected: 'a host name such as shop.example.com, without scheme, port or path' }
+    if (!fine)
+      return { expected: 'a host name such as shop.example.com, without scheme, port or path' }
+    // The router owns these: internal names follow from app and process, and a bare address or `localhost` is no app's.
+    return labels === 'internal' ||
+      labels.endsWith('.internal') ||
+      labels === 'localhost' ||
+      isIP(labels) !== 0
+      ? {
+          expected:
+            'a host name of its own such as shop.example.com; *.internal, localhost and addresses are not for apps',
+        }
+      : { value: lower }
   },
   { type: 'string' },
 )
