@@ -281,13 +281,16 @@ export class AppLoop {
     const { clock, logs } = this.#deps
     const { text, startedAt, hopeless, exit = null } = crash
     const at = clock.now()
-    this.crashes.add(releaseKey(spec.process, spec.release), {
+    const key = releaseKey(spec.process, spec.release)
+    this.crashes.add(key, {
       at,
       ranForMs: at - startedAt,
       text,
       hopeless,
     })
-    this.#change(spec.id, { phase: 'crashed', reason: text, exit, address: null, source: null })
+    const pauseMs = (this.crashes.notBefore().get(key) ?? at) - at
+    const reason = pauseMs > 0 ? `${text}, next start after ${String(pauseMs / 1000)} s` : text
+    this.#change(spec.id, { phase: 'crashed', reason, exit, address: null, source: null })
     this.#background('note', logs.note(spec, text, at))
     this.wake()
   }

@@ -228,6 +228,26 @@ test('copies beyond their maximum age are replaced one after the other, never be
   )
 })
 
+test('an aged copy stays until its replacement is ready', () => {
+  const copy = (id: string, phase: 'ready' | 'starting', startedAt: number): PlannedInstance => ({
+    id,
+    process: web,
+    release: 1,
+    phase,
+    startedAt,
+  })
+  const aged = [copy('a', 'ready', 0), copy('b', 'ready', 900)]
+  const retired = (fresh: 'ready' | 'starting'): readonly PlanStep[] =>
+    plan({
+      desired: desired(1, 2, { maxAgeMs: 1000 }),
+      instances: [...aged, copy('c', fresh, 1000)],
+      notBefore: new Map(),
+      now: 1000,
+    }).filter(({ kind }) => kind === 'retire')
+  assert.deepEqual(retired('starting'), [])
+  assert.deepEqual(retired('ready'), [{ kind: 'retire', id: 'a', why: 'maximum age' }])
+})
+
 test('scaling down removes what is not ready first', () => {
   const at = (id: string, phase: PlannedInstance['phase']): PlannedInstance => ({
     id,

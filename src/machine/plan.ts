@@ -82,9 +82,9 @@ function planTrack(
   const surplus = fresh.length - track.replicas
   if (surplus > 0 && maySurplusLeave(fresh, track.replicas)) {
     steps.push(
-      ...leavingFirst(fresh, expired)
-        .slice(0, surplus)
-        .map((instance) => retire(instance, expired === null ? 'scaled down' : 'maximum age')),
+      ...whoMayLeave(leavingFirst(fresh, expired).slice(0, surplus), fresh, track.replicas).map(
+        (instance) => retire(instance, expired === null ? 'scaled down' : 'maximum age'),
+      ),
     )
   }
   const next = nextExpiry(workload, fresh)
@@ -114,6 +114,16 @@ function startMissing(
 function maySurplusLeave(fresh: readonly PlannedInstance[], replicas: number): boolean {
   const ready = fresh.filter((instance) => instance.phase === 'ready').length
   return ready >= replicas || replicas === 0
+}
+
+/** Of the surplus those that leave the promised number ready: an aged copy stays until its replacement is. */
+function whoMayLeave(
+  surplus: readonly PlannedInstance[],
+  fresh: readonly PlannedInstance[],
+  replicas: number,
+): readonly PlannedInstance[] {
+  let spare = fresh.filter((instance) => instance.phase === 'ready').length - replicas
+  return surplus.filter((instance) => instance.phase !== 'ready' || spare-- > 0)
 }
 
 function leavingFirst(

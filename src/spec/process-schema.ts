@@ -260,7 +260,7 @@ export const processSchema = z.strictObject({
   resources: resources.prefault({}).describe('Limits of each instance.'),
   scale: scale.prefault({}).describe('How many instances run.'),
   deploy: deploy.prefault({}).describe('How a new release takes over.'),
-  maxAge: duration({ min: '1m' })
+  maxAge: duration({ min: '1s' })
     .optional()
     .describe('Instances older than this are replaced one by one. Default: never.')
     .meta({ examples: ['24h'] }),
