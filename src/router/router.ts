@@ -60,6 +60,8 @@ export interface Router {
 const SWEEP_MS = 250
 /** A client that is about to use its idle connection gets this long to do so during shutdown. */
 const IDLE_GRACE_MS = 500
+/** Same where another router serves already and there is no hurry: a client may send on a connection in the moment in which we close it. */
+const SUCCEEDED_GRACE_MS = 5_000
 
 /** Serves the stored table at once, then whatever is published. @throws where the public address cannot be bound */
 export async function startRouter(options: RouterOptions): Promise<Router> {
@@ -159,6 +161,7 @@ class RunningRouter implements Router {
   async #shutDown(): Promise<void> {
     const listeners = this.#listeners()
     this.#stop.abort()
+    const graceMs = (await this.#hasSuccessor()) ? SUCCEEDED_GRACE_MS : IDLE_GRACE_MS
     this.#control.close()
     this.#dns?.close()
     for (const listener of listeners) listener.stopAccepting()
@@ -167,7 +170,7 @@ class RunningRouter implements Router {
       this.#clock.sleep(ms, late.signal).catch(() => undefined)
     const deadline = wait(this.#limits.shutdownMs)
     if (listeners.some((listener) => listener.connections > 0)) {
-      await Promise.race([wait(Math.min(IDLE_GRACE_MS, this.#limits.shutdownMs)), deadline])
+      await Promise.race([this.#untilNoneOpen(listeners, wait, graceMs), deadline])
     }
     for (const listener of listeners) listener.closeIdle()
     await Promise.race([this.#plane.idle(), deadline])
@@ -250,6 +253,26 @@ class RunningRouter implements Router {
     } catch (error) {
       if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
       throw error
+    }
+  }
+
+  async #hasSuccessor(): Promise<boolean> {
+    try {
+      return (await connectTraffic(this.#options.controlSocket).status()).pid !== process.pid
+    } catch (error) {
+      if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
+      throw error
+    }
+  }
+
+  async #untilNoneOpen(
+    listeners: readonly Listener[],
+    wait: (ms: number) => Promise<void>,
+    graceMs: number,
+  ): Promise<void> {
+    const end = this.#clock.now() + graceMs
+    while (this.#clock.now() < end && listeners.some(({ connections }) => connections > 0)) {
+      await wait(50)
     }
   }
 

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { startLoad } from '../../bench/load.ts'
+import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+import { eventually } from './probe-app.ts'
+
+const TRAFFIC = resolve(import.meta.dirname, '../../bench/apps/traffic')
+
+describe('the platform is replaced under way', { timeout: 120_000 }, () => {
+  let platform: PrivatePlatform
+  let folder: string
+  before(async () => {
+    platform = await startPrivatePlatform({ runner: 'process' })
+    folder = await mkdtemp(join(tmpdir(), 'fairway-traffic-'))
+    await cp(TRAFFIC, folder, { recursive: true })
+    await platform.must(['deploy', folder, '--app', 'traffic'])
+  })
+  after(async () => {
+    await platform.destroy()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  const pidOf = async (program: string): Promise<number> => {
+    const text = await readFile(join(platform.dataDir, `programs/${program}.pid`), 'utf8')
+    return (JSON.parse(text) as { pid: number }).pid
+  }
+  const load = (): ReturnType<typeof startLoad> =>
+    startLoad({ port: platform.httpPort, host: 'traffic.localhost', rate: 150 })
+
+  test('`up --restart`: a new router and a new server, and no request is lost', async () => {
+    const before = await Promise.all(['router', 'server'].map(pidOf))
+    const sending = load()
+    for (let round = 0; round < 3; round++) {
+      const said = await platform.must(['up', '--restart', '--json'])
+      assert.deepEqual((JSON.parse(said) as { started: unknown }).started, ['router', 'server'])
+    }
+    const report = await sending.stop()
+    assert.deepEqual(report.failures, [])
+    assert.ok(report.sent > 100, `only ${String(report.sent)} requests`)
+    const now = await Promise.all(['router', 'server'].map(pidOf))
+    for (const [index, pid] of now.entries()) assert.notEqual(pid, before[index])
+    await eventually(() => Promise.resolve(before.every(isGone)))
+    assert.match(await platform.must(['ps']), /traffic/)
+  })
+
+  test('`up` replaces what runs from another version, and nothing else', async () => {
+    assert.match(await platform.must(['up', '--json']), /"started":\[\]/)
+    const file = join(platform.dataDir, 'programs/router.pid')
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, text.replace(/"version":"[^"]*"/, '"version":"0.0.1"'))
+    const old = await pidOf('router')
+    assert.match(await platform.must(['up', '--json']), /"started":\["router"\]/)
+    assert.notEqual(await pidOf('router'), old)
+  })
+
+  test('`down --keep-router`: requests go on without a server, and a deploy works once it is back', async () => {
+    const sending = load()
+    await platform.must(['down', '--keep-router'])
+    assert.equal((await platform.fairway(['ps'])).code, 8)
+    await new Promise((done) => setTimeout(done, 300))
+    await platform.must(['up'])
+    await writeFile(join(folder, 'version.js'), "export const version = 'next'\n")
+    await platform.must(['deploy', folder, '--app', 'traffic'])
+    const report = await sending.stop()
+    assert.deepEqual(report.failures, [])
+    assert.ok(report.sent > 100, `only ${String(report.sent)} requests`)
+  })
+})
+
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch {
+    return true
+  }
+}
