@@ -19,6 +19,8 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   readonly releasesKept: number
   readonly logsKeptDays: number
+  /** Garbage collection leaves what is younger alone: it may belong to a deploy that is under way. */
+  readonly collectGraceMinutes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
 }
@@ -43,6 +45,7 @@ const schema = z.object({
   FAIRWAY_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   FAIRWAY_RELEASES_KEPT: z.coerce.number().int().min(1).max(1000).default(10),
   FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
+  FAIRWAY_COLLECT_GRACE_MINUTES: z.coerce.number().min(0).max(525_600).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
 })
 
@@ -79,6 +82,7 @@ export function readConfig(env: Environment = environment): Config {
     logLevel: values.FAIRWAY_LOG_LEVEL,
     releasesKept: values.FAIRWAY_RELEASES_KEPT,
     logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
+    collectGraceMinutes: values.FAIRWAY_COLLECT_GRACE_MINUTES,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
   })
 }
@@ -117,6 +121,7 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_LOG_LEVEL: config.logLevel,
     FAIRWAY_RELEASES_KEPT: String(config.releasesKept),
     FAIRWAY_LOGS_KEPT_DAYS: String(config.logsKeptDays),
+    FAIRWAY_COLLECT_GRACE_MINUTES: String(config.collectGraceMinutes),
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
   }
 }

@@ -1,9 +1,9 @@
-import { cp, mkdir, rename, rm, stat } from 'node:fs/promises'
+import { cp, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { KeyedMutex } from '../lib/mutex.ts'
 import { isMissing } from '../lib/atomic-file.ts'
-import type { ImageFacts } from '../model/release.ts'
+import type { Digest, ImageFacts } from '../model/release.ts'
 import type { ImageStore } from '../oci/image-store.ts'
 
 /**
@@ -31,6 +31,21 @@ export function hostRootfs(
       }
       return folder
     })
+}
+
+/** Removes the folders of images that are not kept and were made before `before` (ms since 1970). */
+export async function collectHostTrees(
+  root: string,
+  keep: ReadonlySet<Digest>,
+  before: number,
+): Promise<void> {
+  const trees = join(root, 'trees')
+  if (!(await exists(trees))) return
+  for (const name of await readdir(trees)) {
+    const { ctimeMs } = await stat(join(trees, name))
+    if (ctimeMs > before || keep.has(`sha256:${name}`)) continue
+    await rm(join(trees, name), { recursive: true, force: true })
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

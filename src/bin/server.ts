@@ -36,7 +36,8 @@ const randomId = (): string => randomBytes(4).toString('hex')
 
 await createDataFolder(folder)
 const store = await openSqliteStore({ path: folder.database, clock })
-const sources = await openSourceStore({ root: folder.sources, clock })
+const graceMs = config.collectGraceMinutes * 60_000
+const sources = await openSourceStore({ root: folder.sources, clock, limits: { graceMs } })
 const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
 const logs = createLogReader({ logDir: folder.logs, clock })
 const engine = new MachineEngine({
@@ -57,7 +58,7 @@ const platform = new ReconcilingPlatform(
     engine,
     baker,
     sources,
-    images: releaseImages(images, clock),
+    images: releaseImages(images, clock, folder.root),
     logs,
     reader: createAppReader(),
     clock,
@@ -68,7 +69,7 @@ const platform = new ReconcilingPlatform(
   },
   {
     releasesKept: config.releasesKept,
-    graceMs: 3_600_000,
+    graceMs,
     logsKeptMs: config.logsKeptDays * 86_400_000,
   },
 )

@@ -313,7 +313,7 @@ export class AppLoop {
       release: track.release,
       image: track.image,
       argv: spec.command ?? track.image.command,
-      env: { ...track.env, ...spec.env },
+      env: track.env,
       port: spec.port ?? track.image.port,
       listens: spec.type === 'web',
       health: spec.health,

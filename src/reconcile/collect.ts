@@ -44,7 +44,7 @@ export async function collectGarbage(
   const bytes = collected.bytes + sourceBytes + logBytes
   return {
     bytes,
-    summary: `${String(gone.length)} releases, ${String(collected.images)} images, ${mebibytes(bytes)} freed`,
+    summary: `${String(gone.length)} releases, ${String(collected.images)} images`,
   }
 }
 
@@ -68,8 +68,4 @@ export function removable(
     const served = idle.filter(({ status }) => status === 'superseded')
     return idle.filter((release) => !served.slice(0, options.kept).includes(release))
   })
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1_048_576).toFixed(1)} MiB`
 }

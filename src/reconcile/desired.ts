@@ -1,3 +1,4 @@
+import type { ProcessSpec } from '../model/app-spec.ts'
 import type { DesiredApp } from '../model/engine.ts'
 import type { Release } from '../model/release.ts'
 import type { AppRecord } from '../model/store.ts'
@@ -14,7 +15,7 @@ export function desiredApp(release: Release, record: Pick<AppRecord, 'scale'>): 
           name: 'stable',
           release: release.number,
           image: release.image,
-          env: releaseEnv(release),
+          env: processEnv(release, process),
           replicas: record.scale[process.name] ?? process.scale.min,
           weight: 100,
         },
@@ -23,10 +24,17 @@ export function desiredApp(release: Release, record: Pick<AppRecord, 'scale'>): 
   }
 }
 
-/** The app file's env, the values of `fairway env set` over it, and who it is. PORT is the runner's to set. */
-export function releaseEnv(release: Release): Readonly<Record<string, string>> {
+/**
+ * What a process of a release finds in its environment: the app file's values, those of the process over them, and over both what a person has set with
+ * `fairway env set`. PORT is the runner's to set.
+ */
+export function processEnv(
+  release: Release,
+  spec: Pick<ProcessSpec, 'env'>,
+): Readonly<Record<string, string>> {
   return {
     ...release.spec.env,
+    ...spec.env,
     ...release.config,
     FAIRWAY_APP: release.ref.app,
     FAIRWAY_ENVIRONMENT: release.ref.environment,

@@ -17,7 +17,7 @@ import type { AppRecord } from '../model/store.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, releaseEnv } from './desired.ts'
+import { desiredApp, processEnv } from './desired.ts'
 import { isStepDone } from './rollout.ts'
 import { RolloutFeed } from './rollout-feed.ts'
 import { RolloutQueue } from './rollout-queue.ts'
@@ -207,7 +207,7 @@ export class ReconcilingPlatform implements Platform {
         release: release.number,
         image: release.image,
         argv: request.argv,
-        env: { ...releaseEnv(release), ...target.env },
+        env: processEnv(release, target),
         timeoutMs: request.timeoutMs,
         key: `run-${this.#deps.randomId()}`,
       },

@@ -4,7 +4,7 @@ import { refKey } from '../model/names.ts'
 import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, releaseEnv } from './desired.ts'
+import { desiredApp, processEnv } from './desired.ts'
 import { isStepDone, withEnd, withStepBegun, withStepEnded } from './rollout.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
 
@@ -139,7 +139,7 @@ export class RolloutRunner {
         release: release.number,
         image: release.image,
         argv: spec.release.command,
-        env: { ...releaseEnv(release), RELEASE_COMMAND: '1' },
+        env: { ...processEnv(release, process), RELEASE_COMMAND: '1' },
         timeoutMs: spec.release.timeoutMs,
         key: `release-${String(release.number)}`,
       },
