@@ -233,7 +233,11 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
     'version: 1\nprocesses: { web: { routes: { main: { host: web.other.internal } } } }',
     /host name of its own/,
   ],
-  ['a duplicate key', 'version: 1\nenv: { A: "1" }\nenv: {}', /3:1: env: this key stands here twice/],
+  [
+    'a duplicate key',
+    'version: 1\nenv: { A: "1" }\nenv: {}',
+    /3:1: env: this key stands here twice/,
+  ],
   ['a number as key', 'version: 1\nenv: { 1: x }', /keys must be texts/],
   ['a map as key', 'version: 1\nenv: { {a: b}: x }', /keys must be texts/],
   ['a tag', 'version: 1\nname: !!binary aGk=', /2:16: name: expected a text/],
