@@ -7,10 +7,11 @@ import {
   parseAppName,
   parseEnvironmentName,
   parseProcessName,
+  parseTargetName,
   type AppRef,
 } from '../src/model/names.ts'
 import type { Release, Rollout } from '../src/model/release.ts'
-import type { Store, TokenRecord } from '../src/model/store.ts'
+import type { Store, TargetRecord, TokenRecord } from '../src/model/store.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
@@ -44,6 +45,7 @@ export function specOf(ref: AppRef): AppSpec {
         scale: { min: 1, max: 2 },
         strategy: 'rolling',
         maxAgeMs: null,
+        ...PROCESS_DEFAULTS,
       },
     },
   }
@@ -102,6 +104,16 @@ function tokenOf(id: string, createdAt: number): TokenRecord {
     createdAt,
     expiresAt: null,
     lastUsedAt: null,
+  }
+}
+
+function targetOf(name: string, createdAt: number): TargetRecord {
+  return {
+    name: parseTargetName(name),
+    kubeconfig: 'apiVersion: v1\nkind: Config\n',
+    context: null,
+    settings: { ingressClass: 'nginx', 'a.b/c': 'ä' },
+    createdAt,
   }
 }
 
@@ -288,6 +300,22 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
     assert.equal(await store.getSetting('claim'), 'y')
     await store.setSetting('claim', null)
     assert.equal(await store.getSetting('claim'), null)
+  })
+
+  check('targets are put by name as a whole, newest first', async (store, reopen) => {
+    const east = targetOf('east', 1)
+    assert.equal(await store.getTarget(east.name), null)
+    await store.putTarget(east)
+    await store.putTarget(targetOf('west', 2))
+    const changed: TargetRecord = { ...east, context: 'admin', settings: {}, createdAt: 3 }
+    const again = await reopen()
+    assert.deepEqual(await again.getTarget(east.name), east)
+    await again.putTarget(changed)
+    assert.deepEqual(await again.listTargets(), [changed, targetOf('west', 2)])
+    assert.equal(await again.deleteTarget(east.name), true)
+    assert.equal(await again.deleteTarget(east.name), false)
+    assert.equal(await again.getTarget(east.name), null)
+    assert.equal((await again.listTargets()).length, 1)
   })
 
   check('texts that look like SQL stay texts', async (store) => {

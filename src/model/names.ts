@@ -3,10 +3,11 @@ import { FairwayError } from './errors.ts'
 declare const brand: unique symbol
 type Name<Kind extends string> = string & { readonly [brand]: Kind }
 
-/** Lower-case DNS label of at most 40 characters; names of apps, environments and processes are safe in paths, hosts and labels. */
+/** Lower-case DNS label of at most 40 characters; names of apps, environments, processes and targets are safe in paths, hosts and labels. */
 export type AppName = Name<'app'>
 export type EnvironmentName = Name<'environment'>
 export type ProcessName = Name<'process'>
+export type TargetName = Name<'target'>
 
 /** One app in one environment: the scope of nearly every question, so no query can be asked without it. */
 export interface AppRef {
@@ -33,6 +34,11 @@ export function parseEnvironmentName(text: string): EnvironmentName {
 /** @throws FairwayError INVALID_NAME */
 export function parseProcessName(text: string): ProcessName {
   return checked(text, 'process') as ProcessName
+}
+
+/** @throws FairwayError INVALID_NAME */
+export function parseTargetName(text: string): TargetName {
+  return checked(text, 'target') as TargetName
 }
 
 /** `app/environment`: the key of an AppRef in maps, paths and logs. */

@@ -1,4 +1,4 @@
-import type { AppRef } from './names.ts'
+import type { AppRef, TargetName } from './names.ts'
 import type { Release, ReleaseStatus, Rollout } from './release.ts'
 
 /** One app in one environment, as kept. */
@@ -25,6 +25,17 @@ export interface TokenRecord {
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly lastUsedAt: number | null
+}
+
+/** A cluster that apps are deployed to, as kept. */
+export interface TargetRecord {
+  readonly name: TargetName
+  /** The text of a kubeconfig file. It holds credentials: never in a log, an answer or an error. */
+  readonly kubeconfig: string
+  /** Context of the kubeconfig; null = its `current-context`. */
+  readonly context: string | null
+  readonly settings: Readonly<Record<string, string>>
+  readonly createdAt: number
 }
 
 /**
@@ -68,6 +79,13 @@ export interface Store {
   touchToken(id: string, now: number): Promise<void>
   /** False where there was none. */
   deleteToken(id: string): Promise<boolean>
+
+  listTargets(): Promise<readonly TargetRecord[]>
+  getTarget(name: TargetName): Promise<TargetRecord | null>
+  /** Adds it, or replaces the one of the same name with all its fields. */
+  putTarget(target: TargetRecord): Promise<void>
+  /** False where there was none. */
+  deleteTarget(name: TargetName): Promise<boolean>
 
   /** Small facts of the platform itself, such as the hash of the claim link. */
   getSetting(key: string): Promise<string | null>

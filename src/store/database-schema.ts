@@ -49,5 +49,12 @@ export interface DatabaseSchema {
     readonly expires_at: number | null
     readonly last_used_at: number | null
   }
+  readonly targets: {
+    readonly name: string
+    readonly kubeconfig: string
+    readonly context: string | null
+    readonly settings: string
+    readonly created_at: number
+  }
   readonly settings: { readonly key: string; readonly value: string }
 }

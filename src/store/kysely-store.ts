@@ -1,10 +1,19 @@
 import { sql, type Kysely, type SqlBool, type Transaction } from 'kysely'
 import { FairwayError } from '../model/errors.ts'
-import { refKey, type AppRef } from '../model/names.ts'
+import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
-import type { AppRecord, Store, TokenRecord } from '../model/store.ts'
+import type { AppRecord, Store, TargetRecord, TokenRecord } from '../model/store.ts'
 import type { DatabaseSchema } from './database-schema.ts'
-import { toApp, toRelease, toRollout, toToken } from './records.ts'
+import {
+  fromRelease,
+  fromTarget,
+  fromToken,
+  toApp,
+  toRelease,
+  toRollout,
+  toTarget,
+  toToken,
+} from './records.ts'
 
 type Database = Kysely<DatabaseSchema>
 type Work<T> = (transaction: Transaction<DatabaseSchema>) => Promise<T>
@@ -97,18 +106,7 @@ export class KyselyStore implements Store {
       if (app === undefined) throw noApp(ref)
       const number = app.last_release + 1
       await updateApp(transaction, ref, { last_release: number })
-      const row = {
-        ...keyOf(ref),
-        number,
-        image: JSON.stringify(release.image),
-        spec: JSON.stringify(release.spec),
-        config: JSON.stringify(release.config),
-        config_version: release.configVersion,
-        created_at: release.createdAt,
-        created_by: release.createdBy,
-        reason: release.reason,
-        status: release.status,
-      }
+      const row = fromRelease({ ...release, number })
       await transaction.insertInto('releases').values(row).execute()
       return toRelease(row)
     })
@@ -226,16 +224,7 @@ export class KyselyStore implements Store {
 
   addToken(token: TokenRecord): Promise<void> {
     return this.#change(async (transaction) => {
-      const row = {
-        id: token.id,
-        name: token.name,
-        hash: token.hash,
-        role: token.role,
-        created_at: token.createdAt,
-        expires_at: token.expiresAt,
-        last_used_at: token.lastUsedAt,
-      }
-      await transaction.insertInto('tokens').values(row).execute()
+      await transaction.insertInto('tokens').values(fromToken(token)).execute()
     })
   }
 
@@ -279,6 +268,46 @@ export class KyselyStore implements Store {
     })
   }
 
+  async listTargets(): Promise<readonly TargetRecord[]> {
+    const rows = await this.#database
+      .selectFrom('targets')
+      .selectAll()
+      .orderBy('created_at', 'desc')
+      .orderBy('name')
+      .execute()
+    return rows.map(toTarget)
+  }
+
+  async getTarget(name: TargetName): Promise<TargetRecord | null> {
+    const row = await this.#database
+      .selectFrom('targets')
+      .selectAll()
+      .where('name', '=', name)
+      .executeTakeFirst()
+    return row === undefined ? null : toTarget(row)
+  }
+
+  putTarget(target: TargetRecord): Promise<void> {
+    return this.#change(async (transaction) => {
+      const { name, ...columns } = fromTarget(target)
+      await transaction
+        .insertInto('targets')
+        .values({ name, ...columns })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet(columns))
+        .execute()
+    })
+  }
+
+  deleteTarget(name: TargetName): Promise<boolean> {
+    return this.#change(async (transaction) => {
+      const { numDeletedRows } = await transaction
+        .deleteFrom('targets')
+        .where('name', '=', name)
+        .executeTakeFirst()
+      return numDeletedRows > 0n
+    })
+  }
+
   async getSetting(key: string): Promise<string | null> {
     const row = await this.#database
       .selectFrom('settings')
@@ -305,12 +334,8 @@ export class KyselyStore implements Store {
     await this.#onClose()
   }
 
-  async #change<T>(work: Work<T>): Promise<T> {
-    try {
-      return await this.#database.transaction().execute(work)
-    } catch (error) {
-      throw translated(error)
-    }
+  #change<T>(work: Work<T>): Promise<T> {
+    return this.#database.transaction().execute(work)
   }
 }
 
@@ -366,12 +391,4 @@ function merged<T>(
 
 function noApp(ref: AppRef): FairwayError {
   return new FairwayError('NOT_FOUND', `there is no app ${refKey(ref)}`)
-}
-
-/** SQLITE_FULL is 13. */
-function translated(error: unknown): unknown {
-  const full = error instanceof Error && 'errcode' in error && Number(error.errcode) === 13
-  return full
-    ? new FairwayError('DISK_FULL', 'the disk of the data directory is full', { cause: error })
-    : error
 }

@@ -34,6 +34,13 @@ export const MIGRATIONS: readonly Migration[] = [
       `create table settings (key text primary key, value text not null)`,
     ],
   },
+  {
+    name: 'targets',
+    statements: [
+      `create table targets (
+        name text primary key, kubeconfig text not null, context text, settings text not null, created_at bigint not null)`,
+    ],
+  },
 ]
 
 /** Brings the schema up to date, each migration in a transaction of its own. @throws FairwayError CONFLICT for a schema that is newer than this program */

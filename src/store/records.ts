@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely'
 import type * as z from 'zod'
-import { parseAppName, parseEnvironmentName, type AppRef } from '../model/names.ts'
+import { parseAppName, parseEnvironmentName, parseTargetName, type AppRef } from '../model/names.ts'
 import type { Release, Rollout } from '../model/release.ts'
-import type { AppRecord, TokenRecord } from '../model/store.ts'
+import type { AppRecord, TargetRecord, TokenRecord } from '../model/store.ts'
 import type { DatabaseSchema } from './database-schema.ts'
 import {
   configSchema,
@@ -59,6 +59,55 @@ export function toToken(row: Row<'tokens'>): TokenRecord {
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     lastUsedAt: row.last_used_at,
+  }
+}
+
+export function toTarget(row: Row<'targets'>): TargetRecord {
+  return {
+    name: parseTargetName(row.name),
+    kubeconfig: row.kubeconfig,
+    context: row.context,
+    settings: parseColumn(configSchema, row.settings, `targets ${row.name} settings`),
+    createdAt: row.created_at,
+  }
+}
+
+export function fromRelease(release: Release): Row<'releases'> {
+  const { ref } = release
+  return {
+    app: ref.app,
+    environment: ref.environment,
+    number: release.number,
+    image: JSON.stringify(release.image),
+    spec: JSON.stringify(release.spec),
+    config: JSON.stringify(release.config),
+    config_version: release.configVersion,
+    created_at: release.createdAt,
+    created_by: release.createdBy,
+    reason: release.reason,
+    status: release.status,
+  }
+}
+
+export function fromToken(token: TokenRecord): Row<'tokens'> {
+  return {
+    id: token.id,
+    name: token.name,
+    hash: token.hash,
+    role: token.role,
+    created_at: token.createdAt,
+    expires_at: token.expiresAt,
+    last_used_at: token.lastUsedAt,
+  }
+}
+
+export function fromTarget(target: TargetRecord): Row<'targets'> {
+  return {
+    name: target.name,
+    kubeconfig: target.kubeconfig,
+    context: target.context,
+    settings: JSON.stringify(target.settings),
+    created_at: target.createdAt,
   }
 }
 
