@@ -45,10 +45,26 @@ export interface Caller {
   readonly ref: AppRef
 }
 
+/** Upper bounds of the duration buckets in milliseconds; the last bucket has none. */
+export const DURATION_BOUNDS: readonly number[] = Object.freeze([
+  1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000,
+])
+
+/** Requests that ended, counted since their counter began. */
+export interface ServedCounts {
+  readonly requests: number
+  /** Of these: answers of 500 and above, refused and broken connections. A client that left first is neither. */
+  readonly failures: number
+  /** How many took at most `DURATION_BOUNDS[i]` ms and more than the bound before; one more bucket for the rest. */
+  readonly durations: readonly number[]
+}
+
 export interface TargetLoad {
   readonly id: InstanceId
   /** Requests and upgraded connections that the router still holds to this target. */
   readonly inflight: number
+  /** Since the router knows the target. */
+  readonly served: ServedCounts
 }
 
 /** The router as the machine engine sees it. The router is another process; every call can fail with ROUTER_UNAVAILABLE and is safe to repeat. */

@@ -8,7 +8,7 @@ import {
   type EnvironmentName,
   type ProcessName,
 } from '../model/names.ts'
-import { DURATION_BOUNDS } from './counters.ts'
+import { DURATION_BOUNDS } from '../model/traffic.ts'
 import type { Published } from './plane.ts'
 
 /** What the control socket speaks: JSON over HTTP on a Unix socket, both ends parse with these schemas. */
@@ -73,9 +73,16 @@ export const drainSchema = z.strictObject({
 
 export const drainedSchema = z.strictObject({ cut: z.number().int().min(0) })
 
-export const loadSchema = z.array(z.strictObject({ id, inflight: z.number().int().min(0) }))
-
 const count = z.number().min(0)
+const durations = z.array(count).length(DURATION_BOUNDS.length + 1)
+
+export const loadSchema = z.array(
+  z.strictObject({
+    id,
+    inflight: z.number().int().min(0),
+    served: z.strictObject({ requests: count, failures: count, durations }),
+  }),
+)
 
 export const statsSchema = z.strictObject({
   services: z.record(
@@ -89,7 +96,7 @@ export const statsSchema = z.strictObject({
         '5xx': count,
         aborted: count,
       }),
-      durations: z.array(count).length(DURATION_BOUNDS.length + 1),
+      durations,
       durationSumMs: count,
       inflight: count,
       retries: count,

@@ -1,7 +1,4 @@
-/** Upper bounds of the duration buckets in milliseconds; the last bucket has none. */
-export const DURATION_BOUNDS: readonly number[] = Object.freeze([
-  1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000,
-])
+import { DURATION_BOUNDS, type ServedCounts } from '../model/traffic.ts'
 
 export interface CountersView {
   /** Requests by first digit of the status; `aborted` are those whose client left first. */
@@ -47,8 +44,7 @@ export class Counters {
     this.#inflight--
     const digit = Math.floor(status / 100)
     this.#classes[digit] = (this.#classes[digit] ?? 0) + 1
-    let bucket = 0
-    while (bucket < DURATION_BOUNDS.length && durationMs > (DURATION_BOUNDS[bucket] ?? 0)) bucket++
+    const bucket = bucketOf(durationMs)
     this.#durations[bucket] = (this.#durations[bucket] ?? 0) + 1
     this.#sum += durationMs
   }
@@ -64,4 +60,34 @@ export class Counters {
       held: this.#held,
     }
   }
+}
+
+/** What happened to the requests that one target answered or failed, since the router knows it. */
+export class TargetCounters {
+  #requests = 0
+  #failures = 0
+  readonly #durations: number[] = new Array<number>(DURATION_BOUNDS.length + 1).fill(0)
+
+  /** `status` 0 = the client left before an answer: it says nothing about the target. */
+  finished(status: number, durationMs: number): void {
+    if (status === 0) return
+    this.#requests++
+    if (status >= 500) this.#failures++
+    const bucket = bucketOf(durationMs)
+    this.#durations[bucket] = (this.#durations[bucket] ?? 0) + 1
+  }
+
+  view(): ServedCounts {
+    return {
+      requests: this.#requests,
+      failures: this.#failures,
+      durations: [...this.#durations],
+    }
+  }
+}
+
+function bucketOf(durationMs: number): number {
+  let bucket = 0
+  while (bucket < DURATION_BOUNDS.length && durationMs > (DURATION_BOUNDS[bucket] ?? 0)) bucket++
+  return bucket
 }

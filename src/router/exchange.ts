@@ -32,6 +32,8 @@ export class Exchange implements UpstreamUser, Holder {
   readonly #startedAt: number
   readonly #tried: TargetState[] = []
   #target: TargetState | null = null
+  /** The last target that was tried: what comes of the request is counted there. */
+  #blamed: TargetState | null = null
   #connection: UpstreamConnection | null = null
   #phase: Phase = 'waiting'
   #retries = 0
@@ -193,6 +195,7 @@ export class Exchange implements UpstreamUser, Holder {
       return
     }
     this.#target = target
+    this.#blamed = target
     target.hold(this)
     const idle = this.#fresh ? null : target.takeIdle(this.#idleMs())
     if (idle === null) this.#connection = target.connect(this)
@@ -260,6 +263,7 @@ export class Exchange implements UpstreamUser, Holder {
     this.#leave()
     const duration = this.#context.now() - this.#startedAt
     this.service.counters.finished(status, duration)
+    this.#blamed?.counters.finished(status, duration)
     this.#context.over(this, status, duration)
   }
 

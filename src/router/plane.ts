@@ -146,7 +146,11 @@ export class Plane {
   }
 
   load(): TargetLoad[] {
-    return [...this.#targets.values()].map(({ id, holders }) => ({ id, inflight: holders.size }))
+    return [...this.#targets.values()].map(({ id, holders, counters }) => ({
+      id,
+      inflight: holders.size,
+      served: counters.view(),
+    }))
   }
 
   stats(): Record<string, CountersView> {

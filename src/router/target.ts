@@ -1,5 +1,6 @@
 import type { Address, InstanceId } from '../model/instance.ts'
 import type { Target } from '../model/traffic.ts'
+import { TargetCounters } from './counters.ts'
 import type { Cut } from './downstream.ts'
 import type { RouterLimits } from './limits.ts'
 import { UpstreamConnection, type UpstreamUser } from './upstream-connection.ts'
@@ -24,6 +25,7 @@ export class TargetState {
   listed = true
   asideUntil = 0
   readonly holders = new Set<Holder>()
+  readonly counters = new TargetCounters()
   readonly #context: TargetContext
   readonly #connections = new Set<UpstreamConnection>()
   #idle: UpstreamConnection[] = []
