@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import type { ProcessSpec } from '../src/model/app-spec.ts'
+import { PROCESS_DEFAULTS, type ProcessSpec } from '../src/model/app-spec.ts'
 import type { ActualApp, DesiredApp, Engine } from '../src/model/engine.ts'
 import {
   parseAppName,
@@ -145,6 +145,49 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
         )
         assert.equal(actual.workloads[0]?.ready, replicas)
       }
+      await world.engine.remove(ref)
+    })
+
+    test('a candidate gets the traffic that its weight says, and becomes stable without a restart', async () => {
+      const ref = newApp()
+      await world.engine.apply(target(ref, 1))
+      await until(ref, converged)
+      const both = (weight: number): DesiredApp =>
+        withCandidate(target(ref, 1), target(ref, 2), weight)
+      await world.engine.apply(both(0))
+      const waiting = await until(ref, converged)
+      assert.deepEqual(
+        waiting.workloads[0]?.tracks.map(({ name, release, ready }) => [name, release, ready]),
+        [
+          ['stable', 1, 1],
+          ['candidate', 2, 1],
+        ],
+      )
+      assert.deepEqual(await bodies(world, ref), new Set(['1']))
+      await world.engine.apply(both(100))
+      const switched = await until(ref, converged)
+      assert.deepEqual(await bodies(world, ref), new Set(['2']))
+      await world.engine.apply(target(ref, 2))
+      const promoted = await until(
+        ref,
+        (actual) => converged(actual) && actual.instances.length === 1,
+      )
+      const candidate = switched.instances.find(({ release }) => release === 2)
+      assert.equal(promoted.instances[0]?.id, candidate?.id)
+      await world.engine.remove(ref)
+    })
+
+    test('a candidate that does not become ready is failing beside a stable one that serves', async () => {
+      const ref = newApp()
+      await world.engine.apply(target(ref, 1))
+      await until(ref, converged)
+      const broken = target(ref, 2, { NEVER_LISTEN: '1' }, { startMs: 1_000 })
+      await world.engine.apply(withCandidate(target(ref, 1), broken, 0))
+      const failing = await until(ref, ({ workloads }) =>
+        workloads.some(({ phase, diagnosis }) => phase === 'failing' && diagnosis.length > 0),
+      )
+      assert.match(failing.workloads[0]?.diagnosis.join('\n') ?? '', /version 2 begins/)
+      assert.deepEqual(await world.get(hostOf(ref), '/'), { status: 200, body: '1' })
       await world.engine.remove(ref)
     })
 
@@ -301,6 +344,7 @@ function processSpec(change: Change): ProcessSpec {
     routes: [{ host: null, path: '/' }],
     health: {
       ready: change.ready ?? null,
+      live: null,
       startMs: change.startMs ?? 20_000,
       intervalMs: 500,
       timeoutMs: 2_000,
@@ -311,6 +355,7 @@ function processSpec(change: Change): ProcessSpec {
     scale: { min: 1, max: 10 },
     strategy: change.strategy ?? 'rolling',
     maxAgeMs: null,
+    ...PROCESS_DEFAULTS,
   }
 }
 
@@ -319,6 +364,7 @@ function appSpec(ref: AppRef): { readonly spec: Parameters<Engine['runJob']>[0][
     spec: {
       name: ref.app,
       environment: ref.environment,
+      target: null,
       build: { image: null, command: null, context: '.' },
       env: {},
       release: null,
@@ -343,7 +389,33 @@ function desiredApp(
     replicas: change.replicas ?? 1,
     weight: 100,
   }
-  return { ref, workloads: [{ process: web, spec, tracks: [track] }] }
+  return { ref, target: null, workloads: [{ process: web, spec, tracks: [track] }] }
+}
+
+/** The first one's workload with the second one's track beside its own. */
+function withCandidate(stable: DesiredApp, candidate: DesiredApp, weight: number): DesiredApp {
+  return {
+    ...stable,
+    workloads: stable.workloads.map((workload, i) => ({
+      ...workload,
+      spec: candidate.workloads[i]?.spec ?? workload.spec,
+      tracks: [
+        ...workload.tracks.map((track) => ({ ...track, weight: 100 - weight })),
+        ...(candidate.workloads[i]?.tracks ?? []).map((track) => ({
+          ...track,
+          name: 'candidate' as const,
+          weight,
+        })),
+      ],
+    })),
+  }
+}
+
+/** What ten requests in a row are answered. */
+async function bodies(world: EngineWorld, ref: AppRef): Promise<ReadonlySet<string>> {
+  const seen = new Set<string>()
+  for (let sent = 0; sent < 10; sent++) seen.add((await world.get(hostOf(ref), '/')).body)
+  return seen
 }
 
 function converged(actual: ActualApp): boolean {

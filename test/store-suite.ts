@@ -1,7 +1,7 @@
 /** What every implementation of the `Store` port must do; each runs it from a test of its own. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AppSpec } from '../src/model/app-spec.ts'
+import { PROCESS_DEFAULTS, type AppSpec } from '../src/model/app-spec.ts'
 import { FairwayError } from '../src/model/errors.ts'
 import {
   parseAppName,
@@ -28,6 +28,7 @@ export function specOf(ref: AppRef): AppSpec {
   return {
     name: ref.app,
     environment: ref.environment,
+    target: null,
     build: { image: null, command: ['npm', 'run', 'build'], context: '.' },
     env: { A: 'ä\n"' },
     release: { command: ['migrate'], timeoutMs: 1 },
@@ -39,7 +40,7 @@ export function specOf(ref: AppRef): AppSpec {
         env: {},
         port: 8080,
         routes: [{ host: null, path: '/' }],
-        health: { ready: '/h', startMs: 1, intervalMs: 2, timeoutMs: 3, failures: 4 },
+        health: { ready: '/h', live: null, startMs: 1, intervalMs: 2, timeoutMs: 3, failures: 4 },
         shutdown: { signal: 'SIGTERM', drainMs: 1, stopMs: 2 },
         resources: { cpu: 0.5, memory: 1024, pids: 5 },
         scale: { min: 1, max: 2 },

@@ -51,7 +51,7 @@ export const appStatus = z
 
 const processView = z.object({
   name: processName,
-  type: z.enum(['web', 'worker']),
+  type: z.enum(['web', 'worker', 'cron']),
   command: z.array(z.string()).nullable(),
   port: z.number().int().nullable(),
   routes: z.array(z.object({ host: z.string().nullable(), path: z.string() })),
@@ -59,7 +59,7 @@ const processView = z.object({
   env: z.array(z.string()),
   resources: z.object({ cpu: z.number(), memory: z.number(), pids: z.number() }),
   scale: z.object({ min: z.number(), max: z.number() }),
-  strategy: z.enum(['rolling', 'recreate']),
+  strategy: z.enum(['rolling', 'recreate', 'bluegreen', 'canary']),
 })
 
 /** What a deploy of this input would do. */

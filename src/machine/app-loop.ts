@@ -29,7 +29,7 @@ export interface AppLoopDeps {
   readonly signal: AbortSignal
 }
 
-const NOBODY: Pick<DesiredApp, 'workloads'> = { workloads: [] }
+const NOBODY: Omit<DesiredApp, 'ref'> = { target: null, workloads: [] }
 
 /**
  * Converges one app in one environment. Every event (a new target, a probe, an exit, a timer) leads to the same pass: plan from what is
@@ -42,6 +42,7 @@ export class AppLoop {
   readonly #tracked = new Map<InstanceId, Tracked>()
   readonly #watches = new Map<InstanceId, AbortController>()
   #desired: DesiredApp
+  #served: DesiredApp | null = null
   #timer: NodeJS.Timeout | undefined
   #passing = false
   #started = false
@@ -58,6 +59,11 @@ export class AppLoop {
 
   get desired(): DesiredApp {
     return this.#desired
+  }
+
+  /** The router has the table of the newest target. */
+  get served(): boolean {
+    return this.#served === this.#desired
   }
 
   table(): AppTable {
@@ -143,7 +149,13 @@ export class AppLoop {
   }
 
   #publish(): void {
-    this.#background('publish', this.#deps.publish())
+    const desired = this.#desired
+    const published = this.#deps.publish().then(() => {
+      if (this.#served === desired) return
+      this.#served = desired
+      this.#deps.onChange()
+    })
+    this.#background('publish', published)
   }
 
   // Steps

@@ -3,6 +3,7 @@ import type { Runner } from '../model/runner.ts'
 import type { Tracked } from './tracked.ts'
 
 const LINES = 12
+const MAX_TEXT = 600
 
 /** What a person needs to see when a copy does not become ready: how it ended or what it answered, memory, its last lines. Never throws. */
 export async function diagnose(
@@ -17,8 +18,8 @@ export async function diagnose(
   ])
   const output = lines.filter(({ stream }) => stream !== 'platform')
   return [
-    `${spec.process} (${spec.id}): ${reason}`,
-    `command: ${spec.argv.join(' ')}`,
+    `${spec.process} (${spec.id}): ${shortened(reason)}`,
+    `command: ${shortened(spec.argv.join(' '))}`,
     ...(usage === null
       ? []
       : [`memory: ${mebibytes(usage.memoryBytes)} of ${mebibytes(spec.resources.memory)}`]),
@@ -26,6 +27,10 @@ export async function diagnose(
       ? ['it printed nothing']
       : ['last lines:', ...output.map(({ text }) => `  ${text}`)]),
   ]
+}
+
+function shortened(text: string): string {
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text
 }
 
 function mebibytes(bytes: number): string {

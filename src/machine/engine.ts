@@ -1,7 +1,14 @@
 import type { Log } from '../lib/log.ts'
 import type { AppSpec } from '../model/app-spec.ts'
 import type { Clock } from '../model/clock.ts'
-import type { ActualApp, DesiredApp, Engine, JobRequest, JobResult } from '../model/engine.ts'
+import type {
+  ActualApp,
+  DesiredApp,
+  Engine,
+  JobRequest,
+  JobResult,
+  ReleaseTraffic,
+} from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { FoundInstance, InstanceId, Usage } from '../model/instance.ts'
 import type { LogReader } from '../model/logs.ts'
@@ -15,6 +22,7 @@ import { runJob } from './job.ts'
 import { releaseKey } from './plan.ts'
 import { TablePublisher, type TableContent } from './publisher.ts'
 import { actualApp } from './status.ts'
+import { unsupportedKeys } from './unsupported-keys.ts'
 
 export interface MachineEngineOptions {
   readonly runner: Runner
@@ -33,7 +41,6 @@ const JOB_KEPT_MS = 3_600_000
 /** The engine for this host: one loop per app, one table for the router. */
 export class MachineEngine implements Engine {
   readonly name = 'machine'
-  readonly flavour: 'image' | 'host'
   readonly #options: MachineEngineOptions
   readonly #loops = new Map<string, AppLoop>()
   readonly #changes = new Changes()
@@ -46,7 +53,6 @@ export class MachineEngine implements Engine {
 
   constructor(options: MachineEngineOptions) {
     this.#options = options
-    this.flavour = options.runner.flavour
     const { traffic, clock, log } = options
     this.#publisher = new TablePublisher({
       traffic,
@@ -57,13 +63,12 @@ export class MachineEngine implements Engine {
     })
   }
 
-  /** Every key that the spec can hold is honoured here; keys of later work never reach a spec. */
+  flavourOf(): 'image' | 'host' {
+    return this.#options.runner.flavour
+  }
+
   unsupported(spec: AppSpec): readonly string[] {
-    return Object.values(spec.processes).flatMap((process) =>
-      process.routes.length > 0 && process.type !== 'web'
-        ? [`processes.${process.name}.routes`]
-        : [],
-    )
+    return unsupportedKeys(spec)
   }
 
   /** Targets that were applied before are known, so that what runs for them is adopted and all else is an orphan. */
@@ -86,7 +91,7 @@ export class MachineEngine implements Engine {
     await this.#removeJobs(ref)
     const loop = this.#loops.get(refKey(ref))
     if (loop === undefined) return
-    loop.apply({ ref, workloads: [] })
+    loop.apply({ ref, target: null, workloads: [] })
     while (loop.tracked.size > 0) {
       this.#closing.signal.throwIfAborted()
       const seen = this.#changes.version(refKey(ref))
@@ -100,7 +105,11 @@ export class MachineEngine implements Engine {
   actual(ref: AppRef): ActualApp {
     const loop = this.#loops.get(refKey(ref))
     if (loop === undefined) return { ref, instances: [], workloads: [] }
-    return actualApp(loop.desired, [...loop.tracked.values()], loop.crashes, this.#diagnosesOf(ref))
+    return actualApp(loop.desired, [...loop.tracked.values()], {
+      crashes: loop.crashes,
+      diagnoses: this.#diagnosesOf(ref),
+      served: loop.served,
+    })
   }
 
   async *watch(ref: AppRef, signal: AbortSignal): AsyncIterable<ActualApp> {
@@ -138,6 +147,17 @@ export class MachineEngine implements Engine {
     return this.#options.runner.exec(instance, request)
   }
 
+  async measure(ref: AppRef): Promise<readonly ReleaseTraffic[]> {
+    const tracked = this.#loops.get(refKey(ref))?.tracked
+    const loads = await this.#options.traffic.load()
+    return loads.flatMap(({ id, served }) => {
+      const found = tracked?.get(id)
+      if (found === undefined) return []
+      const { process, release } = found.spec
+      return [{ process, release, ...served }]
+    })
+  }
+
   async usage(ref: AppRef): Promise<ReadonlyMap<InstanceId, Usage>> {
     const ids = [...(this.#loops.get(refKey(ref))?.tracked.keys() ?? [])]
     const found = await Promise.all(
@@ -171,10 +191,12 @@ export class MachineEngine implements Engine {
   }
 
   #onChange(loop: AppLoop): void {
-    for (const { process, release, phase } of this.actual(loop.ref).workloads) {
-      const key = `${refKey(loop.ref)} ${releaseKey(process, release)}`
-      if (phase !== 'failing') this.#diagnoses.delete(key)
-      else if (!this.#diagnoses.has(key)) this.#gatherDiagnosis(loop, process, release, key)
+    for (const { process, tracks, phase } of this.actual(loop.ref).workloads) {
+      for (const { release, ready, desired } of tracks) {
+        const key = `${refKey(loop.ref)} ${releaseKey(process, release)}`
+        if (phase !== 'failing' || ready >= desired) this.#diagnoses.delete(key)
+        else if (!this.#diagnoses.has(key)) this.#gatherDiagnosis(loop, process, release, key)
+      }
     }
     this.#changes.announce(refKey(loop.ref))
   }

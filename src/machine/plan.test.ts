@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { ProcessSpec } from '../model/app-spec.ts'
+import { PROCESS_DEFAULTS, type ProcessSpec } from '../model/app-spec.ts'
 import type { DesiredApp } from '../model/engine.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../model/names.ts'
 import { plan, type PlannedInstance, type PlanStep } from './plan.ts'
@@ -17,12 +17,20 @@ function processSpec(change: Partial<ProcessSpec> = {}): ProcessSpec {
     env: {},
     port: null,
     routes: [],
-    health: { ready: null, startMs: 1000, intervalMs: 100, timeoutMs: 100, failures: 3 },
+    health: {
+      ready: null,
+      live: null,
+      startMs: 1000,
+      intervalMs: 100,
+      timeoutMs: 100,
+      failures: 3,
+    },
     shutdown: { signal: 'SIGTERM', drainMs: 1000, stopMs: 1000 },
     resources: { cpu: 1, memory: 1 << 28, pids: 100 },
     scale: { min: 1, max: 1 },
     strategy: 'rolling',
     maxAgeMs: null,
+    ...PROCESS_DEFAULTS,
     ...change,
   }
 }
@@ -39,7 +47,11 @@ function desired(release: number, replicas: number, change: Partial<ProcessSpec>
     sizeBytes: 0,
   }
   const track = { name: 'stable' as const, release, image, env: {}, replicas, weight: 100 }
-  return { ref, workloads: [{ process: web, spec: processSpec(change), tracks: [track] }] }
+  return {
+    ref,
+    target: null,
+    workloads: [{ process: web, spec: processSpec(change), tracks: [track] }],
+  }
 }
 
 /** A host as the planner sees it: steps begin at once, events of the world move instances on. */
@@ -270,7 +282,7 @@ test('processes that the app no longer has are retired', () => {
     startedAt: 0,
   }
   const steps = plan({
-    desired: { ref, workloads: [] },
+    desired: { ref, target: null, workloads: [] },
     instances: [worker],
     notBefore: new Map(),
     now: 0,

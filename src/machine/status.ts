@@ -1,14 +1,28 @@
-import type { ActualApp, DesiredApp, Workload, WorkloadStatus } from '../model/engine.ts'
+import type {
+  ActualApp,
+  DesiredApp,
+  Track,
+  TrackStatus,
+  Workload,
+  WorkloadStatus,
+} from '../model/engine.ts'
 import type { CrashHistory } from './crashes.ts'
 import { releaseKey } from './plan.ts'
 import { toInstance, type Tracked } from './tracked.ts'
 
-/** Pure: how far the app is from what is desired. `diagnoses` holds what was gathered about failing releases, by `process@release`. */
+export interface Known {
+  readonly crashes: CrashHistory
+  /** What was gathered about failing releases, by `process@release`. */
+  readonly diagnoses: ReadonlyMap<string, readonly string[]>
+  /** The router has the shares of traffic that are desired. */
+  readonly served: boolean
+}
+
+/** Pure: how far the app is from what is desired. */
 export function actualApp(
   desired: DesiredApp,
   instances: readonly Tracked[],
-  crashes: CrashHistory,
-  diagnoses: ReadonlyMap<string, readonly string[]>,
+  known: Known,
 ): ActualApp {
   const candidates = new Set(
     desired.workloads.flatMap(({ process, tracks }) =>
@@ -28,47 +42,60 @@ export function actualApp(
           : 'stable',
       ),
     ),
-    workloads: desired.workloads.map((workload) =>
-      workloadStatus(workload, services, crashes, diagnoses),
-    ),
+    workloads: desired.workloads.map((workload) => workloadStatus(workload, services, known)),
   }
 }
 
 function workloadStatus(
   workload: Workload,
   instances: readonly Tracked[],
-  crashes: CrashHistory,
-  diagnoses: ReadonlyMap<string, readonly string[]>,
+  known: Known,
 ): WorkloadStatus {
-  const { process, tracks } = workload
-  const release = tracks.find(({ name }) => name === 'stable')?.release ?? 0
-  const desired = tracks.reduce((sum, { replicas }) => sum + replicas, 0)
+  const { process } = workload
   const mine = instances.filter(({ spec }) => spec.process === process)
-  const releases = new Set(tracks.map((track) => track.release))
-  const ready = mine.filter(
-    ({ spec, phase }) => releases.has(spec.release) && phase === 'ready',
-  ).length
+  const tracks = workload.tracks.map((track) => trackStatus(track, mine))
+  const sum = (count: (track: TrackStatus) => number): number =>
+    tracks.reduce((total, track) => total + count(track), 0)
+  const releases = new Set(tracks.map(({ release }) => release))
   const outdated = mine.filter(({ spec }) => !releases.has(spec.release))
-  const serving = outdated.filter(({ phase }) => phase !== 'stopping' && phase !== 'crashed')
-  const surplus =
-    mine.filter(({ spec, phase }) => releases.has(spec.release) && phase !== 'stopping').length -
-    desired
-  const key = releaseKey(process, release)
-  const failing = ready < desired && crashes.isFailing(key)
-  const phase = failing
-    ? 'failing'
-    : ready < desired
-      ? 'progressing'
-      : serving.length > 0 || surplus > 0
-        ? 'routed'
-        : 'converged'
+  const failing = tracks.filter(
+    ({ release, ready, desired }) =>
+      ready < desired && known.crashes.isFailing(releaseKey(process, release)),
+  )
   return {
     process,
-    release,
-    desired,
-    ready,
+    release: tracks.find(({ name }) => name === 'stable')?.release ?? 0,
+    desired: sum(({ desired }) => desired),
+    ready: sum(({ ready }) => ready),
     old: outdated.length,
-    phase,
-    diagnosis: diagnoses.get(key) ?? [],
+    tracks,
+    phase: failing.length > 0 ? 'failing' : phaseOf(tracks, mine, known.served),
+    diagnosis: tracks.flatMap(
+      ({ release }) => known.diagnoses.get(releaseKey(process, release)) ?? [],
+    ),
   }
+}
+
+function trackStatus(track: Track, mine: readonly Tracked[]): TrackStatus {
+  const { name, release, replicas } = track
+  const ready = mine.filter(({ spec, phase }) => spec.release === release && phase === 'ready')
+  return { name, release, desired: replicas, ready: ready.length }
+}
+
+function phaseOf(
+  tracks: readonly TrackStatus[],
+  mine: readonly Tracked[],
+  served: boolean,
+): WorkloadStatus['phase'] {
+  if (tracks.some(({ ready, desired }) => ready < desired)) return 'progressing'
+  // With one track all traffic goes there anyway; the share of two is true only when the router has it.
+  if (tracks.length > 1 && !served) return 'progressing'
+  const releases = new Set(tracks.map(({ release }) => release))
+  const wanted = mine.filter(({ spec }) => releases.has(spec.release))
+  const serving = mine.filter(
+    ({ spec, phase }) => !releases.has(spec.release) && phase !== 'stopping' && phase !== 'crashed',
+  )
+  const running = wanted.filter(({ phase }) => phase !== 'stopping').length
+  const surplus = running - tracks.reduce((sum, { desired }) => sum + desired, 0)
+  return serving.length > 0 || surplus > 0 ? 'routed' : 'converged'
 }

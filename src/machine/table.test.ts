@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ProcessSpec } from '../model/app-spec.ts'
+import { PROCESS_DEFAULTS, type ProcessSpec } from '../model/app-spec.ts'
 import type { DesiredApp, Track } from '../model/engine.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../model/names.ts'
 import { appTable, defaultHost } from './table.ts'
@@ -25,17 +25,26 @@ const spec: ProcessSpec = {
   env: {},
   port: null,
   routes: [{ host: null, path: '/' }],
-  health: { ready: null, startMs: 90_000, intervalMs: 100, timeoutMs: 100, failures: 3 },
+  health: {
+    ready: null,
+    live: null,
+    startMs: 90_000,
+    intervalMs: 100,
+    timeoutMs: 100,
+    failures: 3,
+  },
   shutdown: { signal: 'SIGTERM', drainMs: 1, stopMs: 1 },
   resources: { cpu: 1, memory: 1, pids: 1 },
   scale: { min: 1, max: 1 },
   strategy: 'rolling',
   maxAgeMs: null,
+  ...PROCESS_DEFAULTS,
 }
 
 function desired(...tracks: readonly Pick<Track, 'name' | 'release' | 'weight'>[]): DesiredApp {
   return {
     ref,
+    target: null,
     workloads: [
       {
         process: web,

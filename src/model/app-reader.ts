@@ -9,6 +9,8 @@ export interface AppReading {
   readonly warnings: readonly string[]
   /** Keys that parse but belong to later work, with where they stand. */
   readonly laterKeys: readonly { readonly path: string; readonly at: string }[]
+  /** Where a dotted key stands, as 'fairway.yaml:4:1'; null where there is no file. */
+  readonly positionOf: (key: string) => string | null
 }
 
 /** Turns what a client handed in into a spec and a build plan. `spec/` has the parts, `bin/` puts them together. */

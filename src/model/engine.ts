@@ -1,12 +1,15 @@
 import type { AppSpec, ProcessSpec } from './app-spec.ts'
 import type { Instance, InstanceId, Usage } from './instance.ts'
-import type { AppRef, ProcessName } from './names.ts'
+import type { AppRef, ProcessName, TargetName } from './names.ts'
 import type { ImageFacts } from './release.ts'
 import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
+import type { ServedCounts } from './traffic.ts'
 
 /** What should be true of one app in one environment. Applying the same twice is applying once. */
 export interface DesiredApp {
   readonly ref: AppRef
+  /** Cluster that it should run on; null = this machine. */
+  readonly target: TargetName | null
   readonly workloads: readonly Workload[]
 }
 
@@ -43,12 +46,27 @@ export interface WorkloadStatus {
   readonly ready: number
   /** Copies of any other release that still run. */
   readonly old: number
+  /** The same per track, in the order in which the target names them. */
+  readonly tracks: readonly TrackStatus[]
   /**
-   * `progressing` until `converged` (ready = desired, nothing old left); `failing` once a copy of this release missed its start
-   * deadline or crashed `CRASHES_UNTIL_FAILING` times, with the diagnosis for people.
+   * `progressing` until all copies of all tracks are ready and, with two tracks, traffic is split as their weights say; `converged` when nothing old is
+   * left besides; `failing` once a copy of a track's release missed its start deadline or crashed `CRASHES_UNTIL_FAILING` times, with the diagnosis for people.
    */
   readonly phase: 'progressing' | 'routed' | 'converged' | 'failing'
   readonly diagnosis: readonly string[]
+}
+
+export interface TrackStatus {
+  readonly name: Track['name']
+  readonly release: number
+  readonly desired: number
+  readonly ready: number
+}
+
+/** What the copies of one release have served, from which a canary is judged. Counts only grow while the same copies run. */
+export interface ReleaseTraffic extends ServedCounts {
+  readonly process: ProcessName
+  readonly release: number
 }
 
 export interface JobRequest {
@@ -77,7 +95,8 @@ export interface JobResult {
  */
 export interface Engine {
   readonly name: 'machine' | 'kubernetes'
-  readonly flavour: 'image' | 'host'
+  /** What kind of image it wants baked for this app. */
+  flavourOf(spec: AppSpec): 'image' | 'host'
   /** Keys of the app file that this engine cannot honour, as dotted paths. Empty = all fine. */
   unsupported(spec: AppSpec): readonly string[]
   /** Adopts what runs, starts converging. */
@@ -91,6 +110,8 @@ export interface Engine {
   watch(ref: AppRef, signal: AbortSignal): AsyncIterable<ActualApp>
   runJob(job: JobRequest, onLine: (line: LogLine) => void, signal: AbortSignal): Promise<JobResult>
   exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession>
+  /** One entry per copy that has served. Null where this engine does not see the traffic: nothing can be judged then. */
+  measure(ref: AppRef): Promise<readonly ReleaseTraffic[] | null>
   usage(ref: AppRef): Promise<ReadonlyMap<InstanceId, Usage>>
   close(): Promise<void>
 }

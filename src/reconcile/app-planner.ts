@@ -25,21 +25,14 @@ export async function readApp(ref: AppRef, input: DeployInput, deps: Deps): Prom
     throw new FairwayError('SOURCE_INCOMPLETE', `source ${input.source} is not here (any more)`)
   }
   const reading = await deps.reader.read(ref, { appFile: input.appFile, tree, image: input.image })
-  refuseLaterKeys(reading, deps.engine.name)
-  const unsupported = deps.engine.unsupported(reading.spec)
-  if (unsupported.length > 0) {
-    throw new FairwayError(
-      'UNSUPPORTED_KEY',
-      `the ${deps.engine.name} engine does not honour ${unsupported.join(', ')}`,
-    )
-  }
+  refuseKeys(reading, deps.engine)
   await refuseTakenRoutes(ref, reading.spec, deps)
   return { ...reading, tree, warnings: [...reading.warnings, ...namesWarning(reading.spec, deps)] }
 }
 
 /** Without a network of its own an instance has nobody to ask for `*.internal`. */
 function namesWarning(spec: AppSpec, { engine }: Pick<Deps, 'engine'>): readonly string[] {
-  if (engine.flavour === 'image') return []
+  if (engine.flavourOf(spec) === 'image') return []
   const names = [spec.env, ...Object.values(spec.processes).map(({ env }) => env)].flatMap((env) =>
     Object.keys(env).filter((name) => /\.internal\b/.test(env[name] ?? '')),
   )
@@ -81,15 +74,22 @@ function routesOf(
   )
 }
 
-function refuseLaterKeys(reading: AppReading, engine: string): void {
-  const [first] = reading.laterKeys
-  if (first === undefined) return
-  const lines = reading.laterKeys.map(({ path, at }) => `${at}: \`${path}\``)
+function refuseKeys(
+  reading: AppReading,
+  engine: Pick<Deps['engine'], 'name' | 'unsupported'>,
+): void {
+  const unsupported = engine.unsupported(reading.spec).map((path) => ({
+    path,
+    at: reading.positionOf(path),
+  }))
+  const keys = [...reading.laterKeys, ...unsupported]
+  if (keys.length === 0) return
+  const lines = keys.map(({ path, at }) => `${at === null ? '' : `${at}: `}\`${path}\``)
   throw new FairwayError(
     'UNSUPPORTED_KEY',
-    `the ${engine} engine does not honour these keys yet:\n${lines.join('\n')}`,
+    `the ${engine.name} engine does not honour these keys yet:\n${lines.join('\n')}`,
     {
-      details: { engine, keys: reading.laterKeys.map(({ path }) => path) },
+      details: { engine: engine.name, keys: keys.map(({ path }) => path) },
     },
   )
 }

@@ -12,6 +12,7 @@ function release(app: string, number: number, status: ReleaseStatus): Release {
   const spec = {
     name: ref.app,
     environment: ref.environment,
+    target: null,
     build: { image: null, command: null, context: '.' },
     env: {},
     release: null,

@@ -7,6 +7,7 @@ import type { AppRecord } from '../model/store.ts'
 export function desiredApp(release: Release, record: Pick<AppRecord, 'scale'>): DesiredApp {
   return {
     ref: release.ref,
+    target: release.spec.target,
     workloads: Object.values(release.spec.processes).map((process) => ({
       process: process.name,
       spec: process,

@@ -118,6 +118,12 @@ export class ReconcilingPlatform implements Platform {
           `${refKey(ref)} has no process ${process}; it has ${known}`,
         )
       }
+      if (count !== null && spec.type === 'cron') {
+        throw new FairwayError(
+          'INVALID_REQUEST',
+          `${process} runs at its times (${spec.schedule?.cron ?? ''}) and has no scale`,
+        )
+      }
       if (count !== null && count > 0 && spec.strategy === 'recreate' && count > spec.scale.max) {
         throw new FairwayError(
           'INVALID_REQUEST',

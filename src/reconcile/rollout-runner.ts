@@ -1,4 +1,4 @@
-import type { ActualApp } from '../model/engine.ts'
+import type { ActualApp, DesiredApp } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey } from '../model/names.ts'
 import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
@@ -86,7 +86,7 @@ export class RolloutRunner {
         spec: app.spec,
         plan: app.recognition.plan,
         source: app.tree,
-        flavour: engine.flavour,
+        flavour: engine.flavourOf(app.spec),
       },
       ({ kind, text }) => {
         if (kind === 'output' || text !== '') this.#feed.output(rollout, text, clock.now())
@@ -244,8 +244,14 @@ export class RolloutRunner {
     // Level-triggered way back: the target is again what serves, whatever had begun of the new release.
     const active = await activeRelease(rollout.ref, store)
     if (record !== null && active !== null) await engine.apply(desiredApp(active, record))
-    else await engine.apply({ ref: rollout.ref, workloads: [] })
+    else await engine.apply(await this.#nothing(rollout))
     await this.#end(rollout, 'failed', failure)
+  }
+
+  /** Nothing of the app, where its release would have run. */
+  async #nothing({ ref, release }: Rollout): Promise<DesiredApp> {
+    const failed = release === null ? null : await this.#deps.store.getRelease(ref, release)
+    return { ref, target: failed?.spec.target ?? null, workloads: [] }
   }
 
   async #end(

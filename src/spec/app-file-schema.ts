@@ -120,10 +120,17 @@ const volume = z.strictObject({
     .meta({ examples: [['web']] }),
   shared: z
     .boolean()
-    .optional()
-    .describe('Whether several instances may mount it at once.')
+    .default(false)
+    .describe(
+      'Whether several instances may mount it at once. Without it there is one instance, and a deploy stops it before the next starts.',
+    )
     .meta({ examples: [true] }),
 })
+
+const caller = matching(
+  /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?(?:\/[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?)?$/,
+  'a process such as web, or one of another app such as billing/web',
+)
 
 const mesh = z.strictObject({
   mtls: z
@@ -132,10 +139,12 @@ const mesh = z.strictObject({
     .describe('Whether calls between processes must be encrypted and named.')
     .meta({ examples: ['strict'] }),
   allow: z
-    .record(nameKey, z.array(label).max(100))
+    .record(nameKey, z.array(caller).max(100))
     .optional()
-    .describe('Who may call a process; everyone else is refused once this is set.')
-    .meta({ examples: [{ api: ['web', 'worker'] }] }),
+    .describe(
+      'Who may call which process by its internal name: processes of this app, or `app/process`. Once this is set, calls that it does not name are refused; routes stay open.',
+    )
+    .meta({ examples: [{ api: ['web', 'worker', 'billing/web'] }] }),
   calls: namedBy(
     z.strictObject({
       timeout: duration()
@@ -212,6 +221,10 @@ const previews = z.strictObject({
 
 /** Keys of `environments.<name>` that are not overlays of the keys outside. */
 export const environmentOnly = {
+  target: name
+    .optional()
+    .describe('Cluster that this environment runs on, see `fairway target`. Default: this machine.')
+    .meta({ examples: ['prod'] }),
   region: name
     .optional()
     .describe('Where this environment runs.')

@@ -6,7 +6,7 @@ import type { SourceTree } from '../model/source.ts'
 import { diffSpecs } from './diff-specs.ts'
 import { nodeCommand } from './recognise-node.ts'
 import { recognise, type RecogniseOptions } from './recognise.ts'
-import { laterKeys, recognitionHints, resolveAppFile } from './resolve-app-file.ts'
+import { laterKeys, positionOf, recognitionHints, resolveAppFile } from './resolve-app-file.ts'
 import { below, viewOf, type SourceView } from './source-view.ts'
 
 /** The parts of this folder as the control plane uses them; keys of later work are listed, not refused: the caller names the engine. */
@@ -29,6 +29,7 @@ export function createAppReader(): AppReader {
         spec: image === null ? runnable : { ...runnable, build: { ...runnable.build, image } },
         recognition,
         warnings: [...warnings, ...(recognition.notes ?? [])],
+        positionOf: (key) => (appFile === null ? null : positionOf(appFile, ref, key)),
         laterKeys: later.map(({ path, line, column }) => ({
           path,
           at: `${appFile?.path ?? ''}:${line}:${column}`,

@@ -1,4 +1,5 @@
 import type { ResolvedFile } from './app-file-schema.ts'
+import { checkProcess } from './check-process.ts'
 import { didYouMean } from './did-you-mean.ts'
 import type { ProcessInput } from './process-schema.ts'
 import type { Problem } from './problem.ts'
@@ -8,19 +9,13 @@ import { problemOf, type Locator } from './validate.ts'
 export function checkMeaning(file: ResolvedFile, locate: Locator): readonly Problem[] {
   return [
     ...checkBuild(file, locate),
-    ...Object.entries(file.processes).flatMap(([name, process]) =>
-      checkProcess(name, process, file, locate),
-    ),
+    ...Object.entries(file.processes).flatMap(([name, process]) => [
+      ...checkProcess(name, process, file, locate),
+      ...checkQueue(name, process, file, locate),
+    ]),
     ...checkRoutes(file, locate),
     ...checkNames(file, locate),
   ]
-}
-
-/** `web`, or with a port or routes, and not scheduled. */
-export function isWeb(name: string, process: ProcessInput): boolean {
-  if (process.schedule !== undefined) return false
-  const routed = Object.keys(process.routes ?? {}).length > 0
-  return name === 'web' || process.port !== undefined || routed
 }
 
 function checkBuild({ build }: ResolvedFile, locate: Locator): Problem[] {
@@ -34,47 +29,16 @@ function checkBuild({ build }: ResolvedFile, locate: Locator): Problem[] {
     )
 }
 
-function checkProcess(
+function checkQueue(
   name: string,
-  process: ProcessInput,
+  { scale }: ProcessInput,
   file: ResolvedFile,
   locate: Locator,
 ): Problem[] {
-  const problems: Problem[] = []
-  const path = ['processes', name]
-  const { scale, health } = process
-  if (scale.max !== undefined && scale.max < scale.min)
-    problems.push(
-      problemOf(
-        locate,
-        [...path, 'scale', 'max'],
-        `scale.max ${scale.max} is less than scale.min ${scale.min}`,
-      ),
-    )
-  if (health.ready !== undefined && !isWeb(name, process))
-    problems.push(
-      problemOf(locate, [...path, 'health', 'ready'], 'a worker cannot be asked over HTTP', {
-        suggestion: `add processes.${name}.port`,
-      }),
-    )
-  if (
-    process.schedule !== undefined &&
-    (process.port !== undefined || process.routes !== undefined)
-  )
-    problems.push(
-      problemOf(locate, [...path, 'schedule'], 'a scheduled process has no port and no routes'),
-    )
   const queue = scale.on?.queue
-  if (queue !== undefined && file.addons?.[queue.addon] === undefined)
-    problems.push(
-      unknownName(
-        locate,
-        [...path, 'scale', 'on', 'queue', 'addon'],
-        queue.addon,
-        Object.keys(file.addons ?? {}),
-      ),
-    )
-  return problems
+  if (queue === undefined || file.addons?.[queue.addon] !== undefined) return []
+  const path = ['processes', name, 'scale', 'on', 'queue', 'addon']
+  return [unknownName(locate, path, queue.addon, Object.keys(file.addons ?? {}))]
 }
 
 function checkRoutes(file: ResolvedFile, locate: Locator): Problem[] {
@@ -104,12 +68,32 @@ function checkNames(file: ResolvedFile, locate: Locator): Problem[] {
       .filter(({ process }) => !known.includes(process))
       .map(({ process, path }) => unknownName(locate, path, process, known)),
   )
+  const sharers = Object.entries(file.volumes ?? {})
+    .filter(([, { processes, shared }]) => processes.length > 1 && !shared)
+    .map(([name]) =>
+      problemOf(
+        locate,
+        ['volumes', name, 'processes'],
+        'several processes can only share a volume',
+        {
+          suggestion: `add volumes.${name}.shared: true`,
+        },
+      ),
+    )
+  const callers = Object.entries(file.mesh?.allow ?? {}).flatMap(([name, list]) =>
+    list
+      .map((caller, i) => ({ caller, path: ['mesh', 'allow', name, i] }))
+      .filter(({ caller }) => !caller.includes('/') && !known.includes(caller))
+      .map(({ caller, path }) => unknownName(locate, path, caller, known)),
+  )
   const targets = [
     ...Object.keys(file.mesh?.allow ?? {}).map((name) => ['mesh', 'allow', name]),
     ...Object.keys(file.mesh?.calls ?? {}).map((name) => ['mesh', 'calls', name]),
   ].filter((path) => !known.includes(path[2] ?? ''))
   return [
     ...volumes,
+    ...sharers,
+    ...callers,
     ...targets.map((path) => unknownName(locate, path, path[2] ?? '', known, 'key')),
   ]
 }

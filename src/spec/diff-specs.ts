@@ -1,4 +1,4 @@
-import type { AppSpec, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
+import type { AppSpec, CanaryAnalysis, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
 import { formatDuration, formatSize } from './quantity.ts'
 
 /**
@@ -41,8 +41,9 @@ function diffProcess(
 
 type Facts = Readonly<Record<string, string | null>>
 
-function appFacts({ build, release }: AppSpec): Facts {
+function appFacts({ target, build, release }: AppSpec): Facts {
   return {
+    target,
     'build image': build.image,
     'build command': words(build.command),
     'build context': build.context === '.' ? null : build.context,
@@ -70,8 +71,62 @@ function factsOf(process: ProcessSpec): Facts {
     pids: String(resources.pids),
     scale: scale.min === scale.max ? String(scale.min) : `${scale.min} to ${scale.max}`,
     strategy: process.strategy,
+    'canary steps': process.canary?.steps.map((step) => `${step}%`).join(', ') ?? null,
+    'canary pause': duration(process.canary?.pauseMs),
+    'canary analysis': analysisText(process.canary?.analysis ?? null),
+    'old release kept': duration(process.bluegreen?.keepMs),
+    live: health.live,
+    ...scheduleFacts(process),
+    'scale on': scaleText(process),
+    volumes: volumesText(process),
+    peers: process.peers ? 'yes' : 'no',
+    spread: process.spread,
+    disruption: String(process.disruption),
+    spot: process.spot,
+    callers: process.callers?.map(({ app, process }) => `${app}/${process}`).join(', ') ?? null,
     'maximum age': process.maxAgeMs === null ? null : formatDuration(process.maxAgeMs),
   }
+}
+
+function scheduleFacts({ schedule }: ProcessSpec): Facts {
+  if (schedule === null) return { schedule: null }
+  return {
+    schedule: `${schedule.cron} ${schedule.timezone}`,
+    overlap: schedule.overlap,
+    deadline: duration(schedule.deadlineMs),
+    retries: String(schedule.retries),
+    'catch up': formatDuration(schedule.catchUpMs),
+  }
+}
+
+function scaleText({ autoscale }: ProcessSpec): string | null {
+  if (autoscale === null) return null
+  const { cpuPercent, memoryPercent } = autoscale
+  return [
+    ...(cpuPercent === null ? [] : [`cpu ${cpuPercent}%`]),
+    ...(memoryPercent === null ? [] : [`memory ${memoryPercent}%`]),
+  ].join(', ')
+}
+
+function volumesText({ volumes }: ProcessSpec): string | null {
+  if (volumes.length === 0) return null
+  return volumes
+    .map(
+      ({ name, sizeBytes, mount, shared }) =>
+        `${name} ${formatSize(sizeBytes)} at ${mount}${shared ? ' shared' : ''}`,
+    )
+    .join(', ')
+}
+
+function analysisText(analysis: CanaryAnalysis | null): string | null {
+  if (analysis === null) return null
+  const { maxErrorRate, p95Ms, minRequests } = analysis
+  const time = p95Ms === null ? '' : `, p95 < ${formatDuration(p95Ms)}`
+  return `errors < ${Number((maxErrorRate * 100).toFixed(4))}%${time}, from ${minRequests} requests`
+}
+
+function duration(ms: number | null | undefined): string | null {
+  return ms === null || ms === undefined ? null : formatDuration(ms)
 }
 
 function diffFacts(label: string, old: Facts, next: Facts): readonly string[] {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { deploy } from './deploy-schema.ts'
 import {
   command,
   cpu,
@@ -186,44 +187,6 @@ const scale = z.strictObject({
   windows: namedBy(window).optional().describe('Times of day with another minimum.'),
 })
 
-const bound = matching(/^<\s*\d+(?:\.\d+)?(?:%|ms|s|m)$/, 'a bound such as "<1%" or "<500ms"')
-
-const deploy = z.strictObject({
-  strategy: z
-    .enum(['rolling', 'recreate', 'bluegreen', 'canary'])
-    .default('rolling')
-    .describe('How a new release takes over.')
-    .meta({ examples: ['recreate'] }),
-  steps: z
-    .array(percent)
-    .min(1)
-    .max(20)
-    .optional()
-    .describe('Shares of the traffic that a canary gets, in order.')
-    .meta({ examples: [['5%', '25%', '100%']] }),
-  pause: duration()
-    .optional()
-    .describe('Time between two steps.')
-    .meta({ examples: ['2m'] }),
-  analysis: z
-    .strictObject({
-      errorRate: bound
-        .optional()
-        .describe('Share of answers 500 to 599.')
-        .meta({ examples: ['<1%'] }),
-      p95: bound
-        .optional()
-        .describe('95th percentile of the answer time.')
-        .meta({ examples: ['<500ms'] }),
-      minRequests: integer(1, 1_000_000)
-        .optional()
-        .describe('Requests below which no verdict is given.')
-        .meta({ examples: [100] }),
-    })
-    .optional()
-    .describe('What a canary must keep to go on.'),
-})
-
 const sidecar = z.strictObject({
   image: label.describe('Image reference.').meta({ examples: ['envoyproxy/envoy:v1.31.0'] }),
   command: command
@@ -266,16 +229,16 @@ export const processSchema = z.strictObject({
     .meta({ examples: ['24h'] }),
   spread: z
     .enum(['none', 'node', 'zone'])
-    .optional()
+    .default('none')
     .describe('Over what the instances are spread.')
     .meta({ examples: ['zone'] }),
-  disruption: integer(0, 1000)
-    .optional()
+  disruption: integer(1, 1000)
+    .default(1)
     .describe('Most instances that maintenance may take away at once.')
     .meta({ examples: [1] }),
   spot: z
     .enum(['allow', 'never'])
-    .optional()
+    .default('never')
     .describe('Whether instances may run on nodes that can vanish.')
     .meta({ examples: ['never'] }),
   warmup: z
@@ -293,8 +256,8 @@ export const processSchema = z.strictObject({
     .describe('Helpers that share network and life of each instance.'),
   peers: z
     .boolean()
-    .optional()
-    .describe('Instances find each other by name.')
+    .default(false)
+    .describe('Instances find each other: PEERS_DNS is a name with the addresses of all.')
     .meta({ examples: [true] }),
   schedule: cron
     .optional()
@@ -302,24 +265,24 @@ export const processSchema = z.strictObject({
     .meta({ examples: ['0 3 * * *'] }),
   tz: zone
     .optional()
-    .describe('Time zone of the schedule.')
+    .describe('Time zone of the schedule. Default: UTC.')
     .meta({ examples: ['UTC'] }),
   overlap: z
     .enum(['forbid', 'allow', 'replace'])
     .optional()
-    .describe('What happens when the last run has not ended.')
+    .describe('What happens when the last run has not ended. Default: `forbid`.')
     .meta({ examples: ['forbid'] }),
   deadline: duration({ min: '1s' })
     .optional()
-    .describe('Longest time of one scheduled run.')
+    .describe('Longest time of one scheduled run. Default: no end.')
     .meta({ examples: ['1h'] }),
   retries: integer(0, 100)
     .optional()
-    .describe('How often a failed run is tried again.')
+    .describe('How often a failed run is tried again. Default: 0.')
     .meta({ examples: [2] }),
   catchUp: duration()
     .optional()
-    .describe('How late a missed run may still start.')
+    .describe('How late a missed run may still start. Default: 10m.')
     .meta({ examples: ['10m'] }),
   singleton: z
     .enum(['lease'])

@@ -4,6 +4,7 @@ import { FairwayError } from '../model/errors.ts'
 import { parseAppName, parseEnvironmentName } from '../model/names.ts'
 import type { Problem } from './problem.ts'
 import { laterKeys, recognitionHints, resolveAppFile } from './resolve-app-file.ts'
+import { PROCESS_DEFAULTS } from '../model/app-spec.ts'
 
 const ref = { app: parseAppName('shop'), environment: parseEnvironmentName('production') }
 
@@ -57,7 +58,7 @@ processes:
 addons:
   db: { type: postgres, version: "16", storage: 10Gi, backup: { every: 24h, keep: 7 } }
   cache: { type: redis, persist: false }
-volumes: { uploads: { size: 5Gi, mount: /data, processes: [web] } }
+volumes: { uploads: { size: 5Gi, mount: /data, processes: [web], shared: true } }
 mesh: { mtls: strict, allow: { api: [web, worker] }, calls: { api: { timeout: 2s, retries: 1 } } }
 gate: { scan: { block: high, ignoreUnfixed: true }, sbom: required, signed: required, secrets: block, approve: { production: 1 } }
 environments:
@@ -79,6 +80,7 @@ test('without a file everything is a default', () => {
   assert.deepEqual(spec, {
     name: 'shop',
     environment: 'production',
+    target: null,
     build: { image: null, command: null, context: '.' },
     env: {},
     release: null,
@@ -90,12 +92,20 @@ test('without a file everything is a default', () => {
         env: {},
         port: null,
         routes: [{ host: null, path: '/' }],
-        health: { ready: null, startMs: 60_000, intervalMs: 1000, timeoutMs: 2000, failures: 3 },
+        health: {
+          ready: null,
+          live: null,
+          startMs: 60_000,
+          intervalMs: 1000,
+          timeoutMs: 2000,
+          failures: 3,
+        },
         shutdown: { signal: 'SIGTERM', drainMs: 30_000, stopMs: 30_000 },
         resources: { cpu: 1, memory: 512 * 2 ** 20, pids: 512 },
         scale: { min: 1, max: 1 },
         strategy: 'rolling',
         maxAgeMs: null,
+        ...PROCESS_DEFAULTS,
       },
     },
   })
@@ -105,9 +115,10 @@ test('the whole format is accepted and every later key is named with its positio
   assert.doesNotThrow(() => resolve(WHOLE_FILE, 'production', null))
   const keys = laterKeys({ path: 'fairway.yaml', text: WHOLE_FILE }, ref)
   const paths = keys.map(({ path }) => path)
-  for (const path of ['addons', 'volumes', 'mesh', 'gate', 'region', 'env.STRIPE_KEY'])
+  for (const path of ['addons', 'mesh.mtls', 'mesh.calls', 'gate', 'region', 'env.STRIPE_KEY'])
     assert.ok(paths.includes(path), path)
-  assert.ok(paths.includes('processes.nightly.schedule'))
+  assert.ok(paths.includes('processes.web.scale.on.concurrency'))
+  assert.ok(!paths.includes('processes.nightly.schedule'))
   assert.deepEqual(
     keys.find(({ path }) => path === 'addons'),
     { path: 'addons', line: 28, column: 1, why: 'dependencies that the platform runs' },

@@ -4,6 +4,8 @@ import { FairwayError } from '../model/errors.ts'
 import type { AppRef } from '../model/names.ts'
 import { appFileSchema, resolvedSchema, type ResolvedFile } from './app-file-schema.ts'
 import { buildAppSpec } from './build-app-spec.ts'
+import { ownsVolume } from './build-process.ts'
+import type { ProcessInput } from './process-schema.ts'
 import { checkMeaning } from './check-meaning.ts'
 import { readDocument, type AppDocument } from './document.ts'
 import { findLaterKeys, refuseLaterKeys, type LaterKey } from './later-keys.ts'
@@ -85,6 +87,13 @@ export function laterKeys(file: AppFileText, ref: AppRef): readonly LaterKey[] {
   return findLaterKeys(merged, document, ref.environment)
 }
 
+/** Where a dotted key of the file stands, the overlay of the environment first; for one that is not there its nearest parent. */
+export function positionOf(file: AppFileText, ref: AppRef, key: string): string {
+  const { document } = readAppFile(file, ref)
+  const { line, column } = locator(document, ref.environment)(key.split('.'), 'key')
+  return `${file.path}:${line}:${column}`
+}
+
 interface ReadFile {
   readonly path: string
   readonly document: AppDocument
@@ -159,11 +168,32 @@ function warningsOf(file: ResolvedFile, ref: AppRef, document: AppDocument): rea
     warnings.push(
       `the app file has no environment ${ref.environment} (it has ${environments.join(', ')}): its values outside of environments are used`,
     )
-  for (const [name, { scale }] of Object.entries(file.processes)) {
-    if (scale.max !== undefined && scale.max > scale.min && scale.on === undefined)
-      warnings.push(
-        `processes.${name}.scale.max has no effect without scale.on: ${scale.min} instances run`,
-      )
-  }
+  for (const [name, process] of Object.entries(file.processes))
+    warnings.push(...processWarnings(name, process, file))
   return warnings
+}
+
+function processWarnings(
+  name: string,
+  { scale, deploy }: ProcessInput,
+  file: ResolvedFile,
+): readonly string[] {
+  const { strategy } = deploy
+  const idle = (['steps', 'pause', 'analysis'] as const).filter((key) => deploy[key] !== undefined)
+  return [
+    ...(scale.max !== undefined && scale.max > scale.min && scale.on === undefined
+      ? [`processes.${name}.scale.max has no effect without scale.on: ${scale.min} instances run`]
+      : []),
+    ...(strategy === 'canary' || idle.length === 0
+      ? []
+      : [`processes.${name}.deploy: ${idle.join(', ')} only say something to the strategy canary`]),
+    ...(strategy === 'bluegreen' || deploy.keep === undefined
+      ? []
+      : [`processes.${name}.deploy.keep only says something to the strategy bluegreen`]),
+    ...(strategy === 'rolling' && ownsVolume(name, file)
+      ? [
+          `processes.${name} has a volume that is not shared: a deploy stops the old instance before the new one starts`,
+        ]
+      : []),
+  ]
 }

@@ -92,6 +92,32 @@ export const percent = scalar<number>(
   { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?%$' },
 )
 
+/** '<1%' to 0.01. */
+export const shareBound = scalar<number>(
+  (value) => {
+    const share = typeof value === 'string' ? parsePercent(value.replace(/^<\s*/, '')) : null
+    return share === null || !isBound(value)
+      ? { expected: 'a bound such as "<1%"' }
+      : { value: share / 100 }
+  },
+  { type: 'string', pattern: '^<\\s*[0-9]+(\\.[0-9]+)?%$' },
+)
+
+/** '<500ms' to 500. */
+export const durationBound = scalar<number>(
+  (value) => {
+    const ms = typeof value === 'string' ? parseDuration(value.replace(/^<\s*/, '')) : null
+    return ms === null || ms === 0 || !isBound(value)
+      ? { expected: 'a bound such as "<500ms" or "<2s"' }
+      : { value: ms }
+  },
+  { type: 'string', pattern: '^<\\s*[0-9]+(\\.[0-9]+)?(ms|s|m)$' },
+)
+
+function isBound(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith('<')
+}
+
 export function integer(min: number, max: number) {
   return scalar<number>(
     (value) =>

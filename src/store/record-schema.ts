@@ -1,9 +1,10 @@
 import * as z from 'zod'
-import type { AppSpec, ProcessSpec } from '../model/app-spec.ts'
+import { PROCESS_DEFAULTS, type AppSpec, type ProcessSpec } from '../model/app-spec.ts'
 import {
   parseAppName,
   parseEnvironmentName,
   parseProcessName,
+  parseTargetName,
   type AppRef,
 } from '../model/names.ts'
 import type { Digest, ImageFacts, Rollout, RolloutRequest, StepRecord } from '../model/release.ts'
@@ -20,15 +21,56 @@ const ref: z.ZodType<AppRef> = z.looseObject({
   environment: z.string().transform(parseEnvironmentName),
 })
 
+const schedule = z.looseObject({
+  cron: z.string(),
+  timezone: z.string(),
+  overlap: z.enum(['forbid', 'allow', 'replace']),
+  deadlineMs: z.number().nullable(),
+  retries: z.number(),
+  catchUpMs: z.number(),
+})
+
+const canary = z.looseObject({
+  steps: z.array(z.number()),
+  pauseMs: z.number(),
+  analysis: z
+    .looseObject({
+      maxErrorRate: z.number(),
+      p95Ms: z.number().nullable(),
+      minRequests: z.number(),
+    })
+    .nullable(),
+})
+
+const volume = z.looseObject({
+  name: z.string(),
+  sizeBytes: z.number(),
+  mount: z.string(),
+  shared: z.boolean(),
+})
+
+const autoscale = z.looseObject({
+  cpuPercent: z.number().nullable(),
+  memoryPercent: z.number().nullable(),
+})
+
+const caller = z.looseObject({
+  app: z.string().transform(parseAppName),
+  process: z.string().transform(parseProcessName),
+})
+
+/** Fields with a default are younger than the oldest rows. */
 const process: z.ZodType<ProcessSpec> = z.looseObject({
   name: z.string().transform(parseProcessName),
-  type: z.enum(['web', 'worker']),
+  type: z.enum(['web', 'worker', 'cron']),
+  schedule: schedule.nullable().default(PROCESS_DEFAULTS.schedule),
   command: argv.nullable(),
   env: texts,
   port: z.number().nullable(),
   routes: z.array(z.looseObject({ host: z.string().nullable(), path: z.string() })),
   health: z.looseObject({
     ready: z.string().nullable(),
+    live: z.string().nullable().default(null),
     startMs: z.number(),
     intervalMs: z.number(),
     timeoutMs: z.number(),
@@ -41,13 +83,23 @@ const process: z.ZodType<ProcessSpec> = z.looseObject({
   }),
   resources: z.looseObject({ cpu: z.number(), memory: z.number(), pids: z.number() }),
   scale: z.looseObject({ min: z.number(), max: z.number() }),
-  strategy: z.enum(['rolling', 'recreate']),
+  strategy: z.enum(['rolling', 'recreate', 'bluegreen', 'canary']),
+  canary: canary.nullable().default(PROCESS_DEFAULTS.canary),
+  bluegreen: z.looseObject({ keepMs: z.number() }).nullable().default(PROCESS_DEFAULTS.bluegreen),
+  volumes: z.array(volume).default([]),
+  peers: z.boolean().default(PROCESS_DEFAULTS.peers),
+  autoscale: autoscale.nullable().default(PROCESS_DEFAULTS.autoscale),
+  spread: z.enum(['none', 'node', 'zone']).default(PROCESS_DEFAULTS.spread),
+  disruption: z.number().default(PROCESS_DEFAULTS.disruption),
+  spot: z.enum(['allow', 'never']).default(PROCESS_DEFAULTS.spot),
+  callers: z.array(caller).nullable().default(PROCESS_DEFAULTS.callers),
   maxAgeMs: z.number().nullable(),
 })
 
 export const specSchema: z.ZodType<AppSpec> = z.looseObject({
   name: z.string().transform(parseAppName),
   environment: z.string().transform(parseEnvironmentName),
+  target: z.string().transform(parseTargetName).nullable().default(null),
   build: z.looseObject({
     image: z.string().nullable(),
     command: argv.nullable(),

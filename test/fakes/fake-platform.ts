@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { PassThrough, Duplex } from 'node:stream'
-import type { AppSpec } from '../../src/model/app-spec.ts'
+import { PROCESS_DEFAULTS, type AppSpec } from '../../src/model/app-spec.ts'
 import { FairwayError } from '../../src/model/errors.ts'
 import type { ExitFacts, Instance } from '../../src/model/instance.ts'
 import type { LogQuery } from '../../src/model/logs.ts'
@@ -252,10 +252,11 @@ function line(text: string): LogLine {
 }
 
 const WEB = parseProcessName('web')
-const HEALTH = { ready: '/', startMs: 1, intervalMs: 1, timeoutMs: 1, failures: 1 }
+const HEALTH = { ready: '/', live: null, startMs: 1, intervalMs: 1, timeoutMs: 1, failures: 1 }
 const SPEC: AppSpec = {
   name: SHOP.app,
   environment: SHOP.environment,
+  target: null,
   build: { image: null, command: null, context: '.' },
   env: { KEY: SECRET },
   release: null,
@@ -273,6 +274,7 @@ const SPEC: AppSpec = {
       scale: { min: 1, max: 1 },
       strategy: 'rolling',
       maxAgeMs: null,
+      ...PROCESS_DEFAULTS,
     },
   },
 }

@@ -100,6 +100,7 @@ export function bakeRequest(
     spec: {
       name,
       environment,
+      target: null,
       build: { image: null, command, context },
       env: {},
       release: null,

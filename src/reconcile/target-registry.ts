@@ -1,0 +1,26 @@
+import type { TargetRegistry } from '../model/targets.ts'
+
+/** A target's registry as the settings of its record. */
+export function registrySettings(
+  registry: TargetRegistry | null,
+): Readonly<Record<string, string>> {
+  if (registry === null) return {}
+  return {
+    registry: registry.name,
+    registryPush: String(registry.push),
+    ...(registry.user === null ? {} : { registryUser: registry.user }),
+    ...(registry.password === null ? {} : { registryPassword: registry.password }),
+  }
+}
+
+/** The way back; null where the record names none. */
+export function registryOf(settings: Readonly<Record<string, string>>): TargetRegistry | null {
+  const name = settings['registry']
+  if (name === undefined) return null
+  return {
+    name,
+    push: settings['registryPush'] === 'true',
+    user: settings['registryUser'] ?? null,
+    password: settings['registryPassword'] ?? null,
+  }
+}
