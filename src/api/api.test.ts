@@ -134,6 +134,19 @@ test('messages name the place and what was expected, never the value', async () 
   assert.ok(!logged.join('\n').includes(SECRET))
 })
 
+test('JSON that is nested without end is refused before it is parsed', async () => {
+  const started = performance.now()
+  const answer = await api.inject({
+    method: 'POST',
+    url: '/v1/apps/shop/production/deploys',
+    headers: { ...admin, 'content-type': 'application/json' },
+    payload: `${'['.repeat(5_000_000)}${']'.repeat(5_000_000)}`,
+  })
+  assert.equal(answer.statusCode, 400)
+  assert.match(problem.parse(answer.json()).error.message, /nested deeper than 32 levels/)
+  assert.ok(performance.now() - started < 1000)
+})
+
 test('bad names in the path have their own code', async () => {
   const answer = await api.inject({ url: '/v1/apps/Shop/production', headers: admin })
   assert.equal(await codeOf(answer), 'INVALID_NAME')

@@ -16,6 +16,7 @@ import { mountRegistry, type RegistryHandler } from './registry-mount.ts'
 import type { Routes } from './route.ts'
 import { RouteServer } from './route-server.ts'
 import { serverRoutes, type ServerInfo } from './server-routes.ts'
+import { parseShallowJson } from './shallow-json.ts'
 import { sourceRoutes } from './source-routes.ts'
 import { Upgrades } from './upgrade.ts'
 
@@ -40,6 +41,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const limits: ApiLimits = { ...DEFAULT_LIMITS, ...options.limits }
   const app = createServerApp(limits)
   app.removeContentTypeParser('text/plain')
+  parseShallowJson(app)
   app.addContentTypeParser(BYTES, (_request, payload, done) => done(null, payload))
   checkHosts(app, options)
   reportErrors(app, options.log)

@@ -45,7 +45,8 @@ function environment(lines: readonly string[]): Record<string, string> {
 function firstTcpPort(ports: readonly string[]): number | null {
   for (const port of ports) {
     const found = /^(\d{1,5})(?:\/tcp)?$/.exec(port)
-    if (found !== null) return Number(found[1])
+    const number = found === null ? 0 : Number(found[1])
+    if (number > 0 && number < 65_536) return number
   }
   return null
 }

@@ -360,6 +360,9 @@ export class ContainerRunner implements Runner {
   }
 }
 
+/** What a hostile image makes the runtime say must not fill logs and answers. */
+const MAX_REASON = 500
+
 /** Ids become folders, cgroups and host names. */
 function checkSpec(spec: InstanceSpec): void {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(spec.id)) {
@@ -375,7 +378,8 @@ function checkSpec(spec: InstanceSpec): void {
 function translated(error: unknown, spec: InstanceSpec): unknown {
   if (error instanceof FairwayError) return error
   const code = error instanceof Error && 'code' in error ? error.code : ''
-  const why = error instanceof Error ? error.message : String(error)
+  const said = error instanceof Error ? error.message : String(error)
+  const why = said.length > MAX_REASON ? `${said.slice(0, MAX_REASON)}…` : said
   return code === 'ENOSPC' || why.includes('No space left')
     ? new FairwayError('DISK_FULL', `no space to start ${spec.id}`, { cause: error })
     : new FairwayError('INSTANCE_FAILED', `${spec.id} cannot start: ${why}`, { cause: error })

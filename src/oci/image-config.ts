@@ -67,6 +67,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
     )
   }
   const run = fields.object('config') ?? new Fields({}, 'image config: config')
+  checkStart(run)
   return {
     os: fields.string('os') ?? 'linux',
     architecture: fields.string('architecture') ?? '',
@@ -153,6 +154,33 @@ export function sortedMap(map: Readonly<Record<string, string>>): Record<string,
 }
 
 // Private
+
+/** MAX_ARG_STRLEN of Linux, and about half of what execve(2) takes at all. */
+const MAX_ARGUMENT = 128 * 1024 - 1
+const MAX_ARGUMENTS = 1024 * 1024
+
+/** What execve(2) cannot be given is refused here, where the message can still say where it stands. */
+function checkStart(run: Fields): void {
+  let total = 0
+  for (const key of ['Entrypoint', 'Cmd', 'Env'] as const) {
+    for (const text of run.strings(key)) {
+      const size = Buffer.byteLength(text)
+      total += size
+      if (text.includes('\0')) throw run.wrong(key, 'a list of strings without NUL')
+      if (size > MAX_ARGUMENT) throw run.wrong(key, 'a list of strings of less than 128 KiB each')
+      if (key === 'Env' && /^(?:=|$)/.test(text)) throw run.wrong(key, 'a list of NAME=value')
+    }
+  }
+  if (total > MAX_ARGUMENTS) {
+    throw run.wrong('Entrypoint, Cmd and Env', `at most ${MAX_ARGUMENTS} bytes together`)
+  }
+  for (const key of ['User', 'WorkingDir'] as const) {
+    const text = run.string(key) ?? ''
+    if (text.includes('\0') || text.length > 4096) {
+      throw run.wrong(key, 'at most 4096 characters, none of them NUL')
+    }
+  }
+}
 
 const EPOCH = '1970-01-01T00:00:00Z'
 

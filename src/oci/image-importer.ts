@@ -3,6 +3,7 @@ import { isDigest, type BlobDigest, type Digest } from './digest.ts'
 import { choosePlatform, type WantedPlatform } from './image-choice.ts'
 import { MAX_CONFIG_BYTES, parseImageConfig } from './image-config.ts'
 import {
+  MAX_LAYERS,
   MAX_MANIFEST_BYTES,
   parseManifest,
   type Descriptor,
@@ -79,6 +80,13 @@ async function copyManifest(descriptor: Descriptor, options: ImportOptions): Pro
 async function copyParts(manifest: ImageManifest, options: ImportOptions): Promise<void> {
   if (!CONFIG_TYPES.includes(manifest.config.mediaType)) {
     throw new OciError('INVALID_IMAGE', `${manifest.config.mediaType} is an artifact, not an image`)
+  }
+  const { length } = manifest.layers
+  if (length > MAX_LAYERS) {
+    throw new OciError(
+      'INVALID_IMAGE',
+      `the image has ${length} layers, at most ${MAX_LAYERS} work`,
+    )
   }
   await copyBlob(manifest.config, options, MAX_CONFIG_BYTES)
   // Reads the config before gigabytes of layers are fetched for nothing.

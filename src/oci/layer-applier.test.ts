@@ -363,3 +363,42 @@ test('shallow symlinks and folders without an entry are reported', async () => {
 test('a deep path is refused before it becomes a problem', async () => {
   await assert.rejects(apply([[['file', `${'a/'.repeat(300)}x`, 'x']]]), INVALID)
 })
+
+test('names that no file system takes and hard links into what they replace are refused', async () => {
+  await assert.rejects(apply([[['file', `a/${'ä'.repeat(128)}`, 'x']]], true), {
+    ...INVALID,
+    message: /name of more than 255 bytes/,
+  })
+  await assert.rejects(
+    apply([
+      [
+        ['file', 'd/sub/f', 'x'],
+        ['link', 'd', 'd/sub/f'],
+      ],
+    ]),
+    { ...INVALID, message: /folder that it replaces/ },
+  )
+})
+
+test('a message shows the beginning of a long path', async () => {
+  await assert.rejects(apply([[['file', `../${'a/'.repeat(900)}x`, 'x']]]), (error: Error) => {
+    assert.ok(error.message.length < 300, error.message)
+    return true
+  })
+})
+
+test('owners that containers do not have are refused before anything is written', async () => {
+  for (const id of [{ uid: 65_536 }, { gid: 2 ** 31 }]) {
+    const head = { typeflag: '0', path: 'f', mode: 0o644, mtime: 0, size: 0, linkpath: '' } as const
+    const tar = new TarReader(bytes(encodeHeader({ ...head, uid: 0, gid: 0, ...id })))
+    const root = join(scratch, `owner${count++}`)
+    const applier = new LayerApplier(new TreeWriter(root, { offset: 0, change: false }))
+    await assert.rejects(applier.apply(tar, { alone: true }), { ...INVALID, message: /belongs to/ })
+    assert.deepEqual(readdirSync(root), [])
+  }
+})
+
+async function* bytes(...chunks: readonly Buffer[]): AsyncGenerator<Uint8Array> {
+  await Promise.resolve()
+  yield* chunks
+}

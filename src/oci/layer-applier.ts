@@ -1,6 +1,6 @@
 import { OciError } from './oci-error.ts'
 import type { TarEntry, TarReader } from './tar-reader.ts'
-import type { Attributes, NewFile } from './tree-writer.ts'
+import { MAPPED_IDS, type Attributes, type NewFile } from './tree-writer.ts'
 
 /** Where an applied layer goes. Paths are clean, and every parent of them is a real folder that was made before. */
 export interface TreeTarget {
@@ -40,6 +40,8 @@ type Node =
 const IMPLICIT: Attributes = { uid: 0, gid: 0, mode: 0o755, mtime: 0 }
 const MAX_LINKS = 40
 const MAX_DEPTH = 256
+/** NAME_MAX of Linux. */
+const MAX_NAME_BYTES = 255
 const WHITEOUT = '.wh.'
 const OPAQUE = '.wh..wh..opq'
 
@@ -88,6 +90,7 @@ export class LayerApplier {
   async #applyEntry(entry: TarEntry, tar: TarReader, alone: boolean): Promise<void> {
     const parts = partsOf(entry.path)
     for (const name of entry.xattrs) this.#drop(entry.path, `extended attribute ${name}`)
+    checkOwner(entry)
     const name = parts.at(-1)
     if (name === undefined) {
       if (entry.type !== 'directory') throw invalid(entry.path, 'replaces the root folder')
@@ -164,8 +167,13 @@ export class LayerApplier {
     }
     if (node.kind === 'folder') throw invalid(entry.path, 'is a hard link to a folder')
     if (at.folder.children.get(name) === node) return
+    const path = childPath(at.path, name)
+    const existing = childPath(from.path, source)
+    if (existing.startsWith(`${path}/`)) {
+      throw invalid(entry.path, 'is a hard link to a file in the folder that it replaces')
+    }
     this.#clear(at, name)
-    this.#target.hardlink(childPath(at.path, name), childPath(from.path, source))
+    this.#target.hardlink(path, existing)
     at.folder.children.set(name, { ...node, layer: this.#layer })
   }
 
@@ -216,52 +224,38 @@ export class LayerApplier {
 
   #walk(parts: readonly string[], make: boolean): Place | null {
     const left = [...parts].reverse()
-    const names: string[] = []
+    const way = new Way(this.#root)
     let links = 0
     for (let part = left.pop(); part !== undefined; part = left.pop()) {
+      const node = way.folder.children.get(part)
       if (part === '' || part === '.') continue
       if (part === '..') {
-        // At the root this stays at the root, as in a chroot.
-        names.pop()
-        continue
-      }
-      const at = this.#at(names)
-      const node = at.folder.children.get(part)
-      if (node?.kind === 'symlink') {
+        way.up()
+      } else if (node?.kind === 'symlink') {
         links += 1
         if (links > MAX_LINKS) throw invalid(parts.join('/'), 'runs through too many symlinks')
-        if (node.target.startsWith('/')) names.length = 0
+        if (node.target.startsWith('/')) way.toRoot()
         left.push(...node.target.split('/').reverse())
-        continue
+      } else if (node?.kind === 'folder') {
+        way.down(part, node)
+      } else if (make) {
+        way.down(part, this.#makeParent(way.place, part))
+      } else {
+        return null
       }
-      if (node?.kind !== 'folder') {
-        if (!make) return null
-        this.#makeParent(at, part)
-      }
-      names.push(part)
-      if (names.length > MAX_DEPTH)
+      if (way.depth > MAX_DEPTH)
         throw invalid(parts.join('/'), `is deeper than ${MAX_DEPTH} folders`)
     }
-    return this.#at(names, make)
+    if (make) for (const folder of way.folders) folder.newest = this.#layer
+    return way.place
   }
 
-  #makeParent(at: Place, name: string): void {
+  #makeParent(at: Place, name: string): Folder {
     this.#clear(at, name)
     this.#target.makeFolder(childPath(at.path, name))
-    at.folder.children.set(name, folder(this.#layer, IMPLICIT))
-  }
-
-  /** `names` are real folders. */
-  #at(names: readonly string[], mark = false): Place {
-    let at = this.#root
-    if (mark) at.newest = this.#layer
-    for (const name of names) {
-      const next = at.children.get(name)
-      if (next?.kind !== 'folder') throw new OciError('INTERNAL', `${names.join('/')} is no folder`)
-      at = next
-      if (mark) at.newest = this.#layer
-    }
-    return { folder: at, path: names.join('/') }
+    const made = folder(this.#layer, IMPLICIT)
+    at.folder.children.set(name, made)
+    return made
   }
 
   #dress(at: Folder, path: string): void {
@@ -295,6 +289,49 @@ interface Place {
   readonly path: string
 }
 
+/** From the root down to a folder. Asked at every part of every path, so each step costs the same however deep it is. */
+class Way {
+  readonly #root: Folder
+  readonly #folders: Folder[] = []
+  readonly #names: string[] = []
+
+  constructor(root: Folder) {
+    this.#root = root
+  }
+
+  get folder(): Folder {
+    return this.#folders.at(-1) ?? this.#root
+  }
+
+  get folders(): readonly Folder[] {
+    return [this.#root, ...this.#folders]
+  }
+
+  get depth(): number {
+    return this.#folders.length
+  }
+
+  get place(): Place {
+    return { folder: this.folder, path: this.#names.join('/') }
+  }
+
+  down(name: string, into: Folder): void {
+    this.#names.push(name)
+    this.#folders.push(into)
+  }
+
+  /** At the root this stays at the root, as in a chroot. */
+  up(): void {
+    this.#names.pop()
+    this.#folders.pop()
+  }
+
+  toRoot(): void {
+    this.#names.length = 0
+    this.#folders.length = 0
+  }
+}
+
 function folder(layer: number, attributes: Attributes): Folder {
   return { kind: 'folder', children: new Map(), attributes, layer, newest: layer }
 }
@@ -310,9 +347,20 @@ function partsOf(path: string): string[] {
   if (parts.slice(0, -1).some((part) => part.startsWith(WHITEOUT))) {
     throw invalid(path, 'lies below a whiteout')
   }
+  if (parts.some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES)) {
+    throw invalid(path, `has a name of more than ${MAX_NAME_BYTES} bytes`)
+  }
   return parts
 }
 
+/** Containers have these ids and no others; said here, the deploy ends before anything is started. */
+function checkOwner({ path, uid, gid }: TarEntry): void {
+  const id = [uid, gid].find((one) => one >= MAPPED_IDS)
+  if (id === undefined) return
+  throw invalid(path, `belongs to id ${id}, which is not between 0 and ${MAPPED_IDS - 1}`)
+}
+
 function invalid(path: string, why: string): OciError {
-  return new OciError('INVALID_IMAGE', `layer entry ${JSON.stringify(path)} ${why}`)
+  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path
+  return new OciError('INVALID_IMAGE', `layer entry ${JSON.stringify(shown)} ${why}`)
 }

@@ -52,3 +52,10 @@ test('fields: null counts as absent, wrong types are named', () => {
   assert.throws(() => fields.string('s'), { message: /thing: s must be a string/ })
   assert.throws(() => fields.strings('list'), { message: /thing: list/ })
 })
+
+test('megabytes of brackets are refused without being parsed', () => {
+  const bytes = Buffer.from(`${'['.repeat(4_000_000)}${']'.repeat(4_000_000)}`)
+  const started = performance.now()
+  assert.throws(() => parseStrictJson(bytes, 'document'), { message: /deeper than 64/ })
+  assert.ok(performance.now() - started < 500)
+})

@@ -1,3 +1,4 @@
+import { nestsDeeper } from '../lib/json-depth.ts'
 import { OciError } from './oci-error.ts'
 
 const MAX_DEPTH = 64
@@ -7,10 +8,12 @@ const MAX_DEPTH = 64
  * programs the first, which is how one document means two things. @throws OciError INVALID_IMAGE, naming `what`
  */
 export function parseStrictJson(bytes: Uint8Array, what: string): unknown {
+  const text = decoded(bytes, what)
+  if (nestsDeeper(text, MAX_DEPTH)) {
+    throw new OciError('INVALID_IMAGE', `${what} is nested deeper than ${MAX_DEPTH} levels`)
+  }
   let value: unknown
-  let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
     value = JSON.parse(text)
   } catch (cause) {
     throw new OciError('INVALID_IMAGE', `${what} is not valid JSON`, cause)
@@ -113,6 +116,14 @@ export class Fields {
 
 // Private
 
+function decoded(bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new OciError('INVALID_IMAGE', `${what} is not valid JSON`, cause)
+  }
+}
+
 function isList(value: unknown): value is readonly unknown[] {
   return Array.isArray(value)
 }
@@ -124,9 +135,6 @@ function checkKeys(text: string, what: string): void {
   for (const [token, colon] of text.matchAll(tokens)) {
     if (token === '{' || token === '[') {
       open.push(token === '{' ? new Set() : null)
-      if (open.length > MAX_DEPTH) {
-        throw new OciError('INVALID_IMAGE', `${what} is nested deeper than ${MAX_DEPTH} levels`)
-      }
     } else if (token === '}' || token === ']') {
       open.pop()
     } else if (colon !== undefined) {

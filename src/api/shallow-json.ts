@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify'
+import { nestsDeeper } from '../lib/json-depth.ts'
+import { FairwayError } from '../model/errors.ts'
+
+/** Far more than the contract's own bodies need. */
+const MAX_DEPTH = 32
+
+/** Fastify's own parser of JSON bodies, behind a look at how deep the text is nested: parsing costs far more per level than receiving it. */
+export function parseShallowJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+    const body = text.toString()
+    if (!nestsDeeper(body, MAX_DEPTH)) {
+      void parse(request, body, done)
+      return
+    }
+    done(new FairwayError('INVALID_REQUEST', `the body is nested deeper than ${MAX_DEPTH} levels`))
+  })
+}
