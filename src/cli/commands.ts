@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   login: async () => (await import('./commands/login.ts')).login,
   whoami: async () => (await import('./commands/whoami.ts')).whoami,
   tokens: async () => (await import('./commands/tokens.ts')).tokens,
+  target: async () => (await import('./commands/target.ts')).target,
   init: async () => (await import('./commands/init.ts')).init,
   plan: async () => (await import('./commands/plan.ts')).plan,
   deploy: async () => (await import('./commands/deploy.ts')).deploy,

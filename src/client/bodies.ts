@@ -10,6 +10,7 @@ import type {
   RolloutBody,
   RolloutEventBody,
 } from '../contract/rollout.ts'
+import type { CheckBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody } from '../contract/token.ts'
 import {
   anything,
@@ -150,14 +151,14 @@ const appPlan = object<AppPlanBody>({
   processes: list(
     object<AppPlanBody['processes'][number]>({
       name: branded(),
-      type: oneOf('web', 'worker'),
+      type: oneOf('web', 'worker', 'cron'),
       command: orNull(list(text)),
       port: orNull(number),
       routes: list(object({ host: orNull(text), path: text })),
       env: list(text),
       resources: object({ cpu: number, memory: number, pids: number }),
       scale: object({ min: number, max: number }),
-      strategy: oneOf('rolling', 'recreate'),
+      strategy: oneOf('rolling', 'recreate', 'bluegreen', 'canary'),
     }),
   ),
 })
@@ -189,6 +190,22 @@ const token = object<TokenBody>({
   expiresAt: orNull(number),
   lastUsedAt: orNull(number),
 })
+const target = object<TargetBody>({
+  name: branded(),
+  server: text,
+  context: orNull(text),
+  registry: orNull(text),
+  createdAt: number,
+  apps: list(text),
+})
+
+const check = object<CheckBody>({
+  name: text,
+  status: oneOf('ok', 'warn', 'fail'),
+  message: text,
+  fix: orNull(text),
+})
+
 const issuedToken = object<ResponseOf<'claim'>>({ token: text, view: token })
 const config = object<ConfigBody>({
   version: number,
@@ -202,6 +219,9 @@ export const BODIES = {
   claim: issuedToken,
   version: object<ResponseOf<'version'>>({ version: text, engine: text, runner: text }),
   whoami: object<ResponseOf<'whoami'>>({ id: text, name: text, role }),
+  listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
+  putTarget: target,
+  checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),
   listTokens: object<ResponseOf<'listTokens'>>({ tokens: list(token) }),
   createToken: issuedToken,
   missingContents: object<ResponseOf<'missingContents'>>({ missing: list(branded()) }),

@@ -4,6 +4,7 @@ import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endp
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
 import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
 import type { DeployBody } from '../contract/source.ts'
+import type { CheckBody, NewTargetBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody } from '../contract/token.ts'
 import { BODIES } from './bodies.ts'
 import { Connection, type Call, type ConnectionOptions } from './connection.ts'
@@ -55,6 +56,20 @@ export class FairwayClient {
   }
   revokeToken(token: string): Promise<void> {
     return this.#connection.nothing(call('revokeToken', { token }))
+  }
+
+  async listTargets(): Promise<readonly TargetBody[]> {
+    return (await this.#connection.value(call('listTargets'), BODIES.listTargets)).targets
+  }
+  putTarget(target: string, body: NewTargetBody): Promise<TargetBody> {
+    return this.#connection.value(call('putTarget', { target }, { json: body }), BODIES.putTarget)
+  }
+  removeTarget(target: string): Promise<void> {
+    return this.#connection.nothing(call('removeTarget', { target }))
+  }
+  async checkTarget(target: string): Promise<readonly CheckBody[]> {
+    return (await this.#connection.value(call('checkTarget', { target }), BODIES.checkTarget))
+      .checks
   }
 
   /** Sends contents in as few requests as is wise; `onBytes` is told how many bytes have gone out so far. */

@@ -39,6 +39,10 @@ export const COMMON_ERRORS = [
 
 export const none = z.strictObject({})
 
+/** What most endpoints have in common. */
+export const GET = { method: 'GET', params: none, query: none, body: null, stream: null } as const
+export const POST = { method: 'POST', params: none, query: none, stream: null } as const
+
 /** A whole number in a query, kept as text on the way. */
 export function queryNumber(min: number, max: number) {
   return z

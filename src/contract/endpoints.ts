@@ -2,11 +2,12 @@
 import { z } from 'zod'
 import { appPlan, appStatus } from './app.ts'
 import { config, configChanges } from './config.ts'
-import { BYTES, none, queryFlag, queryNumber, type Endpoint } from './endpoint.ts'
+import { BYTES, type Endpoint, GET, POST, queryFlag, queryNumber } from './endpoint.ts'
 import { argv } from './exec-message.ts'
 import { logLine, MAX_LOG_LIMIT, runEvent } from './log-line.ts'
 import { appName, digest, environmentName, id, processName, releaseNumber } from './name.ts'
 import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
+import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, role, token } from './token.ts'
 
@@ -35,8 +36,6 @@ const DEPLOY_ERRORS = [
   'CONFLICT',
   'DISK_FULL',
 ] as const
-const GET = { method: 'GET', params: none, query: none, body: null, stream: null } as const
-const POST = { method: 'POST', params: none, query: none, stream: null } as const
 
 export const ENDPOINTS = {
   health: {
@@ -108,6 +107,8 @@ export const ENDPOINTS = {
     summary: 'Revokes a token at once',
     errors: ['NOT_FOUND', 'CONFLICT'],
   },
+
+  ...TARGET_ENDPOINTS,
 
   missingContents: {
     ...POST,

@@ -1,5 +1,11 @@
 import { z } from 'zod'
-import { isName, parseAppName, parseEnvironmentName, parseProcessName } from '../model/names.ts'
+import {
+  isName,
+  parseAppName,
+  parseEnvironmentName,
+  parseProcessName,
+  parseTargetName,
+} from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 
 const NAME_RULE = 'expected 1 to 40 of a-z, 0-9 and single -, starting with a letter'
@@ -12,6 +18,7 @@ const name = z
 export const appName = name.transform(parseAppName)
 export const environmentName = name.transform(parseEnvironmentName)
 export const processName = name.transform(parseProcessName)
+export const targetName = name.transform(parseTargetName)
 
 export const digest = z
   .string()

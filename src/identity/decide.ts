@@ -18,6 +18,8 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'config:write': 'developer',
   'source:write': 'developer',
   'image:push': 'developer',
+  'target:read': 'developer',
+  'target:write': 'admin',
   'token:read': 'admin',
   'token:write': 'admin',
   'platform:collect': 'admin',

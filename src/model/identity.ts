@@ -22,6 +22,8 @@ export const ACTIONS = [
   'image:push',
   'token:read',
   'token:write',
+  'target:read',
+  'target:write',
   'platform:collect',
 ] as const
 export type Action = (typeof ACTIONS)[number]

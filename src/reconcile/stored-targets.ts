@@ -25,7 +25,8 @@ export class StoredTargets implements Targets {
 
   async list(): Promise<readonly TargetView[]> {
     const apps = await this.#apps()
-    return (await this.#options.store.listTargets()).map((record) => this.#view(record, apps))
+    const records = await this.#options.store.listTargets()
+    return Promise.all(records.map((record) => this.#view(record, apps)))
   }
 
   async add(target: NewTarget): Promise<TargetView> {
@@ -73,13 +74,17 @@ export class StoredTargets implements Targets {
     return found
   }
 
-  #view(record: TargetRecord, apps: ReadonlyMap<TargetName, readonly string[]>): TargetView {
+  async #view(
+    record: TargetRecord,
+    apps: ReadonlyMap<TargetName, readonly string[]>,
+  ): Promise<TargetView> {
     const { name, context, createdAt, settings } = record
+    const { server } = await this.#options.clusters.describe(record)
     return {
       name,
       context,
       createdAt,
-      server: this.#options.clusters.describe(record).server,
+      server,
       registry: registryOf(settings)?.name ?? null,
       apps: apps.get(name) ?? [],
     }

@@ -38,10 +38,6 @@ export class TargetedEngine implements Engine {
     this.#options = options
   }
 
-  nameOf(spec: AppSpec): Engine['name'] {
-    return spec.target === null ? 'machine' : 'kubernetes'
-  }
-
   get name(): Engine['name'] {
     return this.#options.machine.name
   }
@@ -76,6 +72,11 @@ export class TargetedEngine implements Engine {
     for (const target of places) await (await this.#engine(target)).remove(ref)
     this.#placed.delete(refKey(ref))
     this.#leaving.delete(refKey(ref))
+  }
+
+  /** Undefined where nothing was applied for this app since the server began. */
+  placeOf(ref: AppRef): TargetName | null | undefined {
+    return this.#placed.get(refKey(ref))
   }
 
   actual(ref: AppRef): ActualApp {

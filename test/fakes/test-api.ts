@@ -10,8 +10,9 @@ import { createIdentity, type ClaimableIdentity } from '../../src/identity/ident
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Log } from '../../src/lib/log.ts'
 import type { Role } from '../../src/model/identity.ts'
-import { FakePlatform, INSTANCE } from './fake-platform.ts'
+import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
+import { MemoryTargets } from './memory-targets.ts'
 import { MemoryTokenStore } from './memory-token-store.ts'
 
 export interface TestApi {
@@ -46,6 +47,7 @@ export async function createTestApi(
     platform,
     sources,
     identity,
+    targets: new MemoryTargets(),
     registry: options.registry ?? null,
     info: { version: '0.0.0', engine: 'machine', runner: 'process' },
     log: recordingLog(logged),
@@ -69,7 +71,13 @@ export async function listen(api: FastifyInstance): Promise<number> {
   return address.port
 }
 
-const PARAMS = { app: 'shop', environment: 'production', rollout: 'r1', instance: INSTANCE }
+const PARAMS = {
+  app: 'shop',
+  environment: 'production',
+  rollout: 'r1',
+  instance: INSTANCE,
+  target: 'prod',
+}
 const DEPLOY = { source: { entries: [] }, appFile: null, image: null }
 /** SHA-256 of nothing. */
 export const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -78,6 +86,7 @@ export const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   claim: { code: 'wrong', name: 'ada' },
   createToken: { name: 'ci', role: 'viewer' },
+  putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
   missingContents: { digests: [EMPTY] },
   saveSource: { entries: [] },
   planApp: DEPLOY,

@@ -1,0 +1,20 @@
+import type { Targets } from '../model/targets.ts'
+import { route, type Routes } from './route.ts'
+
+type TargetRoutes = Pick<Routes, 'listTargets' | 'putTarget' | 'removeTarget' | 'checkTarget'>
+
+export function targetRoutes(targets: Targets): TargetRoutes {
+  return {
+    listTargets: route('listTargets', async () => ({
+      targets: (await targets.list()).map((target) => ({ ...target, apps: [...target.apps] })),
+    })),
+    putTarget: route('putTarget', async ({ params, body }) => {
+      const target = await targets.add({ name: params.target, ...body })
+      return { ...target, apps: [...target.apps] }
+    }),
+    removeTarget: route('removeTarget', ({ params }) => targets.remove(params.target)),
+    checkTarget: route('checkTarget', async ({ params }) => ({
+      checks: [...(await targets.check(params.target))],
+    })),
+  }
+}

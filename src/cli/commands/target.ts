@@ -1,0 +1,147 @@
+import { resolve } from 'node:path'
+import type { NewTargetBody, TargetBody } from '../../contract/target.ts'
+import { FairwayError } from '../../model/errors.ts'
+import { parseTargetName } from '../../model/names.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { readLine } from '../prompt.ts'
+import { ageText } from '../quantity.ts'
+import { subcommand } from '../subcommand.ts'
+import { tableLines } from '../table.ts'
+import { printable } from '../text-width.ts'
+
+export const target: Command = {
+  name: 'target',
+  summary: 'add, list and remove clusters that apps are deployed to',
+  usage: 'add|list|remove',
+  details: [
+    'An environment names its target in the app file: `environments: { production: { target: prod } }`; without one it runs on the server’s own machine.',
+    '`add` sends one context of the kubeconfig with the certificates and tokens that it names; a user that logs in by a program cannot be used. The cluster’s nodes need a registry: --registry is one of yours to which images are pushed, --pull-from the address under which the nodes reach the registry of this server.',
+  ],
+  examples: [
+    'fairway target add prod --kubeconfig ~/.kube/config --context prod --registry registry.example.com/team --registry-user ci --registry-password -',
+    'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
+    'fairway target list',
+    'fairway doctor --target prod',
+    'fairway target remove prod',
+  ],
+  options: [
+    {
+      name: 'kubeconfig',
+      value: 'FILE',
+      summary: 'add: kubeconfig (default: KUBECONFIG, else ~/.kube/config)',
+    },
+    { name: 'context', value: 'NAME', summary: 'add: its context (default: current-context)' },
+    { name: 'registry', value: 'HOST/PATH', summary: 'add: push images there' },
+    { name: 'registry-user', value: 'NAME', summary: 'add: user of that registry' },
+    {
+      name: 'registry-password',
+      value: '-',
+      summary: 'add: its password; - reads it from standard input',
+    },
+    {
+      name: 'pull-from',
+      value: 'HOST:PORT',
+      summary: 'add: how the nodes reach this server’s registry',
+    },
+  ],
+  subcommands: [
+    { name: 'add', usage: 'NAME', summary: 'add a cluster, or give a known one new credentials' },
+    { name: 'list', usage: '', summary: 'list clusters' },
+    { name: 'remove', usage: 'NAME', summary: 'forget a cluster on which no app runs' },
+  ],
+  positionals: { min: 1, max: 2 },
+  run,
+}
+
+async function run(context: Context): Promise<number> {
+  const { name, words } = subcommand(target, context.args)
+  if (name === 'list') return show(context, await context.client().listTargets())
+  const [word, extra] = words
+  if (word === undefined || extra !== undefined) {
+    throw new FairwayError('INVALID_REQUEST', `target ${name} needs one name`)
+  }
+  const wanted = parseTargetName(word)
+  return name === 'add' ? add(context, wanted) : remove(context, wanted)
+}
+
+async function add(context: Context, name: string): Promise<number> {
+  const { args, out, io } = context
+  const { readKubeconfig } = await import('../kubeconfig.ts')
+  const file = resolve(io.cwd, args.value('kubeconfig') ?? defaultKubeconfig(context))
+  const one = readKubeconfig(file, args.value('context') ?? null)
+  const registry = await registryOf(context)
+  const added = await context.client({ timeoutMs: 60_000 }).putTarget(name, {
+    kubeconfig: one.text,
+    context: one.context,
+    registry,
+  })
+  if (out.json) out.object(added)
+  else {
+    out.note(`${name} is ${added.server}, context ${one.context}.`)
+    if (registry === null)
+      out.note('Without --registry or --pull-from its nodes can pull public images only.')
+    out.note(`\`fairway doctor --target ${name}\` says what it has and lacks.`)
+  }
+  return 0
+}
+
+async function remove(context: Context, name: string): Promise<number> {
+  await context.client().removeTarget(name)
+  if (context.out.json) context.out.object({ removed: name })
+  else context.out.note(`Removed ${name}; nothing on the cluster was changed.`)
+  return 0
+}
+
+function show({ out, now }: Context, found: readonly TargetBody[]): number {
+  if (out.json) {
+    out.object({ targets: found })
+    return 0
+  }
+  if (found.length === 0) out.note('No targets: apps run on the server’s machine.')
+  const rows = found.map(({ name, server, context, registry, apps, createdAt }) => [
+    name,
+    printable(server, false),
+    printable(context ?? '', false),
+    printable(registry ?? '', false),
+    String(apps.length),
+    `${ageText(now - createdAt)} ago`,
+  ])
+  const header = ['NAME', 'SERVER', 'CONTEXT', 'REGISTRY', 'APPS', 'ADDED']
+  if (rows.length > 0) for (const line of tableLines(header, rows, out.width)) out.line(line)
+  return 0
+}
+
+async function registryOf(context: Context): Promise<NewTargetBody['registry']> {
+  const { args } = context
+  const [push, pull] = [args.value('registry'), args.value('pull-from')]
+  if (push !== undefined && pull !== undefined) {
+    throw new FairwayError('INVALID_REQUEST', 'either --registry or --pull-from, not both')
+  }
+  const name = push ?? pull
+  if (name === undefined) return null
+  const user = args.value('registry-user') ?? null
+  if (push === undefined && user !== null) {
+    throw new FairwayError('INVALID_REQUEST', '--registry-user belongs to --registry')
+  }
+  return { name, push: push !== undefined, user, password: await password(context, user) }
+}
+
+async function password({ args, io }: Context, user: string | null): Promise<string | null> {
+  const given = args.value('registry-password')
+  if (given === undefined && user === null) return null
+  if (given !== undefined && given !== '-') {
+    throw new FairwayError('INVALID_REQUEST', 'a password stands in no command line', {
+      hint: 'Give `--registry-password -` and the password on standard input.',
+    })
+  }
+  const question = io.stdin.isTTY === true ? 'Password of the registry: ' : ''
+  const line = (await readLine(io, question, { hidden: true })).trim()
+  if (line !== '') return line
+  throw new FairwayError('INVALID_REQUEST', 'no password was given')
+}
+
+function defaultKubeconfig({ io }: Context): string {
+  const named = io.env['KUBECONFIG']
+  return named === undefined || named === '' ? `${io.home}/.kube/config` : named
+}

@@ -1,0 +1,48 @@
+import { z } from 'zod'
+import { GET, type Endpoint } from './endpoint.ts'
+import { targetName } from './name.ts'
+import { hostCheck, target, targetBody } from './target.ts'
+
+const targetParams = z.strictObject({ target: targetName })
+
+/** The part of the API about clusters. */
+export const TARGET_ENDPOINTS = {
+  listTargets: {
+    ...GET,
+    path: '/v1/targets',
+    response: z.object({ targets: z.array(target) }),
+    action: 'target:read',
+    summary: 'The clusters that environments may name as their target, without credentials',
+    errors: [],
+  },
+  putTarget: {
+    ...GET,
+    method: 'PUT',
+    path: '/v1/targets/:target',
+    params: targetParams,
+    body: targetBody,
+    response: target,
+    action: 'target:write',
+    summary: 'Adds a cluster, or gives a known one new credentials, once it has answered',
+    errors: ['CLUSTER_UNREACHABLE', 'CLUSTER_UNAUTHORIZED'],
+  },
+  removeTarget: {
+    ...GET,
+    method: 'DELETE',
+    path: '/v1/targets/:target',
+    params: targetParams,
+    response: null,
+    action: 'target:write',
+    summary: 'Forgets a cluster on which no app runs',
+    errors: ['NOT_FOUND', 'CONFLICT'],
+  },
+  checkTarget: {
+    ...GET,
+    path: '/v1/targets/:target/checks',
+    params: targetParams,
+    response: z.object({ checks: z.array(hostCheck) }),
+    action: 'target:read',
+    summary: 'What a cluster has and lacks, and what follows from it',
+    errors: ['NOT_FOUND', 'CLUSTER_UNREACHABLE', 'CLUSTER_UNAUTHORIZED'],
+  },
+} as const satisfies Record<string, Endpoint>

@@ -1,0 +1,47 @@
+import { z } from 'zod'
+import { targetName, time } from './name.ts'
+
+const MAX_KUBECONFIG = 1 << 20
+const REGISTRY = /^[a-z0-9][a-z0-9.-]*(?::\d{1,5})?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$/
+
+const registry = z.strictObject({
+  name: z
+    .string()
+    .max(255)
+    .regex(REGISTRY, 'expected HOST[:PORT][/PATH], lower case, without https://'),
+  /** True: images are pushed there. False: it is the address by which the nodes reach the registry of this server. */
+  push: z.boolean(),
+  user: z.string().min(1).max(255).nullable(),
+  password: z.string().min(1).max(65_536).nullable(),
+})
+
+export const targetBody = z.strictObject({
+  kubeconfig: z.string().min(1).max(MAX_KUBECONFIG),
+  context: z.string().min(1).max(255).nullable(),
+  registry: registry.nullable(),
+})
+
+/** A cluster that apps are deployed to; credentials are never part of an answer. */
+export const target = z
+  .object({
+    name: targetName,
+    server: z.string(),
+    context: z.string().nullable(),
+    registry: z.string().nullable(),
+    createdAt: time,
+    apps: z.array(z.string()),
+  })
+  .meta({ id: 'Target' })
+
+export const hostCheck = z
+  .object({
+    name: z.string(),
+    status: z.enum(['ok', 'warn', 'fail']),
+    message: z.string(),
+    fix: z.string().nullable(),
+  })
+  .meta({ id: 'Check' })
+
+export type TargetBody = z.output<typeof target>
+export type NewTargetBody = z.input<typeof targetBody>
+export type CheckBody = z.output<typeof hostCheck>

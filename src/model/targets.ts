@@ -1,0 +1,74 @@
+import type { Engine } from './engine.ts'
+import type { HostCheck } from './host.ts'
+import type { LogReader } from './logs.ts'
+import type { AppRef, TargetName } from './names.ts'
+import type { ImageFacts } from './release.ts'
+import type { TargetRecord } from './store.ts'
+
+/** A cluster that apps are deployed to, as people see it: nothing of its credentials. */
+export interface TargetView {
+  readonly name: TargetName
+  /** URL of the cluster's API server. */
+  readonly server: string
+  readonly context: string | null
+  readonly registry: string | null
+  readonly createdAt: number
+  /** Apps whose serving release runs there, as `app/environment`. */
+  readonly apps: readonly string[]
+}
+
+export interface NewTarget {
+  readonly name: TargetName
+  /** Text of a kubeconfig with its credentials in it. */
+  readonly kubeconfig: string
+  /** Null = the file's `current-context`. */
+  readonly context: string | null
+  readonly registry: TargetRegistry | null
+}
+
+/** Where the cluster's nodes get images from. */
+export interface TargetRegistry {
+  /** `host[:port][/path]`: images are named below it. */
+  readonly name: string
+  /** True: a registry of the user's, to which images are pushed. False: our own, under the address by which the nodes reach it. */
+  readonly push: boolean
+  readonly user: string | null
+  readonly password: string | null
+}
+
+/** The clusters that environments may name as their target. Unknown names are FairwayError NOT_FOUND. */
+export interface Targets {
+  list(): Promise<readonly TargetView[]>
+  /**
+   * Keeps the target once its cluster has answered; a known name gets the new credentials.
+   * @throws FairwayError INVALID_REQUEST for a kubeconfig that cannot be used, CLUSTER_UNREACHABLE, CLUSTER_UNAUTHORIZED
+   */
+  add(target: NewTarget): Promise<TargetView>
+  /** @throws FairwayError CONFLICT while apps run there */
+  remove(name: TargetName): Promise<void>
+  /** What the cluster has and lacks, and what follows from it. */
+  check(name: TargetName): Promise<readonly HostCheck[]>
+}
+
+/** A cluster that has been connected to. */
+export interface Cluster {
+  readonly engine: Engine
+  readonly logs: LogReader
+}
+
+/** Makes clusters usable; `kubernetes/` implements it. */
+export interface Clusters {
+  /** Reads the kubeconfig without asking the cluster. @throws FairwayError INVALID_REQUEST */
+  describe(target: Pick<TargetRecord, 'kubeconfig' | 'context'>): Promise<{
+    readonly server: string
+  }>
+  /** Never waits for the cluster: one that does not answer shows in what its engine says. */
+  connect(target: TargetRecord): Promise<Cluster>
+  check(target: TargetRecord): Promise<readonly HostCheck[]>
+}
+
+/** Brings images to where a target's nodes can pull them. */
+export interface ImageDelivery {
+  /** Resolves when the nodes can pull it; doing it again costs little. @throws FairwayError REGISTRY_FAILED */
+  deliver(target: TargetRecord, ref: AppRef, image: ImageFacts): Promise<void>
+}
