@@ -46,7 +46,7 @@ const EXIT_MEANINGS: Readonly<Record<number, string>> = {
   5: 'in conflict with the current state, or superseded by a newer deploy',
   6: 'the build failed',
   7: 'the rollout failed; the old release serves',
-  8: 'server, router, runner or disk not available',
+  8: 'server, its database, router, runner or disk not available',
   9: 'took too long',
   70: 'a bug in Fairway',
   130: 'interrupted with Ctrl-C',

@@ -74,11 +74,41 @@ export const ERRORS = {
   NOT_RUNNING: { status: 409, exit: 5, hint: '`fairway ps` shows the state of every instance.' },
   LIMIT_EXCEEDED: { status: 429, exit: 5, hint: 'Wait for what is running, or raise the limit.' },
   RUNNER_UNAVAILABLE: { status: 503, exit: 8, hint: '`fairway doctor` says what is missing.' },
+  CLUSTER_UNREACHABLE: {
+    status: 503,
+    exit: 8,
+    hint: '`fairway doctor --target NAME` tries it again and says what it sees.',
+  },
+  CLUSTER_UNAUTHORIZED: {
+    status: 502,
+    exit: 8,
+    hint: 'Give the target a new kubeconfig with `fairway target add`.',
+  },
+  CLUSTER_FORBIDDEN: {
+    status: 502,
+    exit: 8,
+    hint: '`fairway doctor --target NAME` lists every right that is missing.',
+  },
+  CLUSTER_CONFLICT: {
+    status: 409,
+    exit: 5,
+    hint: 'Take the object over with `fairway adopt`, or leave it to the other manager.',
+  },
+  CLUSTER_REJECTED: {
+    status: 422,
+    exit: 7,
+    hint: 'The cluster’s own rules refuse this; its answer says which.',
+  },
   ROUTER_UNAVAILABLE: { status: 503, exit: 8, hint: 'Start it with `fairway up`.' },
   SERVER_UNREACHABLE: {
     status: 503,
     exit: 8,
     hint: 'Start it with `fairway up`, or check --server.',
+  },
+  STORE_UNAVAILABLE: {
+    status: 503,
+    exit: 8,
+    hint: 'Apps go on serving. Look at the server’s database, then try again.',
   },
   REGISTRY_FAILED: {
     status: 502,

@@ -56,5 +56,13 @@ export interface DatabaseSchema {
     readonly settings: string
     readonly created_at: number
   }
+  readonly leases: {
+    readonly name: string
+    /** Null = free. */
+    readonly holder: string | null
+    readonly token: number
+    /** By the database's clock. */
+    readonly expires_at: number
+  }
   readonly settings: { readonly key: string; readonly value: string }
 }

@@ -1,9 +1,8 @@
-import { sql, type Kysely, type SqlBool, type Transaction } from 'kysely'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
 import type { AppRecord, Store, TargetRecord, TokenRecord } from '../model/store.ts'
-import type { DatabaseSchema } from './database-schema.ts'
+import { isApp, keyOf, noApp, requireApp, selectApp, updateApp } from './app-row.ts'
 import {
   fromRelease,
   fromTarget,
@@ -14,33 +13,31 @@ import {
   toTarget,
   toToken,
 } from './records.ts'
-
-type Database = Kysely<DatabaseSchema>
-type Work<T> = (transaction: Transaction<DatabaseSchema>) => Promise<T>
+import type { Transactions, Work } from './transactions.ts'
 
 /** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
 export class KyselyStore implements Store {
-  readonly #database: Database
-  readonly #onClose: () => Promise<void>
+  readonly #transactions: Transactions
 
-  constructor(database: Database, onClose: () => Promise<void>) {
-    this.#database = database
-    this.#onClose = onClose
+  constructor(transactions: Transactions) {
+    this.#transactions = transactions
   }
 
   async listApps(): Promise<readonly AppRecord[]> {
-    const rows = await this.#database
-      .selectFrom('apps')
-      .selectAll()
-      .orderBy('created_at', 'desc')
-      .orderBy('app')
-      .orderBy('environment')
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('apps')
+        .selectAll()
+        .orderBy('created_at', 'desc')
+        .orderBy('app')
+        .orderBy('environment')
+        .execute(),
+    )
     return rows.map(toApp)
   }
 
   async getApp(ref: AppRef): Promise<AppRecord | null> {
-    const row = await selectApp(this.#database, ref).executeTakeFirst()
+    const row = await this.#read((database) => selectApp(database, ref).executeTakeFirst())
     return row === undefined ? null : toApp(row)
   }
 
@@ -113,35 +110,41 @@ export class KyselyStore implements Store {
   }
 
   async getRelease(ref: AppRef, number: number): Promise<Release | null> {
-    const row = await this.#database
-      .selectFrom('releases')
-      .selectAll()
-      .where(isApp(ref))
-      .where('number', '=', number)
-      .executeTakeFirst()
+    const row = await this.#read((database) =>
+      database
+        .selectFrom('releases')
+        .selectAll()
+        .where(isApp(ref))
+        .where('number', '=', number)
+        .executeTakeFirst(),
+    )
     return row === undefined ? null : toRelease(row)
   }
 
   async listReleases(ref: AppRef, limit: number): Promise<readonly Release[]> {
-    const rows = await this.#database
-      .selectFrom('releases')
-      .selectAll()
-      .where(isApp(ref))
-      .orderBy('number', 'desc')
-      .limit(limit)
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('releases')
+        .selectAll()
+        .where(isApp(ref))
+        .orderBy('number', 'desc')
+        .limit(limit)
+        .execute(),
+    )
     return rows.map(toRelease)
   }
 
   async listAllReleases(): Promise<readonly Release[]> {
-    const rows = await this.#database
-      .selectFrom('releases')
-      .selectAll()
-      .orderBy('created_at', 'desc')
-      .orderBy('app')
-      .orderBy('environment')
-      .orderBy('number', 'desc')
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('releases')
+        .selectAll()
+        .orderBy('created_at', 'desc')
+        .orderBy('app')
+        .orderBy('environment')
+        .orderBy('number', 'desc')
+        .execute(),
+    )
     return rows.map(toRelease)
   }
 
@@ -192,33 +195,39 @@ export class KyselyStore implements Store {
   }
 
   async getRollout(ref: AppRef, id: string): Promise<Rollout | null> {
-    const row = await this.#database
-      .selectFrom('rollouts')
-      .selectAll()
-      .where(isApp(ref))
-      .where('id', '=', id)
-      .executeTakeFirst()
+    const row = await this.#read((database) =>
+      database
+        .selectFrom('rollouts')
+        .selectAll()
+        .where(isApp(ref))
+        .where('id', '=', id)
+        .executeTakeFirst(),
+    )
     return row === undefined ? null : toRollout(row)
   }
 
   async listRollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]> {
-    const rows = await this.#database
-      .selectFrom('rollouts')
-      .selectAll()
-      .where(isApp(ref))
-      .orderBy('sequence', 'desc')
-      .limit(limit)
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('rollouts')
+        .selectAll()
+        .where(isApp(ref))
+        .orderBy('sequence', 'desc')
+        .limit(limit)
+        .execute(),
+    )
     return rows.map(toRollout)
   }
 
   async listUnfinishedRollouts(): Promise<readonly Rollout[]> {
-    const rows = await this.#database
-      .selectFrom('rollouts')
-      .selectAll()
-      .where('status', 'in', ['queued', 'running'])
-      .orderBy('sequence')
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('rollouts')
+        .selectAll()
+        .where('status', 'in', ['queued', 'running'])
+        .orderBy('sequence')
+        .execute(),
+    )
     return rows.map(toRollout)
   }
 
@@ -229,21 +238,21 @@ export class KyselyStore implements Store {
   }
 
   async listTokens(): Promise<readonly TokenRecord[]> {
-    const rows = await this.#database
-      .selectFrom('tokens')
-      .selectAll()
-      .orderBy('created_at', 'desc')
-      .orderBy('id')
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('tokens')
+        .selectAll()
+        .orderBy('created_at', 'desc')
+        .orderBy('id')
+        .execute(),
+    )
     return rows.map(toToken)
   }
 
   async findTokenByHash(hash: string): Promise<TokenRecord | null> {
-    const row = await this.#database
-      .selectFrom('tokens')
-      .selectAll()
-      .where('hash', '=', hash)
-      .executeTakeFirst()
+    const row = await this.#read((database) =>
+      database.selectFrom('tokens').selectAll().where('hash', '=', hash).executeTakeFirst(),
+    )
     return row === undefined ? null : toToken(row)
   }
 
@@ -269,21 +278,21 @@ export class KyselyStore implements Store {
   }
 
   async listTargets(): Promise<readonly TargetRecord[]> {
-    const rows = await this.#database
-      .selectFrom('targets')
-      .selectAll()
-      .orderBy('created_at', 'desc')
-      .orderBy('name')
-      .execute()
+    const rows = await this.#read((database) =>
+      database
+        .selectFrom('targets')
+        .selectAll()
+        .orderBy('created_at', 'desc')
+        .orderBy('name')
+        .execute(),
+    )
     return rows.map(toTarget)
   }
 
   async getTarget(name: TargetName): Promise<TargetRecord | null> {
-    const row = await this.#database
-      .selectFrom('targets')
-      .selectAll()
-      .where('name', '=', name)
-      .executeTakeFirst()
+    const row = await this.#read((database) =>
+      database.selectFrom('targets').selectAll().where('name', '=', name).executeTakeFirst(),
+    )
     return row === undefined ? null : toTarget(row)
   }
 
@@ -309,11 +318,9 @@ export class KyselyStore implements Store {
   }
 
   async getSetting(key: string): Promise<string | null> {
-    const row = await this.#database
-      .selectFrom('settings')
-      .select('value')
-      .where('key', '=', key)
-      .executeTakeFirst()
+    const row = await this.#read((database) =>
+      database.selectFrom('settings').select('value').where('key', '=', key).executeTakeFirst(),
+    )
     return row?.value ?? null
   }
 
@@ -329,48 +336,17 @@ export class KyselyStore implements Store {
     })
   }
 
-  async close(): Promise<void> {
-    await this.#database.destroy()
-    await this.#onClose()
+  close(): Promise<void> {
+    return this.#transactions.close()
+  }
+
+  #read<T>(work: Work<T>): Promise<T> {
+    return this.#transactions.read(work)
   }
 
   #change<T>(work: Work<T>): Promise<T> {
-    return this.#database.transaction().execute(work)
+    return this.#transactions.change(work)
   }
-}
-
-type AppColumns = Partial<
-  Pick<
-    DatabaseSchema['apps'],
-    'active' | 'config' | 'config_version' | 'scale' | 'deleting' | 'last_release'
-  >
->
-
-function keyOf(ref: AppRef): { readonly app: string; readonly environment: string } {
-  return { app: ref.app, environment: ref.environment }
-}
-
-function isApp(ref: AppRef) {
-  return sql<SqlBool>`app = ${ref.app} and environment = ${ref.environment}`
-}
-
-function selectApp(database: Database, ref: AppRef) {
-  return database.selectFrom('apps').selectAll().where(isApp(ref))
-}
-
-async function requireApp(database: Database, ref: AppRef): Promise<AppRecord> {
-  const row = await selectApp(database, ref).executeTakeFirst()
-  if (row === undefined) throw noApp(ref)
-  return toApp(row)
-}
-
-async function updateApp(database: Database, ref: AppRef, columns: AppColumns): Promise<void> {
-  const { numUpdatedRows } = await database
-    .updateTable('apps')
-    .set(columns)
-    .where(isApp(ref))
-    .executeTakeFirst()
-  if (numUpdatedRows === 0n) throw noApp(ref)
 }
 
 function rolloutColumns(rollout: Rollout): { readonly status: string; readonly body: string } {
@@ -387,8 +363,4 @@ function merged<T>(
     else result.set(key, value)
   }
   return Object.fromEntries(result)
-}
-
-function noApp(ref: AppRef): FairwayError {
-  return new FairwayError('NOT_FOUND', `there is no app ${refKey(ref)}`)
 }

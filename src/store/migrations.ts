@@ -5,10 +5,22 @@ import type { DatabaseSchema } from './database-schema.ts'
 
 interface Migration {
   readonly name: string
+  /** Plain SQL that SQLite and PostgreSQL both take, but for the words in `{}`: see ColumnTypes. */
   readonly statements: readonly string[]
 }
 
-/** In order, numbered from 1; one that was released is never changed. Plain SQL that SQLite and PostgreSQL both take. */
+/** What the databases call differently. */
+export interface ColumnTypes {
+  /** A primary key that the database counts up by itself. */
+  readonly counter: string
+}
+
+export const SQLITE_TYPES: ColumnTypes = { counter: 'integer primary key' }
+export const POSTGRES_TYPES: ColumnTypes = {
+  counter: 'bigint generated always as identity primary key',
+}
+
+/** In order, numbered from 1; one that was released is never changed. */
 export const MIGRATIONS: readonly Migration[] = [
   {
     name: 'first tables',
@@ -23,7 +35,7 @@ export const MIGRATIONS: readonly Migration[] = [
         reason text not null, status text not null, primary key (app, environment, number),
         foreign key (app, environment) references apps (app, environment) on delete cascade)`,
       `create table rollouts (
-        sequence integer primary key, id text not null unique, app text not null, environment text not null,
+        sequence {counter}, id text not null unique, app text not null, environment text not null,
         status text not null, body text not null,
         foreign key (app, environment) references apps (app, environment) on delete cascade)`,
       `create index rollouts_by_app on rollouts (app, environment, sequence)`,
@@ -41,13 +53,26 @@ export const MIGRATIONS: readonly Migration[] = [
         name text primary key, kubeconfig text not null, context text, settings text not null, created_at bigint not null)`,
     ],
   },
+  {
+    name: 'leases',
+    statements: [
+      `create table leases (name text primary key, holder text, token bigint not null, expires_at bigint not null)`,
+    ],
+  },
 ]
 
-/** Brings the schema up to date, each migration in a transaction of its own. @throws FairwayError CONFLICT for a schema that is newer than this program */
+export interface MigrateOptions {
+  readonly types: ColumnTypes
+  readonly clock: Clock
+  /** `one transaction`: the caller began it and commits. Default: each migration in a transaction of its own. */
+  readonly within?: 'one transaction'
+  readonly migrations?: readonly Migration[]
+}
+
+/** Brings the schema up to date. @throws FairwayError CONFLICT for a schema that is newer than this program */
 export async function migrate(
   database: Kysely<DatabaseSchema>,
-  clock: Clock,
-  migrations: readonly Migration[] = MIGRATIONS,
+  { types, clock, within, migrations = MIGRATIONS }: MigrateOptions,
 ): Promise<void> {
   await sql`create table if not exists migrations (number integer primary key, name text not null, applied_at bigint not null)`.execute(
     database,
@@ -60,17 +85,20 @@ export async function migrate(
   if (applied > migrations.length) {
     throw new FairwayError(
       'CONFLICT',
-      `the data directory was written by a newer Fairway (schema ${applied}, this one knows up to ${migrations.length})`,
+      `the database was written by a newer Fairway (schema ${applied}, this one knows up to ${migrations.length})`,
       { hint: 'Start the newer version, or restore the backup from before the upgrade.' },
     )
   }
   for (const [index, { name, statements }] of migrations.entries()) {
     const number = index + 1
     if (number <= applied) continue
-    await database.transaction().execute(async (transaction) => {
-      for (const statement of statements) await sql.raw(statement).execute(transaction)
+    const apply = async (transaction: Kysely<DatabaseSchema>): Promise<void> => {
+      for (const statement of statements)
+        await sql.raw(statement.replaceAll('{counter}', types.counter)).execute(transaction)
       const row = { number, name, applied_at: clock.now() }
       await transaction.insertInto('migrations').values(row).execute()
-    })
+    }
+    if (within === undefined) await database.transaction().execute(apply)
+    else await apply(database)
   }
 }

@@ -15,6 +15,7 @@ import type { DatabaseSchema } from './database-schema.ts'
 import { KyselyStore } from './kysely-store.ts'
 import { NodeSqlite } from './node-sqlite.ts'
 import { openSqliteStore } from './sqlite-store.ts'
+import { singleWriter } from './transactions.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'fairway-store-'))
 const opened: Store[] = []
@@ -152,10 +153,12 @@ test('a full disk is DISK_FULL, loses nothing, and is over when there is room ag
     .parse(database.prepare('pragma page_count').get())
   database.exec(`pragma max_page_count = ${String(pages)}`)
   const small = new KyselyStore(
-    new Kysely<DatabaseSchema>({
-      dialect: new SqliteDialect({ database: new NodeSqlite(database) }),
-    }),
-    () => Promise.resolve(),
+    singleWriter(
+      new Kysely<DatabaseSchema>({
+        dialect: new SqliteDialect({ database: new NodeSqlite(database) }),
+      }),
+      () => Promise.resolve(),
+    ),
   )
   opened.push(small)
   await assert.rejects(

@@ -6,8 +6,9 @@ import type { Clock } from '../model/clock.ts'
 import type { Store } from '../model/store.ts'
 import type { DatabaseSchema } from './database-schema.ts'
 import { KyselyStore } from './kysely-store.ts'
-import { migrate } from './migrations.ts'
+import { migrate, SQLITE_TYPES } from './migrations.ts'
 import { NodeSqlite } from './node-sqlite.ts'
+import { singleWriter } from './transactions.ts'
 import { acquireWriterLock } from './writer-lock.ts'
 
 export interface SqliteStoreOptions {
@@ -29,12 +30,12 @@ export async function openSqliteStore({ path, clock }: SqliteStoreOptions): Prom
       dialect: new SqliteDialect({ database: new NodeSqlite(openDatabase(path)) }),
     })
     try {
-      await migrate(database, clock)
+      await migrate(database, { types: SQLITE_TYPES, clock })
     } catch (error) {
       await database.destroy()
       throw error
     }
-    return new KyselyStore(database, () => lock.release())
+    return new KyselyStore(singleWriter(database, () => lock.release()))
   } catch (error) {
     await lock.release()
     throw error
