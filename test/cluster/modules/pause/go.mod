@@ -1,0 +1,3 @@
+module fairway.dev/cluster/pause
+
+go 1.21

@@ -1,0 +1,134 @@
+/**
+ * Keeps one lab: `node supervisor.ts ROOT NAME`. Started by `lab.ts`, it tells how far it is in `lab.json` and takes orders on `supervisor.sock`.
+ * All processes of the lab are below it, and end with it.
+ */
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { z } from 'zod'
+import { identify } from '../../src/lib/process-identity.ts'
+import { Cluster } from './cluster.ts'
+import { serverOf } from './control-plane.ts'
+import { LabFolder, type LabRecord } from './lab-folder.ts'
+
+const [root = '', name = ''] = process.argv.slice(2)
+await supervise(new LabFolder(root, name))
+
+async function supervise(folder: LabFolder): Promise<void> {
+  const settings = await folder.settings()
+  const supervisor = await identify(process.pid)
+  if (settings === null || supervisor === null) throw new Error(`${folder.path} is no lab`)
+  let record: LabRecord = {
+    phase: 'starting',
+    message: '',
+    steps: [],
+    supervisor,
+    index: null,
+    holder: null,
+    server: '',
+    kubeconfig: folder.at('kubeconfig'),
+    kubectl: `${settings.kubernetes}/kubectl`,
+    host: '',
+    registry: settings.registry,
+    nodes: [],
+  }
+  const tell = async (change: Partial<LabRecord>): Promise<void> => {
+    record = { ...record, ...change }
+    await folder.write(record)
+  }
+  const step = async (what: string, work: () => Promise<void>): Promise<void> => {
+    const began = Date.now()
+    await tell({ message: what })
+    await work()
+    await tell({ steps: [...record.steps, { name: what, ms: Date.now() - began }] })
+  }
+  await tell({})
+  try {
+    const cluster = await Cluster.open(folder, settings)
+    closeOnSignal(cluster)
+    const { addresses, holder } = cluster
+    holder.process.once('exit', () => process.exit(1))
+    await tell({
+      index: addresses.index,
+      holder: holder.pid,
+      server: serverOf(addresses),
+      host: addresses.host,
+    })
+    await takeOrders(cluster, folder.socket, (target) => tell({ registry: target }))
+    await step('etcd, API server, controllers, scheduler', () => cluster.startControlPlane())
+    await step('nodes: containerd, images, kubelet, kube-proxy', () => cluster.startNodes())
+    await tell({ nodes: [...cluster.nodes] })
+    await step('CoreDNS, metrics-server, StorageClass', () => cluster.installAddons())
+    await step('everything ready', () => cluster.waitUntilReady())
+    await tell({ phase: 'ready', message: '' })
+  } catch (error) {
+    await tell({ phase: 'failed', message: `${record.message}: ${String(error)}` })
+    throw error
+  }
+}
+
+function closeOnSignal(cluster: Cluster): void {
+  const end = (): void => {
+    void cluster.close().then(() => process.exit(0))
+  }
+  process.once('SIGTERM', end)
+  process.once('SIGINT', end)
+}
+
+const registryOrder = z.object({ target: z.string().nullable() })
+const componentOrder = z.object({
+  name: z.string(),
+  action: z.enum(['stop', 'start', 'restart', 'kill']),
+})
+
+async function takeOrders(
+  cluster: Cluster,
+  socket: string,
+  registryChanged: (target: string | null) => Promise<void>,
+): Promise<void> {
+  const obey = async (path: string, body: unknown): Promise<unknown> => {
+    if (path === '/components') return [...cluster.components.values()].map(componentState)
+    if (path === '/registry') {
+      const { target } = registryOrder.parse(body)
+      cluster.registry.target = target
+      await registryChanged(target)
+      return {}
+    }
+    if (path !== '/component') throw new Error(`no order ${path}`)
+    const { name: wanted, action } = componentOrder.parse(body)
+    const component = cluster.components.get(wanted)
+    if (component === undefined) {
+      throw new Error(
+        `no component ${wanted}; there are ${[...cluster.components.keys()].join(', ')}`,
+      )
+    }
+    if (action === 'kill') await component.stop('SIGKILL')
+    else await component[action]()
+    return {}
+  }
+  const server: Server = createServer((request, response) => {
+    readJson(request)
+      .then((body) => obey(request.url ?? '', body))
+      .then(
+        (answer) => response.end(JSON.stringify(answer)),
+        (error: unknown) => response.writeHead(400).end(String(error)),
+      )
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(socket, resolve)
+  })
+}
+
+function componentState(component: {
+  readonly name: string
+  readonly isRunning: boolean
+  readonly restarts: number
+}): object {
+  const { name: component_, isRunning, restarts } = component
+  return { name: component_, isRunning, restarts }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(Buffer.from(chunk as Uint8Array))
+  return chunks.length === 0 ? null : JSON.parse(Buffer.concat(chunks).toString())
+}
