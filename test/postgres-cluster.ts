@@ -1,7 +1,7 @@
 /** A PostgreSQL of one test: a real server on a private folder and a random port of 127.0.0.1, ended with the test. */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
-import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ const DEBIAN_FOLDER = '/usr/lib/postgresql'
 export interface PostgresCluster {
   readonly port: number
   readonly password: string
+  /** PEM file: who signed the server's certificate, which is for 127.0.0.1. */
+  readonly authority: string
   /** URL of a new, empty database. */
   newDatabase(suffix?: string): Promise<string>
   /** A statement as superuser; rows as objects. */
@@ -55,14 +57,40 @@ export async function startPostgresCluster(programs: string): Promise<PostgresCl
     '--no-sync',
   ])
   await run(initdb, initArgs, { cwd: folder })
-  const settings = [`port=${String(port)}`, `unix_socket_directories=${folder}`, 'fsync=off']
+  const authority = join(folder, 'server.crt')
+  const key = join(folder, 'server.key')
+  await run('openssl', [
+    ...[
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=127.0.0.1',
+    ],
+    ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', authority],
+  ])
+  await chmod(key, 0o600)
+  if (user !== null) await chown(key, user.uid, user.gid)
+  const tls = ['ssl=on', `ssl_cert_file=${authority}`, `ssl_key_file=${key}`]
+  const settings = [
+    ...tls,
+    `port=${String(port)}`,
+    `unix_socket_directories=${folder}`,
+    'fsync=off',
+  ]
   const argv = asUser(user, [
     join(programs, 'postgres'),
     '-D',
     data,
     ...settings.flatMap((setting) => ['-c', setting]),
   ])
-  return new Cluster({ folder, port, password, argv })
+  return new Cluster({ folder, port, password, authority, argv })
 }
 
 type Child = Awaited<ReturnType<typeof start>>
@@ -71,12 +99,14 @@ interface ClusterFacts {
   readonly folder: string
   readonly port: number
   readonly password: string
+  readonly authority: string
   readonly argv: readonly string[]
 }
 
 class Cluster implements PostgresCluster {
   readonly port: number
   readonly password: string
+  readonly authority: string
   readonly #folder: string
   readonly #argv: readonly string[]
   #child: Child | null = null
@@ -85,6 +115,7 @@ class Cluster implements PostgresCluster {
   constructor(facts: ClusterFacts) {
     this.port = facts.port
     this.password = facts.password
+    this.authority = facts.authority
     this.#folder = facts.folder
     this.#argv = facts.argv
   }

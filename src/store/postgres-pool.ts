@@ -13,7 +13,7 @@ export interface PostgresPoolOptions {
 }
 
 const CONNECT_MS = 5000
-/** Beyond the database's own limit, for one whose network swallows everything. */
+/** Most that we wait beyond the database's own limit, for one whose network swallows everything. */
 const SILENCE_MS = 5000
 const KEEP_COMMITS = `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`
 
@@ -23,14 +23,15 @@ const KEEP_COMMITS = `select set_config('synchronous_commit', 'on', false) where
  */
 export function openPostgresPool(options: PostgresPoolOptions): PostgresPool {
   const { address, maxConnections, statementMs, log } = options
+  const silenceMs = statementMs + Math.min(statementMs, SILENCE_MS)
   const pool = new pg.Pool({
     connectionString: address.url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_MS,
     idleTimeoutMillis: 60_000,
     statement_timeout: statementMs,
-    query_timeout: statementMs + SILENCE_MS,
-    idle_in_transaction_session_timeout: statementMs + SILENCE_MS,
+    query_timeout: silenceMs,
+    idle_in_transaction_session_timeout: silenceMs,
     keepAlive: true,
     fallback_application_name: 'fairway',
     types: { getTypeParser },

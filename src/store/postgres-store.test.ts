@@ -9,6 +9,7 @@ import {
   type PostgresCluster,
 } from '../../test/postgres-cluster.ts'
 import { testStore } from '../../test/store-suite.ts'
+import type { PostgresOptions } from './postgres-database.ts'
 import { openPostgresStore } from './postgres-store.ts'
 
 const programs = postgresPrograms()
@@ -27,12 +28,13 @@ describe('PostgreSQL', { skip }, () => {
     await cluster.remove()
   })
 
-  async function open(url: string): Promise<Store> {
+  async function open(url: string, options: Partial<PostgresOptions> = {}): Promise<Store> {
     const store = await openPostgresStore({
       url,
       clock: systemClock,
       log: silentLog,
       random: Math.random,
+      ...options,
     })
     opened.add(store)
     return store

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Log } from '../lib/log.ts'
+import { KeyedMutex } from '../lib/mutex.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import { PostgresFailure } from './postgres-failure.ts'
@@ -21,7 +22,7 @@ export interface PostgresTransactionsOptions {
 /** `read committed` is for what locks by itself before it looks. */
 export type Isolation = 'serializable' | 'read committed'
 
-const BETWEEN_CONFLICTS = { firstMs: 4, maxMs: 250 }
+const BETWEEN_CONFLICTS = { firstMs: 2, maxMs: 100 }
 const BETWEEN_CONNECTIONS = { firstMs: 50, maxMs: 1000 }
 
 /**
@@ -30,6 +31,7 @@ const BETWEEN_CONNECTIONS = { firstMs: 50, maxMs: 1000 }
  */
 export class PostgresTransactions implements Transactions {
   readonly #options: PostgresTransactionsOptions
+  readonly #line = new KeyedMutex()
 
   constructor(options: PostgresTransactionsOptions) {
     this.#options = options
@@ -54,9 +56,10 @@ export class PostgresTransactions implements Transactions {
   async #untilDone<T>(attempt: () => Promise<T>): Promise<T> {
     const { clock, random, patienceMs, label, log } = this.#options
     const deadline = clock.now() + patienceMs
+    let next = attempt
     for (let failures = 1; ; failures++) {
       try {
-        return await attempt()
+        return await next()
       } catch (error) {
         if (!(error instanceof PostgresFailure)) throw error
         const pauses = PAUSES[error.kind]
@@ -67,6 +70,8 @@ export class PostgresTransactions implements Transactions {
             { database: label, code: error.code, reason: error.message },
             'the database is away',
           )
+        // Who was in each other's way goes one after the other, so that many at once do not stay in it.
+        if (error.kind === 'conflict') next = () => this.#line.run('conflicts', attempt)
         await clock.sleep(pauseMs)
       }
     }
