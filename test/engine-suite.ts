@@ -384,6 +384,7 @@ function desiredApp(
   const track = {
     name: 'stable' as const,
     release,
+    spec,
     image,
     env,
     replicas: change.replicas ?? 1,

@@ -89,6 +89,7 @@ export function rolloutOf(ref: AppRef, id: string, status: Rollout['status'] = '
     },
     status,
     steps: [{ name: 'bake', status: 'running', startedAt: 1, endedAt: null, summary: '' }],
+    share: 0,
     failure: null,
     createdAt: 1_700_000_000_000,
     endedAt: null,

@@ -316,7 +316,7 @@ export class AppLoop {
   }
 
   #instanceSpec(workload: Workload, track: Track): InstanceSpec {
-    const { spec } = workload
+    const { spec } = track
     return {
       id: `${workload.process}-${String(track.release)}-${this.#deps.randomId()}`,
       ref: this.ref,

@@ -46,11 +46,12 @@ function desired(release: number, replicas: number, change: Partial<ProcessSpec>
     port: null,
     sizeBytes: 0,
   }
-  const track = { name: 'stable' as const, release, image, env: {}, replicas, weight: 100 }
+  const spec = processSpec(change)
+  const track = { name: 'stable' as const, release, spec, image, env: {}, replicas, weight: 100 }
   return {
     ref,
     target: null,
-    workloads: [{ process: web, spec: processSpec(change), tracks: [track] }],
+    workloads: [{ process: web, spec, tracks: [track] }],
   }
 }
 

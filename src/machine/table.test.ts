@@ -49,7 +49,7 @@ function desired(...tracks: readonly Pick<Track, 'name' | 'release' | 'weight'>[
       {
         process: web,
         spec,
-        tracks: tracks.map((track) => ({ ...track, image, env: {}, replicas: 1 })),
+        tracks: tracks.map((track) => ({ ...track, spec, image, env: {}, replicas: 1 })),
       },
     ],
   }

@@ -16,6 +16,7 @@ export interface DesiredApp {
 /** One process of the app: how many copies of which release, on one or two tracks. */
 export interface Workload {
   readonly process: ProcessName
+  /** What holds for all tracks: type, routes, health for the routes, strategy. That of the newest release. */
   readonly spec: ProcessSpec
   readonly tracks: readonly Track[]
 }
@@ -23,6 +24,8 @@ export interface Workload {
 export interface Track {
   readonly name: 'stable' | 'candidate'
   readonly release: number
+  /** The process as this track's own release has it: what its copies are started with. */
+  readonly spec: ProcessSpec
   readonly image: ImageFacts
   readonly env: Readonly<Record<string, string>>
   readonly replicas: number

@@ -63,6 +63,8 @@ export interface Rollout {
   readonly request: RolloutRequest
   readonly status: 'queued' | 'running' | 'succeeded' | 'failed' | 'superseded'
   readonly steps: readonly StepRecord[]
+  /** Percent of the traffic that the new release gets before it is the one that serves: a canary's progress. */
+  readonly share: number
   readonly failure: RolloutFailure | null
   readonly createdAt: number
   readonly endedAt: number | null
@@ -87,5 +89,7 @@ export type RolloutRequest =
 export interface RolloutFailure {
   readonly code: string
   readonly message: string
+  /** What to do about it; absent where the error table's hint for the code says it, and in rows of older versions. */
+  readonly hint?: string | undefined
   readonly diagnosis: readonly string[]
 }

@@ -15,12 +15,13 @@ import type { DeployInput, Release, Rollout } from '../model/release.ts'
 import type { ExecRequest, ExecSession, LogLine } from '../model/runner.ts'
 import type { AppRecord } from '../model/store.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
+import { checkConfig } from './config-limit.ts'
 import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { desiredApp, processEnv } from './desired.ts'
-import { isStepDone } from './rollout.ts'
 import { RolloutFeed } from './rollout-feed.ts'
 import { RolloutQueue } from './rollout-queue.ts'
+import { keptRelease, targetNow } from './target-now.ts'
 
 const ROLLOUTS_SCANNED = 50
 
@@ -36,7 +37,9 @@ export class ReconcilingPlatform implements Platform {
   constructor(deps: ReconcileDeps, collect: CollectOptions) {
     this.#deps = deps
     this.#collect = collect
-    this.#queue = new RolloutQueue(deps, this.#feed, this.#closing.signal)
+    this.#queue = new RolloutQueue(deps, this.#feed, this.#closing.signal, (ref) => {
+      this.#endKeepingLater(ref)
+    })
   }
 
   /** Tells the engine what should run before it looks at what does; then goes on with rollouts and removals that were under way. */
@@ -44,14 +47,15 @@ export class ReconcilingPlatform implements Platform {
     const { store, engine } = this.#deps
     const unfinished = await store.listUnfinishedRollouts()
     for (const record of await store.listApps()) {
-      const release = await this.#targetAtStart(record, unfinished)
-      if (release !== null && !record.deleting) await engine.apply(desiredApp(release, record))
+      const target = await targetNow(record, store, this.#deps.clock.now())
+      if (target !== null && !record.deleting) await engine.apply(target)
     }
     await this.#failAbandoned(unfinished)
     await engine.open()
     for (const record of await store.listApps())
       if (record.deleting) this.#queue.inBackground(this.#remove(record.ref))
     for (const rollout of unfinished) this.#queue.enqueue(rollout)
+    for (const record of await store.listApps()) this.#endKeepingLater(record.ref)
   }
 
   async close(): Promise<void> {
@@ -88,7 +92,8 @@ export class ReconcilingPlatform implements Platform {
   ): Promise<Rollout | null> {
     const { store, clock } = this.#deps
     await this.#refuseDeleting(ref)
-    await store.ensureApp(ref, clock.now())
+    const { config } = await store.ensureApp(ref, clock.now())
+    checkConfig(ref, { ...config, ...changes })
     const record = await store.setConfig(ref, changes)
     if (record.active === null) return null
     const names = (keep: boolean): string[] =>
@@ -132,8 +137,9 @@ export class ReconcilingPlatform implements Platform {
       }
     }
     const record = await store.setScale(ref, changes)
-    const target = (await this.#targetInFlight(ref)) ?? release
-    await engine.apply(desiredApp(target, { scale: record.scale }))
+    await engine.apply(
+      (await targetNow(record, store, this.#deps.clock.now())) ?? desiredApp(release, record),
+    )
     return { ...before, ...record }
   }
 
@@ -149,8 +155,7 @@ export class ReconcilingPlatform implements Platform {
   // Looking
 
   async *events(ref: AppRef, id: string, signal: AbortSignal): AsyncIterable<RolloutEvent> {
-    const rollout = await this.#deps.store.getRollout(ref, id)
-    if (rollout === null) throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no rollout ${id}`)
+    const rollout = await this.rollout(ref, id)
     const active = await activeRelease(ref, this.#deps.store)
     const urls = active === null ? [] : urlsOf(active.spec, ref, this.#deps)
     yield* this.#feed.read(rollout, urls, AbortSignal.any([signal, this.#closing.signal]))
@@ -183,6 +188,12 @@ export class ReconcilingPlatform implements Platform {
   async rollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]> {
     await this.#existing(ref)
     return this.#deps.store.listRollouts(ref, limit)
+  }
+
+  async rollout(ref: AppRef, id: string): Promise<Rollout> {
+    const rollout = await this.#deps.store.getRollout(ref, id)
+    if (rollout !== null) return rollout
+    throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no rollout ${id}`)
   }
 
   async *logs(ref: AppRef, query: LogQuery, signal: AbortSignal): AsyncIterable<LogLine> {
@@ -244,17 +255,6 @@ export class ReconcilingPlatform implements Platform {
 
   // Private: what a restart finds
 
-  async #targetAtStart(record: AppRecord, unfinished: readonly Rollout[]): Promise<Release | null> {
-    const running = unfinished.find(
-      (rollout) =>
-        refKey(rollout.ref) === refKey(record.ref) &&
-        rollout.release !== null &&
-        rollout.steps.some(({ name }) => name === 'start'),
-    )
-    const number = running?.release ?? record.active
-    return number === null ? null : this.#deps.store.getRelease(record.ref, number)
-  }
-
   /** A release whose rollout was lost between two transactions never serves. */
   async #failAbandoned(unfinished: readonly Rollout[]): Promise<void> {
     const { store } = this.#deps
@@ -271,17 +271,22 @@ export class ReconcilingPlatform implements Platform {
     }
   }
 
-  /** The release that a rollout is bringing in right now, so that a change of scale does not take it back. */
-  async #targetInFlight(ref: AppRef): Promise<Release | null> {
-    const running = (await this.#deps.store.listUnfinishedRollouts()).find(
-      (rollout) =>
-        refKey(rollout.ref) === refKey(ref) &&
-        rollout.status === 'running' &&
-        rollout.steps.some(({ name }) => name === 'start'),
-    )
-    if (running === undefined || running.release === null || isStepDone(running, 'drain'))
-      return null
-    return this.#deps.store.getRelease(ref, running.release)
+  /** When the time of the release that a bluegreen rollout keeps ready is over, it goes. */
+  #endKeepingLater(ref: AppRef): void {
+    const { store, clock, engine } = this.#deps
+    const ended = async (): Promise<void> => {
+      const active = await activeRelease(ref, store)
+      const kept = active === null ? null : await keptRelease(active, store, clock.now())
+      if (kept === null) return
+      await clock.sleep(kept.until - clock.now(), this.#closing.signal)
+      await this.#queue.exclusively(ref, async () => {
+        const record = await store.getApp(ref)
+        if (record === null || record.deleting) return
+        const target = await targetNow(record, store, clock.now())
+        if (target !== null) await engine.apply(target)
+      })
+    }
+    this.#queue.inBackground(ended())
   }
 
   // Private: lookups

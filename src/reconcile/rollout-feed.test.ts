@@ -14,6 +14,7 @@ const queued: Rollout = {
   request: { kind: 'rollback', to: 1 },
   status: 'queued',
   steps: [],
+  share: 0,
   failure: null,
   createdAt: 1,
   endedAt: null,

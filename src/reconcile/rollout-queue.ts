@@ -24,11 +24,19 @@ export class RolloutQueue {
   readonly #feed: RolloutFeed
   readonly #runner: RolloutRunner
   readonly #closing: AbortSignal
+  readonly #ended: (ref: AppRef) => void
   readonly #mutex = new KeyedMutex()
   readonly #aborts = new Map<string, AbortController>()
   readonly #work = new Set<Promise<void>>()
 
-  constructor(deps: ReconcileDeps, feed: RolloutFeed, closing: AbortSignal) {
+  /** `ended` hears of every app of which a rollout has ended. */
+  constructor(
+    deps: ReconcileDeps,
+    feed: RolloutFeed,
+    closing: AbortSignal,
+    ended: (ref: AppRef) => void,
+  ) {
+    this.#ended = ended
     this.#deps = deps
     this.#feed = feed
     this.#runner = new RolloutRunner(deps, feed)
@@ -53,6 +61,7 @@ export class RolloutQueue {
       request,
       status: 'queued',
       steps: [],
+      share: 0,
       failure: null,
       createdAt: now,
       endedAt: null,
@@ -83,6 +92,7 @@ export class RolloutQueue {
       } finally {
         this.#aborts.delete(key)
       }
+      this.#ended(rollout.ref)
       if (abort.signal.aborted) this.#tell(current, DESTROYED)
     }
     const told = this.#mutex.run(key, turn).catch((error: unknown) => {

@@ -1,17 +1,15 @@
-import type { ActualApp, DesiredApp } from '../model/engine.ts'
-import { FairwayError } from '../model/errors.ts'
-import { refKey } from '../model/names.ts'
+import type { DesiredApp } from '../model/engine.ts'
+import { ERRORS, FairwayError } from '../model/errors.ts'
+import { refKey, type AppRef } from '../model/names.ts'
 import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, processEnv } from './desired.ts'
+import { desiredApp, processEnv, runsTwice } from './desired.ts'
+import { untilActual } from './convergence.ts'
 import { isStepDone, withEnd, withStepBegun, withStepEnded } from './rollout.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
-
-/** Beyond all deadlines of the app file: a guard against an engine that never answers. */
-const SLACK_MS = 120_000
-/** A failing workload's diagnosis is gathered while we wait this long for it. */
-const DIAGNOSIS_MS = 3_000
+import { keptRelease, restingTarget, targetNow } from './target-now.ts'
+import { TrafficShift } from './traffic-shift.ts'
 
 /**
  * Takes one rollout from where its record says it is to its end. Each step is persisted before and after; a step that was running
@@ -36,7 +34,7 @@ export class RolloutRunner {
       const release = await this.#makeRelease(rollout, save, signal)
       await this.#runReleaseCommand(rollout, release, save, signal)
       await this.#start(rollout, release, save, signal)
-      await this.#switch(rollout, release, save)
+      await this.#switch(rollout, release, save, signal)
       const published = this.#publish(release)
       await this.#drain(rollout, release, save, signal).finally(() => published)
       await this.#end(rollout, 'succeeded', null)
@@ -53,6 +51,12 @@ export class RolloutRunner {
     if (rollout.release !== null) {
       const made = await store.getRelease(rollout.ref, rollout.release)
       if (made !== null) return made
+    }
+    const kept = await this.#keptRelease(rollout)
+    if (kept !== null) {
+      const record = await store.getApp(rollout.ref)
+      await save({ ...rollout, release: kept.number, previous: record?.active ?? null })
+      return kept
     }
     const { request } = rollout
     const fields =
@@ -72,6 +76,15 @@ export class RolloutRunner {
     const made = { ...fields.rollout, release: release.number, previous: record.active }
     await save(made)
     return release
+  }
+
+  /** The release to go back to where it is still ready: it serves again as it is, at once, under its own number. */
+  async #keptRelease({ ref, request }: Rollout): Promise<Release | null> {
+    if (request.kind !== 'rollback') return null
+    const { store, clock } = this.#deps
+    const active = await activeRelease(ref, store)
+    const kept = active === null ? null : await keptRelease(active, store, clock.now())
+    return kept?.release.number === request.to ? kept.release : null
   }
 
   async #bake(rollout: Rollout, save: Save, signal: AbortSignal): Promise<MadeRelease> {
@@ -167,8 +180,9 @@ export class RolloutRunner {
     if (isStepDone(current, 'start')) return
     const begun = await this.#begin(current, 'start', save)
     const record = await store.ensureApp(release.ref, clock.now())
-    await engine.apply(desiredApp(release, record))
-    const actual = await this.#waitFor(release, signal, ({ workloads }) =>
+    const target = await targetNow(record, store, clock.now())
+    await engine.apply(target ?? desiredApp(release, record))
+    const actual = await untilActual(engine, release, signal, ({ workloads }) =>
       workloads.every(({ phase }) => phase === 'routed' || phase === 'converged'),
     )
     const count = actual.workloads.reduce((sum, { ready }) => sum + ready, 0)
@@ -180,11 +194,21 @@ export class RolloutRunner {
     )
   }
 
-  async #switch(rollout: Rollout, release: Release, save: Save): Promise<void> {
+  async #switch(
+    rollout: Rollout,
+    release: Release,
+    save: Save,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { store } = this.#deps
     const current = await this.#current(rollout)
     if (isStepDone(current, 'switch')) return
-    const begun = await this.#begin(current, 'switch', save)
+    const begun = await this.#shift(
+      await this.#begin(current, 'switch', save),
+      release,
+      save,
+      signal,
+    )
     if (current.previous !== null)
       await store.setReleaseStatus(release.ref, current.previous, 'superseded')
     await store.setReleaseStatus(release.ref, release.number, 'active')
@@ -195,13 +219,32 @@ export class RolloutRunner {
     await this.#endStep(begun, 'switch', `release ${String(release.number)} serves, ${from}`, save)
   }
 
+  /** Where two releases run at once, the new one gets the traffic before it is the one that serves. */
+  async #shift(
+    rollout: Rollout,
+    candidate: Release,
+    save: Save,
+    signal: AbortSignal,
+  ): Promise<Rollout> {
+    const { engine, store, clock } = this.#deps
+    const stable = await activeRelease(rollout.ref, store)
+    if (stable === null || stable.number === candidate.number) return rollout
+    if (!runsTwice({ stable, candidate })) return rollout
+    const say = (line: string): void => {
+      this.#feed.output(rollout, line, clock.now())
+    }
+    const options = { engine, store, clock, signal, save, say }
+    return new TrafficShift({ stable, candidate }, options).run(rollout)
+  }
+
   async #drain(rollout: Rollout, release: Release, save: Save, signal: AbortSignal): Promise<void> {
     const current = await this.#current(rollout)
     const old = this.#deps.engine
       .actual(release.ref)
       .workloads.reduce((sum, workload) => sum + workload.old, 0)
     const begun = await this.#begin(current, 'drain', save)
-    await this.#waitFor(release, signal, ({ workloads }) =>
+    await this.#rest(rollout)
+    await untilActual(this.#deps.engine, release, signal, ({ workloads }) =>
       workloads.every(({ phase }) => phase === 'converged'),
     )
     await this.#endStep(
@@ -230,21 +273,17 @@ export class RolloutRunner {
   // How it ends
 
   async #fail(rollout: Rollout, error: unknown): Promise<void> {
-    const { store, engine, log } = this.#deps
+    const { log } = this.#deps
     const failure = describeFailure(error)
     if (failure.code === 'INTERNAL')
       log.error(
         { rollout: rollout.id, error: String(error), stack: stackOf(error) },
         'rollout failed unexpectedly',
       )
-    const record = await store.getApp(rollout.ref)
     const switched = isStepDone(rollout, 'switch')
-    if (rollout.release !== null && !switched)
-      await store.setReleaseStatus(rollout.ref, rollout.release, 'failed')
+    if (rollout.release !== null && !switched) await this.#markFailed(rollout.ref, rollout.release)
     // Level-triggered way back: the target is again what serves, whatever had begun of the new release.
-    const active = await activeRelease(rollout.ref, store)
-    if (record !== null && active !== null) await engine.apply(desiredApp(active, record))
-    else await engine.apply(await this.#nothing(rollout))
+    await this.#rest(rollout)
     await this.#end(rollout, 'failed', failure)
   }
 
@@ -252,6 +291,21 @@ export class RolloutRunner {
   async #nothing({ ref, release }: Rollout): Promise<DesiredApp> {
     const failed = release === null ? null : await this.#deps.store.getRelease(ref, release)
     return { ref, target: failed?.spec.target ?? null, workloads: [] }
+  }
+
+  /** A release that served before and was on its way back is not a failed one. */
+  async #markFailed(ref: AppRef, number: number): Promise<void> {
+    const { store } = this.#deps
+    const release = await store.getRelease(ref, number)
+    if (release?.status === 'pending') await store.setReleaseStatus(ref, number, 'failed')
+  }
+
+  /** The target is what serves, and what is kept warm beside it. */
+  async #rest(rollout: Rollout): Promise<void> {
+    const { store, engine, clock } = this.#deps
+    const record = await store.getApp(rollout.ref)
+    const target = record === null ? null : await restingTarget(record, store, clock.now())
+    await engine.apply(target ?? (await this.#nothing(rollout)))
   }
 
   async #end(
@@ -316,54 +370,6 @@ export class RolloutRunner {
   async #current(rollout: Rollout): Promise<Rollout> {
     return (await this.#deps.store.getRollout(rollout.ref, rollout.id)) ?? rollout
   }
-
-  async #waitFor(
-    release: Release,
-    signal: AbortSignal,
-    done: (actual: ActualApp) => boolean,
-  ): Promise<ActualApp> {
-    const { engine } = this.#deps
-    const slowest = Math.max(
-      0,
-      ...Object.values(release.spec.processes).map(
-        ({ health, shutdown }) => health.startMs * 3 + shutdown.drainMs,
-      ),
-    )
-    const deadline = AbortSignal.timeout(slowest + SLACK_MS)
-    for await (const actual of engine.watch(release.ref, AbortSignal.any([signal, deadline]))) {
-      if (done(actual)) return actual
-      const failing = actual.workloads.find(({ phase }) => phase === 'failing')
-      if (failing !== undefined) throw await this.#rolloutError(release, failing.process, signal)
-    }
-    signal.throwIfAborted()
-    throw new FairwayError(
-      'TIMEOUT',
-      `release ${String(release.number)} did not become ready in time`,
-    )
-  }
-
-  async #rolloutError(
-    release: Release,
-    process: string,
-    signal: AbortSignal,
-  ): Promise<FairwayError> {
-    const until = AbortSignal.any([signal, AbortSignal.timeout(DIAGNOSIS_MS)])
-    for await (const { workloads } of this.#deps.engine.watch(release.ref, until)) {
-      const diagnosis = workloads.find((workload) => workload.process === process)?.diagnosis ?? []
-      if (diagnosis.length === 0) continue
-      return new FairwayError(
-        'ROLLOUT_FAILED',
-        `${process} of release ${String(release.number)} did not become ready`,
-        {
-          details: { diagnosis },
-        },
-      )
-    }
-    return new FairwayError(
-      'ROLLOUT_FAILED',
-      `${process} of release ${String(release.number)} did not become ready`,
-    )
-  }
 }
 
 type Save = (rollout: Rollout) => Promise<void>
@@ -384,7 +390,8 @@ export function describeFailure(error: unknown): RolloutFailure {
     }
   const { diagnosis } = error.details
   const lines = Array.isArray(diagnosis) ? diagnosis.map(String) : []
-  return { code: error.code, message: error.message, diagnosis: lines }
+  const { code, message, hint } = error
+  return { code, message, ...(hint === ERRORS[code].hint ? {} : { hint }), diagnosis: lines }
 }
 
 function stackOf(error: unknown): string {

@@ -157,8 +157,14 @@ export const rolloutSchema: z.ZodType<Rollout> = z.looseObject({
   request,
   status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
   steps: z.array(step),
+  share: z.number().default(0),
   failure: z
-    .looseObject({ code: z.string(), message: z.string(), diagnosis: z.array(z.string()) })
+    .looseObject({
+      code: z.string(),
+      message: z.string(),
+      hint: z.string().optional(),
+      diagnosis: z.array(z.string()),
+    })
     .nullable(),
   createdAt: z.number(),
   endedAt: z.number().nullable(),

@@ -153,6 +153,14 @@ export class FakePlatform implements Platform {
     return await Promise.resolve(this.rolloutList)
   }
 
+  async rollout(ref: AppRef, id: string): Promise<Rollout> {
+    this.#record('rollout', ref)
+    this.#known(ref)
+    const found = this.rolloutList.find((one) => one.id === id)
+    if (found !== undefined) return await Promise.resolve(found)
+    throw new FairwayError('NOT_FOUND', `there is no rollout ${id}`)
+  }
+
   async *logs(ref: AppRef, query: LogQuery, signal: AbortSignal): AsyncGenerator<LogLine> {
     this.#record(`logs ${JSON.stringify(query)}`, ref)
     this.#known(ref)
@@ -348,6 +356,7 @@ function rollout(id: string): Rollout {
     },
     status: 'succeeded',
     steps: [{ name: 'bake', status: 'done', startedAt: NOW, endedAt: NOW, summary: '1 layer' }],
+    share: 0,
     failure: null,
     createdAt: NOW,
     endedAt: NOW,
