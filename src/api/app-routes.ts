@@ -1,4 +1,3 @@
-import { FairwayError } from '../model/errors.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Actor, Platform } from '../model/platform.ts'
 import type { Rollout } from '../model/release.ts'
@@ -17,8 +16,6 @@ import {
 
 const DEFAULT_LIST = 20
 const DEFAULT_LOG_LINES = 100
-/** How far back a rollout is looked for by its id. */
-const MOST_ROLLOUTS = 1000
 
 type AppRoutes = Pick<
   Routes,
@@ -108,10 +105,10 @@ export function rolloutRoutes(platform: Platform, sources: SourceStore): Rollout
       return { rollouts: rollouts.map(rolloutView) }
     }),
     getRollout: route('getRollout', async ({ params }) =>
-      rolloutView(await findRollout(platform, params)),
+      rolloutView(await platform.rollout(params, params.rollout)),
     ),
     rolloutEvents: route('rolloutEvents', async ({ params, signal }) => {
-      await findRollout(platform, params)
+      await platform.rollout(params, params.rollout)
       return mapped(platform.events(params, params.rollout, signal), rolloutEventView)
     }),
     listReleases: route('listReleases', async ({ params, query }) => {
@@ -129,16 +126,6 @@ async function* follow(
 ) {
   yield { type: 'rollout' as const, rollout: rolloutView(rollout) }
   yield* mapped(platform.events(params, rollout.id, signal), rolloutEventView)
-}
-
-async function findRollout(
-  platform: Platform,
-  params: Call<'getRollout'>['params'],
-): Promise<Rollout> {
-  const rollouts = await platform.rollouts(params, MOST_ROLLOUTS)
-  const found = rollouts.find(({ id }) => id === params.rollout)
-  if (found !== undefined) return found
-  throw new FairwayError('NOT_FOUND', `there is no rollout ${params.rollout}`)
 }
 
 function actor(subject: Call<'whoami'>['subject']): Actor {

@@ -124,10 +124,16 @@ function requestView(request: Rollout['request']): z.input<typeof rollout>['requ
   }
 }
 
-function failureView({ code, message, diagnosis }: NonNullable<Rollout['failure']>): {
+function failureView({ code, message, hint, diagnosis }: NonNullable<Rollout['failure']>): {
   code: string
   message: string
+  hint: string | null
   diagnosis: string[]
 } {
-  return { code, message, diagnosis: [...diagnosis] }
+  return {
+    code,
+    message,
+    hint: hint ?? null,
+    diagnosis: [...diagnosis],
+  }
 }

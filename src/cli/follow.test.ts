@@ -94,7 +94,12 @@ test('in a pipe: plain lines as they happen, then the URL', async () => {
 })
 
 test('on a terminal the running step is redrawn and what it prints is kept for a failure', async () => {
-  const failure = { code: 'BAKE_FAILED', message: 'npm ci: exit 1', diagnosis: ['disk: 1 GB free'] }
+  const failure = {
+    code: 'BAKE_FAILED',
+    message: 'npm ci: exit 1',
+    hint: null,
+    diagnosis: ['disk: 1 GB free'],
+  }
   const lines = [
     FIRST,
     step('bake', 'running', 0, ''),
@@ -112,7 +117,12 @@ test('on a terminal the running step is redrawn and what it prints is kept for a
 
 test('a failed rollout shows its diagnosis, error and hint', async () => {
   const diagnosis = ['GET /healthz answered 503', 'listening on 3000, expected 8080']
-  const failure = { code: 'ROLLOUT_FAILED', message: 'web never became ready', diagnosis }
+  const failure = {
+    code: 'ROLLOUT_FAILED',
+    message: 'web never became ready',
+    hint: null,
+    diagnosis,
+  }
   const scripts = { [ROLLBACK]: [{ lines: [FIRST, bake, end({ status: 'failed', failure })] }] }
   const { code, err } = await rollback(scripts)
   assert.equal(code, 7)

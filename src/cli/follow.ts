@@ -79,12 +79,14 @@ function ended(
       return superseded.exit
     }
     default: {
-      const { code, message, diagnosis } = rollout.failure ?? {
+      const { code, message, hint, diagnosis } = rollout.failure ?? {
         code: 'ROLLOUT_FAILED',
         message: `the rollout ended as ${rollout.status}`,
+        hint: null,
         diagnosis: [],
       }
-      const failed = failure(code, message, { before: [...view.hiddenOutput, ...diagnosis] })
+      const before = [...view.hiddenOutput, ...diagnosis]
+      const failed = failure(code, message, { hint, before })
       report(failed, out)
       return failed.exit
     }

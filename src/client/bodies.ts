@@ -54,7 +54,7 @@ const rollout = object<RolloutBody>({
   }),
   status: oneOf('queued', 'running', 'succeeded', 'failed', 'superseded'),
   steps: list(step),
-  failure: orNull(object({ code: text, message: text, diagnosis: list(text) })),
+  failure: orNull(object({ code: text, message: text, hint: orNull(text), diagnosis: list(text) })),
   createdAt: number,
   endedAt: orNull(number),
   createdBy: text,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { MAX_CONFIG_KEYS } from '../model/platform.ts'
 
-export const MAX_CONFIG_KEYS = 256
 export const MAX_CONFIG_VALUE = 32 * 1024
 
 export const configName = z
@@ -12,6 +12,11 @@ const configValue = z
   .string()
   .max(MAX_CONFIG_VALUE, 'expected at most 32 KiB')
   .refine((text) => !text.includes('\0'), 'expected a value without NUL')
+  // Half a pair has no UTF-8 form: an app would be given another value than was set.
+  .refine(
+    (text) => text.isWellFormed(),
+    'expected text that is whole, without half a surrogate pair',
+  )
 
 /** Changes of configuration: null deletes. */
 export const configChanges = z.record(configName, configValue.nullable()).refine((changes) => {

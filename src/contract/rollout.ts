@@ -33,7 +33,13 @@ export const rollout = z
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
     steps: z.array(stepRecord),
     failure: z
-      .object({ code: z.string(), message: z.string(), diagnosis: z.array(z.string()) })
+      .object({
+        code: z.string(),
+        message: z.string(),
+        /** Null where the hint of the code says what to do. */
+        hint: z.string().nullable(),
+        diagnosis: z.array(z.string()),
+      })
       .nullable(),
     createdAt: time,
     endedAt: time.nullable(),

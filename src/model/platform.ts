@@ -12,6 +12,11 @@ export interface Actor {
   readonly name: string
 }
 
+/** Most values of one app in one environment. */
+export const MAX_CONFIG_KEYS = 256
+/** Most bytes of them together, names included: what a program can be given at its start is about twice as much. */
+export const MAX_CONFIG_BYTES = 1024 * 1024
+
 export interface AppPlan {
   readonly ref: AppRef
   readonly spec: AppSpec
@@ -81,6 +86,7 @@ export interface Platform {
   watch(ref: AppRef, signal: AbortSignal): AsyncIterable<AppStatus>
   releases(ref: AppRef, limit: number): Promise<readonly Release[]>
   rollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]>
+  rollout(ref: AppRef, id: string): Promise<Rollout>
   logs(ref: AppRef, query: LogQuery, signal: AbortSignal): AsyncIterable<LogLine>
   /** One-off command in a fresh instance of the active release. */
   run(

@@ -18,8 +18,8 @@ export class ContentFiles {
   readonly #clock: Clock
   /** When each content was last asked for or written in this life of the process; 0 = not yet. */
   readonly #lastUse = new Map<string, number>()
-  /** Contents whose size on the disk was compared with a tree. */
-  readonly #verified = new Set<string>()
+  /** Sizes of contents that were looked at on the disk. */
+  readonly #sizes = new Map<string, number>()
 
   constructor(root: string, clock: Clock) {
     this.#root = join(root, 'contents')
@@ -48,20 +48,24 @@ export class ContentFiles {
     return true
   }
 
-  /** Compares the size once. A file that a power loss cut short is deleted, so that it is sent again. */
-  async verify(digest: Digest, size: number): Promise<boolean> {
+  /**
+   * Bytes of a content that should have `expected`, looked at once; null where it is not here. Where they differ the file is read: one that
+   * a power loss cut short is deleted, so that it is sent again.
+   */
+  async size(digest: Digest, expected: number): Promise<number | null> {
     const hex = hexOf(digest)
-    if (!this.claim(digest)) return false
-    if (this.#verified.has(hex)) return true
+    if (!this.claim(digest)) return null
+    const known = this.#sizes.get(hex)
+    if (known !== undefined) return known
     const path = this.path(digest)
     const found = await sizeOf(path)
-    if (found === size) {
-      this.#verified.add(hex)
-      return true
+    if (found === null || (found !== expected && (await digestOf(path)) !== digest)) {
+      this.#forget(hex)
+      await rm(path, { force: true })
+      return null
     }
-    if (found !== null) await this.#dropIfBroken(digest, path)
-    else this.#forget(hex)
-    return false
+    this.#sizes.set(hex, found)
+    return found
   }
 
   async write(digest: Digest, size: number, body: AsyncIterable<Uint8Array>): Promise<void> {
@@ -79,7 +83,7 @@ export class ContentFiles {
       await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
       await rename(temporary, path)
       this.#lastUse.set(hexOf(digest), this.#clock.now())
-      this.#verified.add(hexOf(digest))
+      this.#sizes.set(hexOf(digest), size)
     } catch (error) {
       await rm(temporary, { force: true })
       throw diskError(error)
@@ -120,15 +124,9 @@ export class ContentFiles {
     return freed
   }
 
-  async #dropIfBroken(digest: Digest, path: string): Promise<void> {
-    if ((await digestOf(path)) === digest) return
-    this.#forget(hexOf(digest))
-    await rm(path, { force: true })
-  }
-
   #forget(hex: string): void {
     this.#lastUse.delete(hex)
-    this.#verified.delete(hex)
+    this.#sizes.delete(hex)
   }
 }
 

@@ -153,8 +153,10 @@ class FileSourceStore implements SourceStore {
   async #checkContents(entries: readonly SourceEntry[]): Promise<void> {
     const missing: Digest[] = []
     for (const entry of entries) {
-      if (entry.type === 'file' && !(await this.#contents.verify(entry.digest, entry.size)))
-        missing.push(entry.digest)
+      if (entry.type !== 'file') continue
+      const size = await this.#contents.size(entry.digest, entry.size)
+      if (size === null) missing.push(entry.digest)
+      else if (size !== entry.size) throw wrongSize(entry, size)
     }
     if (missing.length === 0) return
     throw new FairwayError('SOURCE_INCOMPLETE', `${missing.length} files have not been sent yet`, {
@@ -181,6 +183,14 @@ class FileSourceStore implements SourceStore {
   #treePath(id: string): string {
     return join(this.#trees, `${id.slice('sha256:'.length)}.json`)
   }
+}
+
+function wrongSize({ path, size }: SourceEntry & { type: 'file' }, real: number): FairwayError {
+  return new FairwayError(
+    'INVALID_SOURCE',
+    `${path} is said to have ${size} bytes, its content has ${real}`,
+    { details: { path } },
+  )
 }
 
 /** Keys in alphabetical order, nothing else in it: the same tree has the same JSON. */
