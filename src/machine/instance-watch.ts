@@ -1,3 +1,4 @@
+import type { HealthSpec } from '../model/app-spec.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Address, ExitFacts, InstanceSpec } from '../model/instance.ts'
 import type { Runner } from '../model/runner.ts'
@@ -21,10 +22,19 @@ export interface InstanceWatchOptions {
 
 /** How long a process without a port must stay alive to count as ready. */
 const SETTLED_MS = 1_000
-/** Looks at a starting instance: nearly at once, then less often, so that a quick app is routed in milliseconds. */
-const FIRST_LOOKS_MS = [
-  4, 6, 8, 10, 10, 10, 10, 15, 15, 20, 20, 25, 25, 30, 30, 40, 40, 50, 50, 75, 75, 100,
-]
+/** A look takes a tenth of a millisecond, so that a quick app is routed within milliseconds; one that takes long is looked at less often. */
+const FIRST_PAUSE_MS = 2
+const LONGEST_PAUSE_MS = 200
+const PAUSE_SHARE = 0.05
+
+/** Pause after a look at an instance that has been starting for `waitedMs`: being noticed adds at most a twentieth to its start. */
+export function pauseAfter(
+  waitedMs: number,
+  health: Pick<HealthSpec, 'intervalMs' | 'startMs'>,
+): number {
+  const longest = Math.min(LONGEST_PAUSE_MS, health.intervalMs, health.startMs)
+  return Math.min(longest, Math.max(FIRST_PAUSE_MS, Math.round(waitedMs * PAUSE_SHARE)))
+}
 
 /** Follows one instance from its start to its end: readiness, later health, exit. Ends with `exited` or when the signal aborts. */
 export async function watchInstance(
@@ -65,9 +75,10 @@ async function becomesReady(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { spec, clock, onEvent } = options
-  const deadline = clock.now() + spec.health.startMs
+  const began = clock.now()
+  const deadline = began + spec.health.startMs
   let last = ''
-  for (let look = 0; ; look++) {
+  for (;;) {
     const answer = await probe(address, spec.health)
     if (signal.aborted) return false
     if (answer.ok) return true
@@ -77,10 +88,7 @@ async function becomesReady(
       onEvent({ kind: 'late', text: answer.text })
       return false
     }
-    await clock.sleep(
-      Math.min(FIRST_LOOKS_MS[look] ?? Math.min(200, spec.health.intervalMs), spec.health.startMs),
-      signal,
-    )
+    await clock.sleep(pauseAfter(clock.now() - began, spec.health), signal)
   }
 }
 

@@ -27,8 +27,12 @@ export class TableFile {
     }
   }
 
+  /**
+   * For the next router of this boot, so it is not forced to the disk: after a loss of power no instance that it names runs, and the server
+   * publishes anew.
+   */
   async write(published: Published): Promise<void> {
-    await writeAtomically(this.#path, JSON.stringify(published))
+    await writeAtomically(this.#path, JSON.stringify(published), { durable: false })
   }
 
   async prepare(): Promise<void> {
