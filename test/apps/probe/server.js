@@ -1,6 +1,7 @@
 // Does what a request says: calls others, misbehaves, logs. So that one image shows what an app can and cannot do from inside.
 import { spawn } from 'node:child_process'
 import { lookup } from 'node:dns/promises'
+import { createHash } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { call } from './call.js'
@@ -14,6 +15,10 @@ const answers = {
   '/healthz': (_query, response) => {
     if (sick) response.statusCode = 503
     return sick ? 'sick' : 'well'
+  },
+  '/maybe': (_query, response) => {
+    if (process.env.FAIL) response.statusCode = 500
+    return process.env.FAIL ? 'fails as told' : 'fine'
   },
   '/env': ({ name }) => process.env[name] ?? '',
   '/host': () => process.env.HOSTNAME ?? '',
@@ -63,7 +68,20 @@ createServer(async (request, response) => {
     response.statusCode = 500
     response.end(`${error.code ?? error.message}\n`)
   }
-}).listen(Number(PORT), () => console.log(`probe ${FAIRWAY_APP ?? ''} listens`))
+})
+  .on('upgrade', greetWebSocket)
+  .listen(Number(PORT), () => console.log(`probe ${FAIRWAY_APP ?? ''} listens`))
+
+// One text frame, and the connection ends.
+function greetWebSocket(request, socket) {
+  const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+  const accept = createHash('sha1').update(key).digest('base64')
+  socket.on('error', () => undefined)
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+  )
+  socket.end(Buffer.concat([Buffer.from([0x81, GREETING.length]), Buffer.from(GREETING)]))
+}
 
 function bomb() {
   setInterval(() => {
