@@ -18,6 +18,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   container: ['oci', 'model', 'lib'],
   machine: ['model', 'lib'],
   process: ['model', 'lib'],
+  kubernetes: ['model', 'lib'],
   router: ['model', 'lib'],
   store: ['model', 'lib'],
   identity: ['model', 'lib'],

@@ -1,0 +1,57 @@
+import type { DesiredApp, Workload } from '../model/engine.ts'
+import type { AppRef } from '../model/names.ts'
+import type { KubeObject } from './object.ts'
+import { isStateful } from './object-names.ts'
+import { planBase } from './plan-base.ts'
+import { planCron } from './plan-cron.ts'
+import { planPolicy, planServices } from './plan-network.ts'
+import { planRoutes } from './plan-routes.ts'
+import { planBudget, planScaler } from './plan-scaling.ts'
+import type { PlanSettings } from './plan-settings.ts'
+import { planVolumes } from './plan-volumes.ts'
+import { planTrack } from './plan-workload.ts'
+import { assignSlots, type SlottedTrack } from './slots.ts'
+
+/**
+ * Pure: every object that one app in one environment needs, in an order in which they can be applied. What of ours is in the namespace and not in here is
+ * to be removed, once what replaces it is ready. Nothing to run = nothing planned.
+ */
+export function planApp(desired: DesiredApp, settings: PlanSettings): readonly KubeObject[] {
+  const workloads = [...desired.workloads].sort((a, b) => (a.process < b.process ? -1 : 1))
+  if (workloads.length === 0) return []
+  const { ref } = desired
+  const processes = workloads.map(({ spec }) => spec)
+  return [
+    ...planBase(ref, processes, settings),
+    ...planVolumes(ref, processes, settings),
+    ...workloads.flatMap((workload) => planWorkload(ref, workload, settings)),
+  ]
+}
+
+/** Which slot each track of a workload has. A process with a disk of its own has one slot and one track: the newest that is wanted. */
+export function slotsOf(workload: Workload, settings: PlanSettings): readonly SlottedTrack[] {
+  const slotted = assignSlots(workload.tracks, settings.slots.get(workload.process) ?? {})
+  if (!isStateful(workload.spec)) return slotted
+  return slotted.slice(0, 1).map(({ track }) => ({ slot: 'a', track }))
+}
+
+// Private
+
+function planWorkload(
+  ref: AppRef,
+  workload: Workload,
+  settings: PlanSettings,
+): readonly KubeObject[] {
+  if (workload.spec.type === 'cron') return planCron(ref, workload, settings)
+  const slotted = slotsOf(workload, settings)
+  return [
+    ...planPolicy(ref, workload, slotted, settings),
+    ...slotted.flatMap((one) => [
+      ...planTrack(ref, workload, one, settings),
+      ...planScaler(ref, workload, one, settings),
+    ]),
+    ...planBudget(ref, workload, settings),
+    ...planServices(ref, workload, slotted, settings),
+    ...planRoutes(ref, workload, slotted, settings),
+  ]
+}
