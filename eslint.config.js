@@ -8,7 +8,7 @@ const noChildProcess = {
 }
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'examples', '**/*.js', 'web/dist'] },
+  { ignores: ['node_modules', 'examples', '**/*.js', '**/*.cjs', 'web/dist'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

@@ -45,7 +45,7 @@ export interface FoundInstance {
   readonly state: 'running' | 'exited'
   /** Where it listens; null for one that does not. */
   readonly address: Address | null
-  /** The address from which it calls others, where it has one of its own: also workers and jobs. */
+  /** The address by which the router knows it as caller of others (`Caller` in traffic.ts), where it has one of its own: also workers and jobs. */
   readonly source: string | null
   readonly startedAt: number
   readonly exit: ExitFacts | null

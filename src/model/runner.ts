@@ -16,7 +16,7 @@ export interface Runner {
   open(): Promise<void>
   /**
    * Starts the instance and returns once its process runs; readiness is the engine's business. Starting an id that exists returns it as found.
-   * `introduce` gets the address from which the instance will call others, where it has one of its own, and has ended before the first instruction runs.
+   * `introduce` gets the address by which the router will know the instance as caller of others (`source` of what is found), and has ended before the first instruction runs.
    * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE, DISK_FULL
    */
   start(spec: InstanceSpec, introduce?: (source: string) => Promise<void>): Promise<FoundInstance>

@@ -39,8 +39,12 @@ export interface Route {
   readonly service: string
 }
 
-/** Source addresses of instances, so that the router knows who calls `http://<process>.<app>.internal`. */
+/** Who calls `http://<process>.<app>.internal`. */
 export interface Caller {
+  /**
+   * Source address of an instance that has one of its own; or `127.0.0.1:<port>`, its door: the router listens there for this one caller, as a proxy,
+   * from the publication on that names it.
+   */
   readonly address: string
   readonly ref: AppRef
 }

@@ -17,6 +17,14 @@ export interface Launch {
   readonly notice: string
 }
 
+export interface KnownProcess {
+  readonly spec: InstanceSpec
+  /** Where it listens. */
+  readonly port: number | null
+  /** Port of the loopback listener by which it calls others; missing where nobody was told of it. */
+  readonly door?: number | null
+}
+
 /** Written by the shim once the command runs. */
 export interface Running {
   /** Null where it ended before anyone could ask for its start time. */
@@ -42,13 +50,13 @@ export class ProcessFolder {
     return join(this.path, 'tmp')
   }
 
-  async create(spec: InstanceSpec, port: number | null, launch: Launch): Promise<void> {
+  async create(known: KnownProcess, launch: Launch): Promise<void> {
     await mkdir(this.temporary, { recursive: true, mode: 0o700 })
     await this.#write('launch.json', launch)
-    await this.#write('spec.json', { spec, port })
+    await this.#write('spec.json', known)
   }
 
-  async spec(): Promise<{ readonly spec: InstanceSpec; readonly port: number | null } | null> {
+  async spec(): Promise<KnownProcess | null> {
     return await read(join(this.path, 'spec.json'))
   }
 

@@ -23,6 +23,7 @@ import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import { execBeside } from './exec.ts'
 import { freePort } from './free-port.ts'
 import { hostCommand } from './host-tree.ts'
+import { internalNamesEnv } from './internal-names.ts'
 import { killFamily, MARKER, workersOf } from './process-family.ts'
 import { ProcessFolder, processIds, type Launch } from './process-folder.ts'
 import { portsOf, usageOf } from './process-usage.ts'
@@ -41,6 +42,8 @@ export interface ProcessRunnerOptions {
 /** Says so in the log of every instance that it starts. */
 const NOTICE =
   'runner process: this instance is not isolated from the host or from other apps, and its limits are not enforced'
+
+const DOORS = { first: 20_100, count: 6_800 }
 
 /** Runs instances as plain processes of the host; see README.md of this folder. */
 export class ProcessRunner implements Runner {
@@ -69,13 +72,16 @@ export class ProcessRunner implements Runner {
     }
   }
 
-  async start(spec: InstanceSpec): Promise<FoundInstance> {
+  async start(
+    spec: InstanceSpec,
+    introduce?: (source: string) => Promise<void>,
+  ): Promise<FoundInstance> {
     return await this.#mutex.run(spec.id, async () => {
       const existing = await this.#find(spec.id)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec)
+        return await this.#start(spec, introduce)
       } catch (error) {
         await this.#clean(spec.id)
         throw translated(error, spec)
@@ -148,13 +154,18 @@ export class ProcessRunner implements Runner {
     return Promise.resolve()
   }
 
-  async #start(spec: InstanceSpec): Promise<FoundInstance> {
+  async #start(
+    spec: InstanceSpec,
+    introduce?: (source: string) => Promise<void>,
+  ): Promise<FoundInstance> {
     const { dataDir, clock, log } = this.#options
     const folder = this.#folder(spec.id)
     const port = await this.#choosePort(spec)
-    const launch = await this.#launch(spec, folder, port)
+    const door = introduce === undefined ? null : await this.#chooseDoor()
+    const launch = await this.#launch(spec, folder, { port, door })
     log.warn({ instance: spec.id }, NOTICE)
-    await folder.create(spec, port, launch)
+    await folder.create({ spec, port, door }, launch)
+    if (door !== null) await introduce?.(sourceOf(door))
     const errors = await open(join(folder.path, 'shim.log'), 'a', 0o600)
     try {
       const shim = await start(
@@ -181,7 +192,11 @@ export class ProcessRunner implements Runner {
     })
   }
 
-  async #launch(spec: InstanceSpec, folder: ProcessFolder, port: number | null): Promise<Launch> {
+  async #launch(
+    spec: InstanceSpec,
+    folder: ProcessFolder,
+    { port, door }: { readonly port: number | null; readonly door: number | null },
+  ): Promise<Launch> {
     const { rootfs, logDir, logMaxBytes = 10 << 20 } = this.#options
     if (spec.argv.length === 0) {
       throw new FairwayError('INSTANCE_FAILED', `${spec.process} has no command`)
@@ -194,6 +209,7 @@ export class ProcessRunner implements Runner {
         HOME: folder.temporary,
         TMPDIR: folder.temporary,
         ...(port === null ? {} : { PORT: String(port) }),
+        ...(door === null ? {} : internalNamesEnv(door, { ...spec.image.env, ...spec.env })),
         [MARKER]: spec.id,
       },
     })
@@ -220,30 +236,48 @@ export class ProcessRunner implements Runner {
     for (;;) {
       const port = await freePort()
       if (port === null || this.#promised.has(port)) continue
-      // Until the instance listens, nothing but this set keeps the port from another one.
-      this.#promised.add(port)
-      setTimeout(() => this.#promised.delete(port), 60_000).unref()
+      this.#promise(port)
       return port
     }
+  }
+
+  /** Not of the range from which the system takes ports by itself: while no router runs, nothing else should get it. */
+  async #chooseDoor(): Promise<number> {
+    const ids = await processIds(this.#options.dataDir)
+    const known = await Promise.all(ids.map((id) => this.#folder(id).spec()))
+    const taken = new Set(known.map((one) => one?.door))
+    for (;;) {
+      const door = DOORS.first + Math.floor(Math.random() * DOORS.count)
+      if (taken.has(door) || this.#promised.has(door) || (await freePort(door)) === null) continue
+      this.#promise(door)
+      return door
+    }
+  }
+
+  /** Until somebody listens there, nothing but this set keeps the port from another one. */
+  #promise(port: number): void {
+    this.#promised.add(port)
+    setTimeout(() => this.#promised.delete(port), 60_000).unref()
   }
 
   async #find(id: InstanceId): Promise<FoundInstance | null> {
     const folder = this.#folder(id)
     const known = await folder.spec()
     if (known === null) return null
-    const { spec, port } = known
+    const { spec, port, door = null } = known
+    const source = door === null ? null : sourceOf(door)
     const address = port === null ? null : { host: '127.0.0.1', port }
     const running = await folder.running()
     const startedAt = running?.startedAt ?? spec.createdAt
     let exit = await folder.exit()
     if (exit === null && running !== null) {
       if ((await lives(running.process)) || (await lives(running.shim))) {
-        return { spec, state: 'running', address, source: null, startedAt, exit: null }
+        return { spec, state: 'running', address, source, startedAt, exit: null }
       }
       exit = await folder.exit()
     }
     exit ??= { code: null, signal: null, reason: 'unknown', at: this.#options.clock.now() }
-    return { spec, state: 'exited', address, source: null, startedAt, exit }
+    return { spec, state: 'exited', address, source, startedAt, exit }
   }
 
   async #clean(id: InstanceId): Promise<void> {
@@ -263,6 +297,11 @@ export class ProcessRunner implements Runner {
   #folder(id: InstanceId): ProcessFolder {
     return new ProcessFolder(this.#options.dataDir, id)
   }
+}
+
+/** As the router knows the caller: the address on which it listens for this instance alone. */
+function sourceOf(door: number): string {
+  return `127.0.0.1:${String(door)}`
 }
 
 async function lives(identity: ProcessIdentity | null): Promise<boolean> {

@@ -30,16 +30,21 @@ export async function readApp(ref: AppRef, input: DeployInput, deps: Deps): Prom
   return { ...reading, tree, warnings: [...reading.warnings, ...namesWarning(reading.spec, deps)] }
 }
 
-/** Without a network of its own an instance has nobody to ask for `*.internal`. */
+/** Without a network of its own an instance calls `*.internal` through a proxy, which gives way to one that the app names itself. */
 function namesWarning(spec: AppSpec, { engine }: Pick<Deps, 'engine'>): readonly string[] {
   if (engine.flavourOf(spec) === 'image') return []
   const names = [spec.env, ...Object.values(spec.processes).map(({ env }) => env)].flatMap((env) =>
-    Object.keys(env).filter((name) => /\.internal\b/.test(env[name] ?? '')),
+    Object.keys(env).filter(
+      (name) =>
+        /^http_proxy$/i.test(name) ||
+        (/^no_proxy$/i.test(name) && /internal|\*/.test(env[name] ?? '')) ||
+        (name === 'JAVA_TOOL_OPTIONS' && /-Dhttp\.proxy/.test(env[name] ?? '')),
+    ),
   )
   return names.length === 0
     ? []
     : [
-        `${[...new Set(names)].join(', ')}: names that end in .internal do not resolve for plain processes, only in containers; use the URL that fairway ps shows`,
+        `${[...new Set(names)].join(', ')}: it replaces the proxy by which plain processes call names that end in .internal; programs other than Node reach them by it only`,
       ]
 }
 

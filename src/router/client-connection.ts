@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { Address } from '../model/instance.ts'
 import { BodyReader } from './body-reader.ts'
 import type { DataSink } from './chunked-decoder.ts'
 import { clientResponse, problemResponse } from './client-response.ts'
@@ -7,8 +8,11 @@ import type { Exchange } from './exchange.ts'
 import { HeadScanner } from './head-scanner.ts'
 import type { RouterLimits } from './limits.ts'
 import { Outbox } from './outbox.ts'
+import { resolveOutside } from './outside.ts'
+import { openPassage } from './passage.ts'
 import type { Plane } from './plane.ts'
 import type { Problem } from './problem.ts'
+import { isInternal } from './proxy-target.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from './response-head.ts'
 import { Tunnel } from './tunnel.ts'
@@ -27,6 +31,7 @@ export interface ClientContext {
 type Phase = 'head' | 'exchange' | 'lingering' | 'tunnel'
 
 const NOTHING = Buffer.alloc(0)
+const CONNECTED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 /** One HTTP/1.1 connection of a client: requests are served one after the other, in order, also where they are pipelined. */
 export class ClientConnection implements Downstream, DataSink {
@@ -202,7 +207,10 @@ export class ClientConnection implements Downstream, DataSink {
     const from = this.#at + this.#scanner.start
     this.#at += this.#scanner.length
     this.#scanner.reset()
-    const request = parseRequestHead(this.#input.toString('latin1', from, this.#at))
+    const request = parseRequestHead(
+      this.#input.toString('latin1', from, this.#at),
+      this.#origin.door,
+    )
     if (typeof request === 'string') return this.#refuse(request)
     this.#begin(request)
     return true
@@ -216,10 +224,50 @@ export class ClientConnection implements Downstream, DataSink {
     this.#body.begin(request.length)
     this.#bodySent = request.length === 0
     this.deadline = this.#context.now() + this.#context.limits.stallTimeoutMs
-    const exchange = this.#context.plane.dispatch(request, this.#origin, this)
+    if (request.outside !== null) this.#bringOutside(request, request.outside)
+    else this.#take(this.#context.plane.dispatch(request, this.#origin, this))
+  }
+
+  #take(exchange: Exchange | null): void {
     if (exchange === null) return
     this.#exchange = exchange
     exchange.start()
+  }
+
+  #bringOutside(request: RequestHead, outside: Address): void {
+    const { plane } = this.#context
+    if (plane.caller(this.#origin.caller ?? '') === null) {
+      this.fail('caller-unknown')
+    } else if (isInternal(outside.host)) {
+      // Who connects to an internal name speaks HTTP with us from here on, as without a proxy.
+      this.#last = false
+      this.#out.text(CONNECTED)
+      this.#out.flush()
+      this.#next()
+    } else {
+      this.#socket.pause()
+      void resolveOutside(outside).then((found) => {
+        if (this.#socket.destroyed) return
+        this.#socket.resume()
+        if (typeof found === 'string') this.fail(found)
+        else if (request.method === 'CONNECT') this.#connectOutside(found)
+        else {
+          this.#take(plane.forward(request, this.#origin, this, found))
+          this.#pump()
+        }
+      })
+    }
+  }
+
+  #connectOutside(address: Address): void {
+    const { limits } = this.#context
+    const socket = this.#socket
+    this.#phase = 'tunnel'
+    this.deadline = Infinity
+    for (const event of ['data', 'drain', 'end']) socket.removeAllListeners(event)
+    const rest = this.#input.subarray(this.#at)
+    this.#emptied()
+    openPassage({ client: socket, rest, address, connectMs: limits.connectTimeoutMs })
   }
 
   #takeBody(): boolean {

@@ -5,12 +5,14 @@ import { ZodError } from 'zod'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
 import { drainSchema, publishedSchema, type RouterStatus } from './control-schema.ts'
-import type { Plane } from './plane.ts'
+import type { Plane, Published } from './plane.ts'
 import type { TableFile } from './table-file.ts'
 
 export interface ControlOptions {
   readonly socketPath: string
   readonly plane: Plane
+  /** Called with every table after the plane serves it; the publication is answered when it resolves. */
+  readonly served: (published: Published) => Promise<void>
   readonly tableFile: TableFile
   readonly status: () => RouterStatus
   readonly log: Log
@@ -93,11 +95,12 @@ export class ControlServer {
   // One after the other, so that the file never goes back to an older table. Stored first: what was served once is never forgotten by a restart.
   #publish(value: unknown): Promise<unknown> {
     const published = publishedSchema.parse(value)
-    const { plane, tableFile } = this.#options
+    const { plane, tableFile, served } = this.#options
     const task = async (): Promise<unknown> => {
       plane.refuseOlder(published.table.revision)
       await tableFile.write(published)
       plane.publish(published)
+      await served(published)
       return {}
     }
     const mine = this.#publishing.then(task, task)

@@ -32,8 +32,10 @@ export interface RequestOrigin {
   /** Address of the client without IPv4-in-IPv6 prefix. */
   readonly remote: string
   readonly scheme: 'http' | 'https'
-  /** True where it came by the listener for `*.internal`. */
-  readonly internal: boolean
+  /** As whom the table knows the caller of internal names; null where it came by a public listener. */
+  readonly caller: string | null
+  /** True where it came by a door (doors.ts): targets outside are brought there too. */
+  readonly door: boolean
 }
 
 export interface RequestLogEntry {

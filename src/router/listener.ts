@@ -11,6 +11,8 @@ import type { Plane } from './plane.ts'
 export interface ListenerOptions {
   readonly address: Address
   readonly internal: boolean
+  /** The one caller that this listener is for, as the table knows it; null where the source address tells callers apart. */
+  readonly door: string | null
   /** Null for plain HTTP. */
   readonly tls: TlsOptions | null
   readonly plane: Plane
@@ -94,7 +96,7 @@ export class Listener {
           })
     server.on('error', (error: Error) => log.error({ error: error.message }, 'listener failed'))
     server.prependListener('connection', (socket: Socket) => {
-      if (!sources.enter(socket)) socket.destroy()
+      if (!sources.enter(socket, this.#options.door)) socket.destroy()
     })
     if (tls !== null) {
       server.on('secureConnection', (socket: TLSSocket) => this.#secure(socket))
@@ -137,7 +139,9 @@ export class Listener {
   }
 
   #origin(socket: Socket, scheme: 'http' | 'https'): RequestOrigin {
-    return { remote: plainAddress(socket.remoteAddress), scheme, internal: this.#options.internal }
+    const { internal, door } = this.#options
+    const remote = plainAddress(socket.remoteAddress)
+    return { remote, scheme, caller: internal ? (door ?? remote) : null, door: door !== null }
   }
 }
 
@@ -155,9 +159,9 @@ export class Sources {
     return this.#total
   }
 
-  /** False where one more would be too many. Leaves by itself when the socket closes. */
-  enter(socket: Socket): boolean {
-    const source = plainAddress(socket.remoteAddress)
+  /** False where one more would be too many. Leaves by itself when the socket closes. `name` counts instead of the address, where that is shared. */
+  enter(socket: Socket, name: string | null = null): boolean {
+    const source = name ?? plainAddress(socket.remoteAddress)
     const count = this.#bySource.get(source) ?? 0
     if (count >= this.#limits.connectionsPerSource || this.#total >= this.#limits.connections) {
       return false

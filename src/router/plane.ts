@@ -1,8 +1,13 @@
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { InstanceId } from '../model/instance.ts'
-import type { AppRef } from '../model/names.ts'
+import type { Address, InstanceId } from '../model/instance.ts'
+import {
+  parseAppName,
+  parseEnvironmentName,
+  parseProcessName,
+  type AppRef,
+} from '../model/names.ts'
 import type { Caller, RouteTable, Service, TargetLoad } from '../model/traffic.ts'
 import type { CountersView } from './counters.ts'
 import type { Downstream, RequestLogEntry, RequestOrigin } from './downstream.ts'
@@ -29,6 +34,15 @@ export interface Published {
 }
 
 const READ_BUFFER = 65_536
+/** What is not in any table: nothing waits for it, and nothing is expected of it. */
+const OUTSIDE: Service = {
+  key: 'outside',
+  ref: { app: parseAppName('outside'), environment: parseEnvironmentName('outside') },
+  process: parseProcessName('outside'),
+  targets: [],
+  expected: false,
+  holdMs: 0,
+}
 const NO_TABLE: RouteTable = { revision: -1, services: [], routes: [] }
 
 /** The data plane without its sockets: the table it serves, the targets it knows, what is in flight. */
@@ -42,6 +56,8 @@ export class Plane {
   #published: Published | null = null
   #routes = new Routes(NO_TABLE, [])
   #waiters: (() => void)[] = []
+  /** Of one request each. */
+  readonly #outside = new Set<TargetState>()
 
   constructor(options: PlaneOptions) {
     this.#options = options
@@ -103,9 +119,22 @@ export class Plane {
       downstream.fail(key === 'unknown' ? 'caller-unknown' : 'no-route')
       return null
     }
-    const exchange = new Exchange(request, origin, service, downstream, this.#exchangeContext)
-    this.#exchanges.add(exchange)
-    return exchange
+    return this.#exchange(request, origin, service, downstream)
+  }
+
+  /** The same for a request of a known caller that leads outside: to a target of its own, which nothing else uses. */
+  forward(
+    request: RequestHead,
+    origin: RequestOrigin,
+    downstream: Downstream,
+    address: Address,
+  ): Exchange {
+    const target = new TargetState({ id: OUTSIDE.key, address, weight: 1 }, this.#targetContext)
+    target.unlist()
+    this.#outside.add(target)
+    const service = new ServiceState(OUTSIDE, 0, this.#options.random)
+    service.update(OUTSIDE, [target])
+    return this.#exchange(request, origin, service, downstream)
   }
 
   /** True where some route names the host. */
@@ -165,6 +194,10 @@ export class Plane {
       target.sweep(now)
       if (!target.listed && target.holders.size === 0) this.#targets.delete(id)
     }
+    for (const target of this.#outside) {
+      target.sweep(now)
+      if (target.holders.size === 0) this.#outside.delete(target)
+    }
   }
 
   /** Resolves when nothing is in flight any more. */
@@ -182,7 +215,7 @@ export class Plane {
   }
 
   close(): void {
-    for (const target of this.#targets.values()) target.closeAll()
+    for (const target of [...this.#targets.values(), ...this.#outside]) target.closeAll()
   }
 
   #updateService(service: Service): void {
@@ -199,10 +232,21 @@ export class Plane {
     state.update(service, targets)
   }
 
+  #exchange(
+    request: RequestHead,
+    origin: RequestOrigin,
+    service: ServiceState,
+    downstream: Downstream,
+  ): Exchange {
+    const exchange = new Exchange(request, origin, service, downstream, this.#exchangeContext)
+    this.#exchanges.add(exchange)
+    return exchange
+  }
+
   // The key of a service, 'unknown' for a caller that is none of ours, null for no route.
   #serviceKey(request: RequestHead, origin: RequestOrigin): string | null {
-    if (!origin.internal) return this.#routes.find(request.host, request.target)
-    const caller = this.#routes.caller(origin.remote)
+    if (origin.caller === null) return this.#routes.find(request.host, request.target)
+    const caller = this.#routes.caller(origin.caller)
     return caller === null ? 'unknown' : internalService(request.host, caller)
   }
 

@@ -2,6 +2,10 @@
 export const PROBLEMS = {
   'bad-request': { status: 400, text: 'The request is not valid HTTP.' },
   'caller-unknown': { status: 403, text: 'This address may not call internal names.' },
+  'outside-refused': {
+    status: 403,
+    text: 'This leads to a program of this machine: call it without the proxy (no_proxy).',
+  },
   'no-route': { status: 404, text: 'There is no app at this address.' },
   'method-refused': { status: 405, text: 'This method is not served here.' },
   'request-timeout': { status: 408, text: 'The request took too long to arrive.' },
@@ -12,6 +16,7 @@ export const PROBLEMS = {
   'upstream-refused': { status: 502, text: 'The app did not accept the connection.' },
   'upstream-invalid': { status: 502, text: 'The app did not answer with valid HTTP.' },
   'upstream-closed': { status: 502, text: 'The app closed the connection before it answered.' },
+  'outside-unknown': { status: 502, text: 'This host name does not resolve.' },
   'no-target': { status: 503, text: 'The app is not running right now.' },
   drained: { status: 503, text: 'The app was stopped before it answered.' },
   'upstream-timeout': { status: 504, text: 'The app took too long to answer.' },

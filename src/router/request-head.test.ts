@@ -90,6 +90,7 @@ test('a real head is taken apart', () => {
     expectContinue: false,
     requestId: 'abc',
     accept: 'a, b',
+    outside: null,
   })
 })
 

@@ -1,6 +1,8 @@
+import type { Address } from '../model/instance.ts'
 import { REQUEST_FIELDS, isToken } from './field-name.ts'
 import { parseFields, type Fields } from './fields.ts'
 import { parseHost } from './host.ts'
+import { connectTarget, NO_PROXY, proxyTarget } from './proxy-target.ts'
 import type { Problem } from './problem.ts'
 
 /** A request as the router passes it on, from whatever protocol it came. */
@@ -23,10 +25,12 @@ export interface RequestHead {
   readonly expectContinue: boolean
   readonly requestId: string
   readonly accept: string
+  /** Where a proxy is asked to bring it, beyond the table; null for a service. */
+  readonly outside: Address | null
 }
 
-/** Parses a scanned head; `text` holds it in latin1 from its first line to its final empty line. RFC 9112 section 3, strict. */
-export function parseRequestHead(text: string): RequestHead | Problem {
+/** Parses a scanned head; `text` holds it in latin1 from its first line to its final empty line. RFC 9112 section 3, strict. `proxy`: absolute forms and CONNECT may lead outside. */
+export function parseRequestHead(text: string, proxy = false): RequestHead | Problem {
   const lineEnd = text.indexOf('\r\n')
   const first = text.indexOf(' ')
   const last = lineEnd - 9
@@ -39,11 +43,12 @@ export function parseRequestHead(text: string): RequestHead | Problem {
   if (!isTarget(target)) return 'bad-request'
   const fields = parseFields(text, lineEnd + 2, text.length - 2, REQUEST_FIELDS)
   if (fields === null) return 'bad-request'
-  if (method === 'CONNECT' || method === 'TRACE') return 'method-refused'
+  if (method === 'TRACE' || (method === 'CONNECT' && !proxy)) return 'method-refused'
   if (fields.expect !== '' && fields.expect.toLowerCase() !== '100-continue') {
     return 'expectation-failed'
   }
-  return composeRequest(method, target, minor, fields)
+  if (method === 'CONNECT') return composeConnect(target, minor, fields)
+  return composeRequest(method, target, minor, fields, proxy)
 }
 
 /** Safe to send again where no answer came (RFC 9110 9.2.2). */
@@ -63,24 +68,49 @@ export function composeRequest(
   target: string,
   minor: number,
   fields: Fields,
+  proxy = false,
 ): RequestHead | Problem {
-  if (fields.hosts !== 1) return 'bad-request'
-  if (minor === 0 && fields.chunked) return 'bad-request'
+  if (fields.hosts !== 1 || (minor === 0 && fields.chunked)) return 'bad-request'
   const host = parseHost(fields.host)
   if (host === null) return 'bad-request'
-  const origin = originForm(method, target, fields.host)
+  const asked = proxy ? proxyTarget(target, fields.host) : NO_PROXY
+  if (typeof asked === 'string') return asked
+  const origin = asked.target ?? originForm(method, target, fields.host)
   if (origin === null) return 'bad-request'
   return {
     method,
     target: origin,
     authority: fields.host,
     host,
+    upgrade: upgradeOf(method, minor, fields),
+    expectContinue: fields.expect !== '' && minor === 1,
+    outside: asked.outside,
     lines: fields.kept,
     length: fields.chunked ? -1 : Math.max(0, fields.length),
     close: fields.close || minor === 0,
     http10: minor === 0,
-    upgrade: upgradeOf(method, minor, fields),
-    expectContinue: fields.expect !== '' && minor === 1,
+    requestId: fields.requestId,
+    accept: fields.accept,
+  }
+}
+
+// A body means nothing here, and clients are known that send no Host.
+function composeConnect(authority: string, minor: number, fields: Fields): RequestHead | Problem {
+  const outside = connectTarget(authority)
+  if (typeof outside === 'string') return outside
+  if (fields.hosts > 1 || fields.chunked || fields.length > 0) return 'bad-request'
+  return {
+    method: 'CONNECT',
+    target: authority,
+    authority,
+    host: outside.host,
+    upgrade: '',
+    expectContinue: false,
+    outside,
+    lines: fields.kept,
+    length: 0,
+    close: fields.close || minor === 0,
+    http10: minor === 0,
     requestId: fields.requestId,
     accept: fields.accept,
   }

@@ -11,6 +11,7 @@ import type { Address } from '../model/instance.ts'
 import { connectTraffic } from './control-client.ts'
 import { ControlServer } from './control-server.ts'
 import type { RouterStatus } from './control-schema.ts'
+import { Doors } from './doors.ts'
 import { readResolvers, type DnsUpstream } from './dns-forward.ts'
 import { DnsServer } from './dns-server.ts'
 import type { RequestLogEntry } from './downstream.ts'
@@ -83,6 +84,7 @@ class RunningRouter implements Router {
   readonly #sources: Sources
   readonly #tableFile: TableFile
   readonly #control: ControlServer
+  readonly #doors: Doors
   readonly #http: Listener
   readonly #internal: Listener | null
   readonly #dns: DnsServer | null
@@ -109,10 +111,18 @@ class RunningRouter implements Router {
       onRequest: options.onRequest,
     })
     this.#sources = new Sources(this.#limits)
+    this.#doors = new Doors({
+      listener: (address, door) => this.#listener(address, true, null, door),
+      shared: () => this.#shared,
+      clock,
+      log,
+      signal: this.#stop.signal,
+    })
     this.#tableFile = new TableFile(options.stateDir, log)
     this.#control = new ControlServer({
       socketPath: options.controlSocket,
       plane: this.#plane,
+      served: ({ callers }) => this.#doors.update(callers),
       tableFile: this.#tableFile,
       status: () => this.#status(),
       log,
@@ -138,8 +148,8 @@ class RunningRouter implements Router {
 
   async start(): Promise<void> {
     await this.#tableFile.prepare()
-    await this.#loadTable()
     this.#shared = await this.#hasPredecessor()
+    await this.#loadTable()
     await this.#http.listen(this.#shared)
     const { https = null } = this.#options
     if (https !== null) {
@@ -188,17 +198,27 @@ class RunningRouter implements Router {
   async #loadTable(): Promise<void> {
     const stored = await this.#tableFile.read()
     const current = this.#plane.published?.table.revision ?? -1
-    if (stored !== null && stored.table.revision > current) this.#plane.publish(stored)
+    if (stored !== null && stored.table.revision > current) {
+      this.#plane.publish(stored)
+      await this.#doors.update(stored.callers)
+    }
   }
 
   #listeners(): Listener[] {
-    return [this.#http, this.#https, this.#internal].filter((listener) => listener !== null)
+    const fixed = [this.#http, this.#https, this.#internal].filter((listener) => listener !== null)
+    return [...fixed, ...this.#doors.listeners]
   }
 
-  #listener(address: Address, internal: boolean, tls: TlsOptions | null): Listener {
+  #listener(
+    address: Address,
+    internal: boolean,
+    tls: TlsOptions | null,
+    door: string | null = null,
+  ): Listener {
     return new Listener({
       address: { host: address.host, port: address.port },
       internal,
+      door,
       tls,
       plane: this.#plane,
       limits: this.#limits,

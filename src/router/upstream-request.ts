@@ -1,7 +1,7 @@
 import type { RequestOrigin } from './downstream.ts'
 import type { RequestHead } from './request-head.ts'
 
-/** The head that a target gets: the kept fields, our own framing, and who called (X-Forwarded-* are always ours). */
+/** The head that a target gets: the kept fields, our own framing, and who called (X-Forwarded-* are always ours). A server outside learns none of that. */
 export function upstreamRequest(
   request: RequestHead,
   origin: RequestOrigin,
@@ -13,6 +13,9 @@ export function upstreamRequest(
   else if (length > 0 || needsLength(method)) framing = `Content-Length: ${length}\r\n`
   if (upgrade !== '') framing += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`
   if (request.expectContinue && length !== 0) framing += 'Expect: 100-continue\r\n'
+  if (request.outside !== null) {
+    return `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${lines}${framing}\r\n`
+  }
   const id = isRequestId(request.requestId) ? request.requestId : requestId()
   return `${method} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${lines}${framing}X-Forwarded-For: ${origin.remote}\r\nX-Forwarded-Proto: ${origin.scheme}\r\nX-Forwarded-Host: ${authority}\r\nX-Request-Id: ${id}\r\n\r\n`
 }
