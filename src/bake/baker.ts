@@ -189,16 +189,22 @@ const OCI_CODES: Readonly<Record<string, ErrorCode>> = {
   DIGEST_MISMATCH: 'INVALID_IMAGE',
   TOO_LARGE: 'TOO_LARGE',
   NOT_FOUND: 'REGISTRY_FAILED',
-  INVALID_REQUEST: 'INVALID_IMAGE',
+  INVALID_REQUEST: 'INVALID_REQUEST',
   REGISTRY_FAILED: 'REGISTRY_FAILED',
 }
+
+const REFERENCE_HINT =
+  'Name an image as registry.example/team/app:1.2; names without a registry need one in registries.conf of the server.'
 
 const DEBIAN_CODES: Readonly<Record<string, ErrorCode>> = { SIGNATURE_INVALID: 'SIGNATURE_INVALID' }
 
 /** Errors of the libraries below in the words of the platform; anything unknown stays what it is. */
 function translated(error: unknown): unknown {
   if (error instanceof OciError) {
-    return new FairwayError(OCI_CODES[error.code] ?? 'INTERNAL', error.message, { cause: error })
+    return new FairwayError(OCI_CODES[error.code] ?? 'INTERNAL', error.message, {
+      cause: error,
+      ...(error.code === 'INVALID_REQUEST' ? { hint: REFERENCE_HINT } : {}),
+    })
   }
   if (error instanceof DebianError) {
     return new FairwayError(DEBIAN_CODES[error.code] ?? 'PACKAGE_UNAVAILABLE', error.message, {

@@ -56,3 +56,11 @@ test('errors of the domain pass, anything else is internal', () => {
   assert.equal(programFailure(known, readConfig({})), known)
   assert.equal(programFailure(new Error('boom'), readConfig({})).code, 'INTERNAL')
 })
+
+test('a full disk is named, whoever noticed it', () => {
+  const config = readConfig({ FAIRWAY_DATA_DIR: '/data' })
+  for (const facts of [{ code: 'ENOSPC' }, { code: 'EDQUOT' }, { errcode: 13 }]) {
+    const failure = programFailure(Object.assign(new Error('write'), facts), config)
+    assert.deepEqual([failure.code, failure.message], ['DISK_FULL', 'no space is left in /data'])
+  }
+})

@@ -24,6 +24,12 @@ export function endOnFailure(log: Log, config: Config): void {
 export function programFailure(error: unknown, config: Config): FairwayError {
   if (error instanceof FairwayError) return error
   const message = error instanceof Error ? error.message : String(error)
+  if (isDiskFull(error)) {
+    return new FairwayError('DISK_FULL', `no space is left in ${config.dataDir}`, {
+      cause: error,
+      hint: 'Free space there, then start it again. Nothing that was stored is lost.',
+    })
+  }
   const system = listenError.safeParse(error)
   if (!system.success) return new FairwayError('INTERNAL', message, { cause: error })
   const { code, address, port } = system.data
@@ -44,6 +50,13 @@ export function failureInLog(text: string): FairwayError | null {
     return new FairwayError(code, message, { hint })
   }
   return null
+}
+
+/** Of the file system, a quota or SQLite (SQLITE_FULL is 13, extended codes keep it in the low byte). */
+function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if ('code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) return true
+  return 'errcode' in error && (Number(error.errcode) & 0xff) === 13
 }
 
 const listenError = z.object({

@@ -34,7 +34,7 @@ export async function withSource<T>(
     return await request({ entries, contents: inlineContents(client.server, pack) })
   } catch (error) {
     if (!(error instanceof ClientError)) throw error
-    if (error.code === 'DIGEST_MISMATCH') throw changed(error)
+    if (error.code === 'DIGEST_MISMATCH') throw changed(error, pack)
     if (error.code !== 'SOURCE_INCOMPLETE') throw error
     pack.cache.forget(client.server)
     await sendMissing(client, pack, missingIn(error), options)
@@ -60,7 +60,9 @@ async function sendMissing(
       progress.sending(sent, total)
     })
   } catch (error) {
-    throw error instanceof ClientError && error.code === 'DIGEST_MISMATCH' ? changed(error) : error
+    throw error instanceof ClientError && error.code === 'DIGEST_MISMATCH'
+      ? changed(error, pack)
+      : error
   }
   progress.sent(contents.length, total, startedAt)
 }
@@ -85,8 +87,10 @@ function missingIn(error: ClientError): readonly string[] {
   throw error
 }
 
-function changed(cause: ClientError): FairwayError {
-  return new FairwayError('INVALID_SOURCE', 'a file changed while it was being sent', {
+function changed(cause: ClientError, { contents }: Pack): FairwayError {
+  const digest = cause.details['digest']
+  const path = contents.get(digest as PackedContent['digest'])?.path ?? 'a file'
+  return new FairwayError('INVALID_SOURCE', `${path} changed while it was being sent`, {
     cause,
     hint: 'Wait until nothing writes to the folder any more, then deploy again.',
   })

@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path'
 import { isMissing } from '../../lib/missing-file.ts'
 import type { Digest } from '../../model/release.ts'
+import { holdsPrivateKey } from './private-key.ts'
 
 /** What identifies an unchanged file without reading it. Times are milliseconds with fractions. */
 export interface FileFacts {
@@ -20,11 +21,17 @@ export interface FileFacts {
   readonly ino: number
 }
 
-/** size, mtime, ctime, inode, digest (hex), generation in which the content was first seen. */
-type Row = readonly [number, number, number, number, string, number]
+/** size, mtime, ctime, inode, digest (hex), generation in which the content was first seen, 1 where it holds a private key. */
+type Row = readonly [number, number, number, number, string, number, 0 | 1]
+
+/** What reading a file told. */
+export interface FileContent {
+  readonly digest: Digest
+  readonly isSecret: boolean
+}
 
 interface Saved {
-  readonly version: 1
+  readonly version: typeof VERSION
   readonly generation: number
   readonly accepted: Readonly<Record<string, number>>
   readonly files: Readonly<Record<string, Row>>
@@ -36,6 +43,7 @@ interface Saved {
  */
 const RACY_MS = 2000
 const CHUNK = 1 << 20
+const VERSION = 2
 
 /**
  * Digests of one folder's files, remembered between runs by size, times and inode, and which of them a server has had. Losing the
@@ -48,7 +56,7 @@ export class HashCache {
   readonly #before: Readonly<Record<string, Row>>
   readonly #after: Record<string, Row> = {}
   readonly #accepted: Record<string, number>
-  #buffer: Uint8Array | null = null
+  #buffer: Buffer | null = null
   #changed = false
   #kept = 0
 
@@ -65,22 +73,23 @@ export class HashCache {
     return new HashCache(file, load(file))
   }
 
-  /** Digest of the file's content, read only where it is not known. `path` is the key, `file` where it lies, `now` the time of the look. */
-  digest(path: string, file: string, facts: FileFacts, now: number): Digest {
+  /** Of the file's content, read only where it is not known. `path` is the key, `file` where it lies, `now` the time of the look. */
+  content(path: string, file: string, facts: FileFacts, now: number): FileContent {
     const known = this.#before[path]
     if (known !== undefined && sameFile(known, facts)) {
       this.#after[path] = known
       this.#kept++
-      return `sha256:${known[4]}`
+      return { digest: `sha256:${known[4]}`, isSecret: known[6] === 1 }
     }
     this.#buffer ??= Buffer.allocUnsafe(CHUNK)
     const read = hashFile(file, this.#buffer)
     this.#changed = true
     if (read.size === facts.size && Math.max(facts.mtimeMs, facts.ctimeMs) < now - RACY_MS) {
       const { mtimeMs, ctimeMs, ino } = facts
-      this.#after[path] = [facts.size, mtimeMs, ctimeMs, ino, read.hex, this.#generation]
+      const secret = read.isSecret ? 1 : 0
+      this.#after[path] = [facts.size, mtimeMs, ctimeMs, ino, read.hex, this.#generation, secret]
     }
-    return `sha256:${read.hex}`
+    return { digest: `sha256:${read.hex}`, isSecret: read.isSecret }
   }
 
   /** Whether the server is known to have had this path's content: it took a source of this generation or a later one. */
@@ -111,7 +120,7 @@ export class HashCache {
   save(): void {
     if (!this.#changed && this.#kept === Object.keys(this.#before).length) return
     const saved: Saved = {
-      version: 1,
+      version: VERSION,
       generation: this.#generation,
       accepted: this.#accepted,
       files: this.#after,
@@ -135,10 +144,10 @@ function sameFile(row: Row, facts: FileFacts): boolean {
 
 /** Nothing remembered where there is no file, or one that is broken or of another version. */
 function load(file: string): Saved {
-  const empty: Saved = { version: 1, generation: 0, accepted: {}, files: {} }
+  const empty: Saved = { version: VERSION, generation: 0, accepted: {}, files: {} }
   try {
     const saved = JSON.parse(readFileSync(file, 'utf8')) as Partial<Saved> | null
-    if (saved?.version !== 1 || typeof saved.generation !== 'number') return empty
+    if (saved?.version !== VERSION || typeof saved.generation !== 'number') return empty
     if (!isRecord(saved.files) || !isRecord(saved.accepted)) return empty
     return { ...empty, ...saved }
   } catch (error) {
@@ -150,22 +159,30 @@ function load(file: string): Saved {
 /** Reads through `buffer`, which is one for all files: allocating it for each costs more than reading a small file. */
 function hashFile(
   file: string,
-  buffer: Uint8Array,
-): { readonly hex: string; readonly size: number } {
+  buffer: Buffer,
+): { readonly hex: string; readonly size: number; readonly isSecret: boolean } {
   const handle = openSync(file, 'r')
   try {
     let count = readSync(handle, buffer)
     if (count < buffer.length) {
-      return { hex: hash('sha256', buffer.subarray(0, count), 'hex'), size: count }
+      const content = buffer.subarray(0, count)
+      return {
+        hex: hash('sha256', content, 'hex'),
+        size: count,
+        isSecret: holdsPrivateKey(content),
+      }
     }
     const digest = createHash('sha256')
     let size = 0
+    let isSecret = false
     while (count > 0) {
-      digest.update(buffer.subarray(0, count))
+      const piece = buffer.subarray(0, count)
+      digest.update(piece)
+      isSecret ||= holdsPrivateKey(piece)
       size += count
       count = readSync(handle, buffer)
     }
-    return { hex: digest.digest('hex'), size }
+    return { hex: digest.digest('hex'), size, isSecret }
   } finally {
     closeSync(handle)
   }

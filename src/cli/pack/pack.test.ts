@@ -283,3 +283,18 @@ test('contents read back are what was hashed, whatever their size', () => {
     { numRuns: 7 },
   )
 })
+
+test('a file that holds a private key stays here, whatever its name; a ! line has the last word', () => {
+  const key = `-----BEGIN PRIVATE KEY-----\n${'MIIEvQ'.repeat(20)}\n-----END PRIVATE KEY-----\n`
+  const files = { 'notes.txt': key, 'a.json': JSON.stringify({ key }), 'index.js': 'x' }
+  const root = folderOf(files)
+  for (const now of [Date.now() + 10_000, Date.now() + 20_000]) {
+    const result = packed(root, { now })
+    assert.deepEqual(paths(result), ['index.js'])
+    assert.deepEqual(result.secrets, ['a.json', 'notes.txt'])
+    result.cache.save()
+  }
+  const wanted = packed(folderOf({ ...files, '.fairwayignore': '!a.json\n' }))
+  assert.deepEqual(paths(wanted), ['a.json', 'index.js'])
+  assert.deepEqual(wanted.secrets, ['notes.txt'])
+})

@@ -52,7 +52,10 @@ export function pack(options: PackOptions): Pack {
     ? walk(path, { rules, defaults: !layout, except: options.except ?? new Set() })
     : walkFile(path)
   const cache = HashCache.open(join(cacheDir, 'hashes'), path)
-  return { ...hashed(walked, cache, now), ignoreFile, cache }
+  // Images and artifacts are taken whole; in a folder a `!` line has the last word.
+  const takesSecret = (path: string): boolean =>
+    !options.isFolder || layout || rules?.bringsBack(path, false) === true
+  return { ...hashed(walked, { cache, now, takesSecret }), ignoreFile, cache }
 }
 
 /** The bytes of a content in pieces. */
@@ -70,23 +73,39 @@ export function* readContent(content: PackedContent): Generator<Uint8Array> {
   }
 }
 
+interface HashOptions {
+  readonly cache: HashCache
+  readonly now: number
+  /** Whether a file travels although it holds a private key. */
+  readonly takesSecret: (path: string) => boolean
+}
+
 function hashed(
   walked: Walked,
-  cache: HashCache,
-  now: number,
+  { cache, now, takesSecret }: HashOptions,
 ): Pick<Pack, 'entries' | 'contents' | 'bytes' | 'secrets' | 'special'> {
   const contents = new Map<Digest, PackedContent>()
+  const entries: SourceEntry[] = []
+  const keys: string[] = []
   let bytes = 0
-  const entries = walked.entries.map((found): SourceEntry => {
+  for (const found of walked.entries) {
     const { path } = found
-    if (found.type === 'symlink') return { type: 'symlink', path, target: found.target }
+    if (found.type === 'symlink') {
+      entries.push({ type: 'symlink', path, target: found.target })
+      continue
+    }
+    const { digest, isSecret } = cache.content(path, found.file, found.facts, now)
+    if (isSecret && !takesSecret(path)) {
+      keys.push(path)
+      continue
+    }
     const { size } = found.facts
-    const digest = cache.digest(path, found.file, found.facts, now)
     bytes += size
     if (!contents.has(digest)) contents.set(digest, { digest, size, file: found.file, path })
-    return { type: 'file', path, size, executable: found.executable, digest }
-  })
-  return { entries, contents, bytes, secrets: walked.secrets, special: walked.special }
+    entries.push({ type: 'file', path, size, executable: found.executable, digest })
+  }
+  const secrets = [...walked.secrets, ...keys].sort()
+  return { entries, contents, bytes, secrets, special: walked.special }
 }
 
 /**
