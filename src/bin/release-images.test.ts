@@ -12,7 +12,12 @@ import { releaseImages } from './release-images.ts'
 const root = await mkdtemp(join(tmpdir(), 'fairway-release-images-'))
 after(() => rm(root, { recursive: true, force: true }))
 const images = await ImageStore.open({ root })
-const names = releaseImages(images, systemClock, root)
+const names = releaseImages({
+  images,
+  store: { getTarget: () => Promise.resolve(null) },
+  clock: systemClock,
+  root,
+})
 const ref: AppRef = {
   app: parseAppName('shop'),
   environment: parseEnvironmentName('production'),

@@ -1,17 +1,41 @@
 import type { ReleaseImages } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
-import { refKey } from '../model/names.ts'
+import { FairwayError } from '../model/errors.ts'
+import { refKey, type AppRef } from '../model/names.ts'
+import type { Digest } from '../model/release.ts'
+import type { Store } from '../model/store.ts'
+import type { TargetRegistry } from '../model/targets.ts'
 import type { ImageStore } from '../oci/image-store.ts'
+import { OciError } from '../oci/oci-error.ts'
+import { registryOf } from '../reconcile/target-registry.ts'
 import { collectHostTrees } from './host-rootfs.ts'
+
+export interface ReleaseImagesOptions {
+  readonly images: ImageStore
+  readonly store: Pick<Store, 'getTarget'>
+  readonly clock: Clock
+  /** Data folder. */
+  readonly root: string
+}
 
 const LATEST = 'latest'
 
-/** Releases as tags of the embedded registry: `shop/production:3`, and `:latest` for the one that serves. */
-export function releaseImages(images: ImageStore, clock: Clock, root: string): ReleaseImages {
+/** Releases as tags of the embedded registry: `shop/production:3`, and `:latest` for the one that serves; pushed to a target's own registry where it has one. */
+export function releaseImages(options: ReleaseImagesOptions): ReleaseImages {
+  const { images, store, clock, root } = options
   const { repositories } = images
   return {
     publish: async ({ ref, number, image }) => {
       for (const tag of [String(number), LATEST]) await images.tag(refKey(ref), tag, image.digest)
+    },
+    deliver: async ({ ref, number, image, spec }) => {
+      if (spec.target === null) return
+      const target = await store.getTarget(spec.target)
+      if (target === null) throw new FairwayError('NOT_FOUND', `there is no target ${spec.target}`)
+      const registry = registryOf(target.settings)
+      if (registry === null) throw noRegistry(target.name)
+      if (registry.push) await push(images, image.digest, repositoryOf(registry, ref), registry)
+      else await images.tag(refKey(ref), String(number), image.digest)
     },
     withdraw: async (ref, number) => {
       const repository = refKey(ref)
@@ -25,4 +49,47 @@ export function releaseImages(images: ImageStore, clock: Clock, root: string): R
       return images.collect(keep, olderThanMs, clock.now())
     },
   }
+}
+
+/** Under which name an app's images lie in the registry of a target, without tag or digest. */
+export function repositoryOf(registry: Pick<TargetRegistry, 'name'>, ref: AppRef): string {
+  return `${registry.name}/${refKey(ref)}`
+}
+
+/** The reference by digest that the nodes of a target pull. */
+export function imageReference(
+  registry: Pick<TargetRegistry, 'name'> | null,
+  digest: Digest,
+  ref: AppRef,
+): string {
+  return `${repositoryOf(registry ?? { name: 'no-registry.invalid' }, ref)}@${digest}`
+}
+
+async function push(
+  images: ImageStore,
+  digest: Digest,
+  repository: string,
+  { user, password }: TargetRegistry,
+): Promise<void> {
+  const auth = user === null ? {} : { auth: { username: user, password: password ?? '' } }
+  try {
+    await images.push(digest, `${repository}@${digest}`, auth)
+  } catch (error) {
+    if (!(error instanceof OciError)) throw error
+    throw new FairwayError(
+      'REGISTRY_FAILED',
+      `the image cannot be pushed to ${repository}: ${error.message}`,
+      { cause: error },
+    )
+  }
+}
+
+function noRegistry(name: string): FairwayError {
+  return new FairwayError(
+    'REGISTRY_FAILED',
+    `the nodes of ${name} have nowhere to pull images from`,
+    {
+      hint: `Give the target a registry: \`fairway target add ${name} --registry HOST/PATH\` or \`--pull-from HOST:PORT\`.`,
+    },
+  )
 }

@@ -10,7 +10,7 @@ export interface PlanSettings {
   /** Name of this installation: two of them on one cluster never touch each other's objects. A label value. */
   readonly owner: string
   /** Reference by digest under which nodes pull an image: 'registry.example.com/shop@sha256:…'. */
-  readonly imageOf: (digest: Digest) => string
+  readonly imageOf: (digest: Digest, ref: AppRef) => string
   readonly pullSecret: PullSecret | null
   /** What runs in the slots now; empty = nothing, or an export that looks at no cluster. */
   readonly slots: ReadonlyMap<ProcessName, ObservedSlots>

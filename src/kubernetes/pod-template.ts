@@ -87,7 +87,7 @@ function container(input: PodInput, port: number | null, settings: BaseSettings)
   const command = withPort(argv, port).map(literal)
   return {
     name: CONTAINER,
-    image: settings.imageOf(image.digest),
+    image: settings.imageOf(image.digest, input.ref),
     imagePullPolicy: 'IfNotPresent',
     ...(command.length === 0 ? {} : { command }),
     ...(port === null ? {} : { ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),

@@ -75,6 +75,11 @@ export interface Baker {
 export interface ReleaseImages {
   /** Makes an image pullable as `<app>/<environment>:<number>` and `:latest`. Doing it again changes nothing. @throws where the store cannot be written */
   publish(release: Pick<Release, 'ref' | 'number' | 'image'>): Promise<void>
+  /**
+   * Brings the image to where the nodes of the release's target pull it; on this machine there is nothing to do. Doing it again costs little.
+   * @throws FairwayError NOT_FOUND for an unknown target, REGISTRY_FAILED
+   */
+  deliver(release: Pick<Release, 'ref' | 'number' | 'image' | 'spec'>): Promise<void>
   /** Takes the name of a release away, or with null all that `publish` gave to an app; what people pushed there themselves stays. */
   withdraw(ref: AppRef, number: number | null): Promise<void>
   /** Garbage collection: everything that neither `keep` nor a name reaches and that was not used for `olderThanMs`. */

@@ -1,8 +1,7 @@
 import type { Engine } from './engine.ts'
 import type { HostCheck } from './host.ts'
 import type { LogReader } from './logs.ts'
-import type { AppRef, TargetName } from './names.ts'
-import type { ImageFacts } from './release.ts'
+import type { TargetName } from './names.ts'
 import type { TargetRecord } from './store.ts'
 
 /** A cluster that apps are deployed to, as people see it: nothing of its credentials. */
@@ -65,10 +64,4 @@ export interface Clusters {
   /** Never waits for the cluster: one that does not answer shows in what its engine says. */
   connect(target: TargetRecord): Promise<Cluster>
   check(target: TargetRecord): Promise<readonly HostCheck[]>
-}
-
-/** Brings images to where a target's nodes can pull them. */
-export interface ImageDelivery {
-  /** Resolves when the nodes can pull it; doing it again costs little. @throws FairwayError REGISTRY_FAILED */
-  deliver(target: TargetRecord, ref: AppRef, image: ImageFacts): Promise<void>
 }

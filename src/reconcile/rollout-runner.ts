@@ -142,6 +142,7 @@ export class RolloutRunner {
     )
       return
     const begun = await this.#begin(await this.#current(rollout), 'release', save)
+    await this.#deps.images.deliver(release)
     const [process] = Object.values(spec.processes)
     if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
     const result = await this.#deps.engine.runJob(
@@ -179,6 +180,7 @@ export class RolloutRunner {
     const current = await this.#current(rollout)
     if (isStepDone(current, 'start')) return
     const begun = await this.#begin(current, 'start', save)
+    await this.#deps.images.deliver(release)
     const record = await store.ensureApp(release.ref, clock.now())
     const target = await targetNow(record, store, clock.now())
     await engine.apply(target ?? desiredApp(release, record))

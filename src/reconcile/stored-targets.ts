@@ -1,9 +1,10 @@
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { HostCheck } from '../model/host.ts'
+import type { Identity } from '../model/identity.ts'
 import { refKey, type TargetName } from '../model/names.ts'
 import type { Store, TargetRecord } from '../model/store.ts'
-import type { Clusters, NewTarget, Targets, TargetView } from '../model/targets.ts'
+import type { Clusters, NewTarget, TargetRegistry, Targets, TargetView } from '../model/targets.ts'
 import { activeRelease } from './app-planner.ts'
 import { unknownTarget, type ConnectedClusters } from './connected-clusters.ts'
 import { registryOf, registrySettings } from './target-registry.ts'
@@ -13,6 +14,8 @@ export interface StoredTargetsOptions {
   readonly clusters: Clusters
   readonly connected: ConnectedClusters
   readonly clock: Clock
+  /** Tokens with which the nodes of a target pull from this server's registry. */
+  readonly identity: Pick<Identity, 'createToken' | 'listTokens' | 'revokeToken'>
 }
 
 /** The targets in the store, and who runs there. */
@@ -35,11 +38,12 @@ export class StoredTargets implements Targets {
       name: target.name,
       kubeconfig: target.kubeconfig,
       context: target.context,
-      settings: registrySettings(target.registry),
+      settings: {},
       createdAt: (await store.getTarget(target.name))?.createdAt ?? clock.now(),
     }
     await clusters.check(record)
-    await store.putTarget(record)
+    const registry = await this.#withToken(target)
+    await store.putTarget({ ...record, settings: registrySettings(registry) })
     await connected.forget(target.name)
     const apps = await this.#apps()
     // Apps that run there go on under the new credentials, not only with their next deploy.
@@ -55,6 +59,7 @@ export class StoredTargets implements Targets {
       })
     }
     if (!(await this.#options.store.deleteTarget(name))) throw unknownTarget(name)
+    await this.#revokeToken(name)
     await this.#options.connected.forget(name)
   }
 
@@ -62,6 +67,21 @@ export class StoredTargets implements Targets {
     const record = await this.#options.store.getTarget(name)
     if (record === null) throw unknownTarget(name)
     return this.#options.clusters.check(record)
+  }
+
+  /** Where nodes pull from our own registry they get a token that can do no more than read. */
+  async #withToken({ name, registry }: NewTarget): Promise<TargetRegistry | null> {
+    await this.#revokeToken(name)
+    if (registry === null || registry.push) return registry
+    const wanted = { name: tokenName(name), role: 'viewer', expiresAt: null } as const
+    const { token } = await this.#options.identity.createToken(wanted)
+    return { ...registry, user: 'fairway', password: token }
+  }
+
+  async #revokeToken(name: TargetName): Promise<void> {
+    const { identity } = this.#options
+    const found = (await identity.listTokens()).find((token) => token.name === tokenName(name))
+    if (found !== undefined) await identity.revokeToken(found.id)
   }
 
   async #apps(): Promise<ReadonlyMap<TargetName, readonly string[]>> {
@@ -89,4 +109,8 @@ export class StoredTargets implements Targets {
       apps: apps.get(name) ?? [],
     }
   }
+}
+
+function tokenName(target: TargetName): string {
+  return `target ${target}`
 }
