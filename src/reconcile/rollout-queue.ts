@@ -18,6 +18,13 @@ const INTERRUPTED: RolloutFailure = {
   diagnosis: [],
 }
 
+interface Turn {
+  /** Of the rollout. */
+  readonly id: string
+  /** Ends it where the app is destroyed. */
+  readonly abort: AbortController
+}
+
 /** One rollout at a time per app; different apps do not wait for each other. The store holds the queue, memory only who works on it. */
 export class RolloutQueue {
   readonly #deps: ReconcileDeps
@@ -26,7 +33,8 @@ export class RolloutQueue {
   readonly #closing: AbortSignal
   readonly #ended: (ref: AppRef) => void
   readonly #mutex = new KeyedMutex()
-  readonly #aborts = new Map<string, AbortController>()
+  /** Whose turn it is, by app. */
+  readonly #turns = new Map<string, Turn>()
   readonly #work = new Set<Promise<void>>()
 
   /** `ended` hears of every app of which a rollout has ended. */
@@ -48,11 +56,6 @@ export class RolloutQueue {
     const { store, clock, randomId } = this.#deps
     const now = clock.now()
     await store.ensureApp(ref, now)
-    for (const waiting of await store.listUnfinishedRollouts()) {
-      if (refKey(waiting.ref) === refKey(ref) && waiting.status === 'queued') {
-        await this.#supersede(waiting, request)
-      }
-    }
     const rollout: Rollout = {
       id: `${String(now)}-${randomId()}`,
       ref,
@@ -69,31 +72,24 @@ export class RolloutQueue {
     }
     await store.addRollout(rollout)
     this.enqueue(rollout)
+    // Only now: a server that dies in between has both, and the newer one still comes last.
+    const superseding = this.#supersedeWaiting(rollout)
+    this.inBackground(superseding)
+    await superseding.catch(() => undefined)
     return rollout
   }
 
   /** Takes its turn; a record that ended meanwhile is left alone. */
   enqueue(rollout: Rollout): void {
-    const { store } = this.#deps
     const key = refKey(rollout.ref)
     const turn = async (): Promise<void> => {
-      const current = await store.getRollout(rollout.ref, rollout.id)
-      if (this.#closing.aborted || (current !== null && isEnded(current))) return
-      const record = await store.getApp(rollout.ref)
-      if (current === null || record === null || record.deleting) {
-        this.#tell(rollout, DESTROYED)
-        return
-      }
-      await this.#endForgotten(current)
-      const abort = new AbortController()
-      this.#aborts.set(key, abort)
+      const mine: Turn = { id: rollout.id, abort: new AbortController() }
+      this.#turns.set(key, mine)
       try {
-        await this.#runner.run(current, AbortSignal.any([abort.signal, this.#closing]))
+        await this.#take(rollout, mine.abort.signal)
       } finally {
-        this.#aborts.delete(key)
+        this.#turns.delete(key)
       }
-      this.#ended(rollout.ref)
-      if (abort.signal.aborted) this.#tell(current, DESTROYED)
     }
     const told = this.#mutex.run(key, turn).catch((error: unknown) => {
       // Whoever follows it must not wait for an end that no record can tell of, as with a full disk.
@@ -110,7 +106,7 @@ export class RolloutQueue {
 
   /** Stops what runs for this app; its record stays as it is. */
   abort(ref: AppRef, why: string): void {
-    this.#aborts.get(refKey(ref))?.abort(new Error(why))
+    this.#turns.get(refKey(ref))?.abort.abort(new Error(why))
   }
 
   inBackground(work: Promise<unknown>): void {
@@ -129,6 +125,23 @@ export class RolloutQueue {
     await Promise.allSettled(this.#work)
   }
 
+  async #take(rollout: Rollout, destroyed: AbortSignal): Promise<void> {
+    const { store } = this.#deps
+    const current = await store.getRollout(rollout.ref, rollout.id)
+    if (this.#closing.aborted || (current !== null && isEnded(current))) return
+    const record = await store.getApp(rollout.ref)
+    if (current === null || record === null || record.deleting) {
+      this.#tell(rollout, DESTROYED)
+      return
+    }
+    await this.#endForgotten(current)
+    if (!destroyed.aborted) {
+      await this.#runner.run(current, AbortSignal.any([destroyed, this.#closing]))
+      this.#ended(rollout.ref)
+    }
+    if (destroyed.aborted) this.#tell(current, DESTROYED)
+  }
+
   /** Ends it for those who follow it; for its record there is no place any more. */
   #tell(rollout: Rollout, failure: RolloutFailure): void {
     const now = this.#deps.clock.now()
@@ -138,14 +151,26 @@ export class RolloutQueue {
   /** An older rollout whose end could not be stored: nobody works on it, and at the next start it would undo this one. */
   async #endForgotten(current: Rollout): Promise<void> {
     const { store, clock } = this.#deps
-    for (const older of await store.listUnfinishedRollouts()) {
-      const forgotten =
-        refKey(older.ref) === refKey(current.ref) &&
-        older.status === 'running' &&
-        older.id !== current.id &&
-        older.createdAt <= current.createdAt
-      if (forgotten) await store.saveRollout(withEnd(older, 'failed', clock.now(), INTERRUPTED))
+    for (const older of await this.#unfinishedBefore(current)) {
+      if (older.status === 'running')
+        await store.saveRollout(withEnd(older, 'failed', clock.now(), INTERRUPTED))
     }
+  }
+
+  async #supersedeWaiting(by: Rollout): Promise<void> {
+    for (const older of await this.#unfinishedBefore(by)) {
+      const hasBegun = this.#turns.get(refKey(older.ref))?.id === older.id
+      if (older.status === 'queued' && !hasBegun) await this.#supersede(older, by.request)
+    }
+  }
+
+  /** Of the same app, oldest first: the order in which they were stored, whatever the clock said. */
+  async #unfinishedBefore(rollout: Rollout): Promise<readonly Rollout[]> {
+    const mine = (await this.#deps.store.listUnfinishedRollouts()).filter(
+      ({ ref }) => refKey(ref) === refKey(rollout.ref),
+    )
+    const position = mine.findIndex(({ id }) => id === rollout.id)
+    return mine.slice(0, Math.max(0, position))
   }
 
   /** Only a deploy or a rollback replaces a waiting deploy: a change of configuration would lose the new version. */
