@@ -9,6 +9,9 @@ import { parseResponseHead, type ResponseHead } from './response-head.ts'
 
 export type UpstreamFailure = 'refused' | 'invalid' | 'closed' | 'timeout'
 
+/** A program that sends more of them than any needs would send them for ever. */
+const MOST_INTERIM = 16
+
 /** One exchange as its upstream connection sees it. */
 export interface UpstreamUser extends DataSink {
   connected(): void
@@ -67,6 +70,8 @@ export class UpstreamConnection {
   #head: ResponseHead | null = null
   #rest = NOTHING
   #answered = false
+  /** Interim answers (RFC 9110 15.2) to the request under way. */
+  #interim = 0
   #paused = false
 
   constructor(options: UpstreamOptions, user: UpstreamUser) {
@@ -104,6 +109,7 @@ export class UpstreamConnection {
     this.#upgrading = upgrading
     this.#phase = 'head'
     this.#answered = false
+    this.#interim = 0
     this.#scanner.reset()
     this.progressed()
     this.out.text(text)
@@ -221,6 +227,8 @@ export class UpstreamConnection {
     this.#scanner.reset()
     if (head.status === 101) return this.#switch(head, bytes.subarray(at, end)) ? end : -1
     if (head.status < 200) {
+      this.#interim += 1
+      if (this.#interim > MOST_INTERIM) return -1
       this.#user?.informational(head)
       return at
     }

@@ -115,4 +115,17 @@ describe('answers of targets', () => {
       /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 OK\r\n[^]*ok$/,
     )
   })
+
+  test('early hints without end are an invalid answer; a few at each request are fine', async () => {
+    const hints = (count: number): string => 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(count)
+    answer = hints(1000)
+    const received = await ask()
+    assert.match(received, /HTTP\/1\.1 502 /)
+    assert.ok((received.match(/ 103 /g) ?? []).length <= 16)
+    answer = `${hints(10)}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`
+    const client = new RawClient(bed.port)
+    client.send('GET / HTTP/1.1\r\nHost: app.test\r\n\r\n'.repeat(2))
+    client.send('GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n')
+    assert.equal((await client.untilClosed()).match(/ 200 OK/g)?.length, 3)
+  })
 })
