@@ -1,4 +1,5 @@
 import type { Addresses } from './addresses.ts'
+import { PROVISIONER, STORAGE_CLASS } from './volumes.ts'
 
 export interface AddonImages {
   readonly coredns: string
@@ -16,11 +17,13 @@ export function addons(addresses: Addresses, images: AddonImages): readonly obje
       apiVersion: 'storage.k8s.io/v1',
       kind: 'StorageClass',
       metadata: {
-        name: 'standard',
+        name: STORAGE_CLASS,
         annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
       },
-      provisioner: 'kubernetes.io/host-path',
+      provisioner: PROVISIONER,
       reclaimPolicy: 'Delete',
+      // As for all volumes that belong to one node.
+      volumeBindingMode: 'WaitForFirstConsumer',
     },
   ]
 }

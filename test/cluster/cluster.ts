@@ -3,8 +3,8 @@ import { basename, join } from 'node:path'
 import { run } from '../../src/lib/process.ts'
 import { addons } from './addons.ts'
 import { addressesOf, MAX_LABS, nodeAddresses, REGISTRY_PORT, type Addresses } from './addresses.ts'
-import { statusOf } from './api-server.ts'
-import { Authority } from './certificates.ts'
+import { ApiClient } from './api-client.ts'
+import { Authority, kubeconfig } from './certificates.ts'
 import { Cgroup } from './cgroup.ts'
 import { Component } from './component.ts'
 import {
@@ -24,7 +24,9 @@ import {
 } from './namespaces.ts'
 import { importOnNode } from './node-image.ts'
 import { makeNode, nodePrograms, writeRegistryHosts, type NodeOptions } from './node.ts'
+import { PolicyEnforcer } from './policy-enforcer.ts'
 import { RegistryForward } from './registry-forward.ts'
+import { Volumes } from './volumes.ts'
 import { waitUntil } from './wait.ts'
 
 const PROCESSES = 8192
@@ -40,6 +42,8 @@ export class Cluster {
   readonly #settings: LabSettings
   readonly #holder: Holder
   readonly #authority: Authority
+  readonly #controllers: { stop(): void }[] = []
+  #api: ApiClient | null = null
   readonly #components = new Map<string, Component>()
 
   private constructor(
@@ -81,21 +85,16 @@ export class Cluster {
   /** etcd, API server, controllers and scheduler; ends when the API server says it is ready. */
   async startControlPlane(): Promise<void> {
     const { path } = this.#folder
-    const config = await writeControlPlaneFiles(path, this.addresses, this.#authority)
+    const server = serverOf(this.addresses)
+    const client = await writeControlPlaneFiles(path, this.addresses, this.#authority)
+    const config = kubeconfig(server, this.#authority, client)
     await writeFile(this.#folder.at('kubeconfig'), config, { mode: 0o600 })
+    this.#api = new ApiClient({ server, authority: this.#authority.certificate, client })
     for (const program of controlPlane(this.addresses, this.#programs())) {
       await this.#start(program, this.#holder.pid)
-      if (program.name === 'kube-apiserver') await this.waitForApi()
+      if (program.name !== 'kube-apiserver') continue
+      await waitUntil('API server ready', 120_000, () => this.#client().isReady())
     }
-  }
-
-  async waitForApi(): Promise<void> {
-    const api = { server: serverOf(this.addresses), authority: this.#authority.certificate }
-    await waitUntil(
-      'API server ready',
-      120_000,
-      async () => (await statusOf(api, '/readyz')) === 200,
-    )
   }
 
   async startNodes(): Promise<void> {
@@ -132,9 +131,20 @@ export class Cluster {
     await this.#kubectl([...available, 'apiservice/v1beta1.metrics.k8s.io'])
   }
 
+  /** Our own parts: what enforces NetworkPolicy, and what makes volumes. */
+  async startControllers(failed: (error: unknown) => void): Promise<void> {
+    const policies = new PolicyEnforcer(this.#client(), this.nodes, failed)
+    const volumes = new Volumes(this.#client(), this.#folder.path, failed)
+    await policies.start()
+    volumes.start()
+    this.#controllers.push(policies, volumes)
+  }
+
   /** Ends the namespaces, and with them every process. */
   async close(): Promise<void> {
     await this.registry.close()
+    for (const controller of this.#controllers) controller.stop()
+    this.#api?.close()
     for (const component of this.#components.values()) component.abandon()
     await this.#holder.end()
   }
@@ -166,6 +176,11 @@ export class Cluster {
     const component = new Component({ name, within, program, args, logFile })
     this.#components.set(name, component)
     await component.start()
+  }
+
+  #client(): ApiClient {
+    if (this.#api === null) throw new Error('the control plane was not started')
+    return this.#api
   }
 
   #programs(): string {

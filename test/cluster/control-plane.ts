@@ -1,7 +1,14 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Addresses } from './addresses.ts'
-import { Authority, kubeconfig, writePair, writeTokenKey, type Subject } from './certificates.ts'
+import {
+  Authority,
+  kubeconfig,
+  writePair,
+  writeTokenKey,
+  type KeyPair,
+  type Subject,
+} from './certificates.ts'
 
 /** A program with its arguments; `component.ts` runs it. */
 export interface Program {
@@ -13,12 +20,12 @@ export interface Program {
 /** Where things are inside of the lab's mount namespace, whatever the host calls them. */
 export const INSIDE = { lab: '/mnt/lab', cache: '/mnt/cache' } as const
 
-/** Certificates, keys and kubeconfigs of the control plane, below `<folder>/pki`; the administrator's kubeconfig is returned. */
+/** Certificates, keys and kubeconfigs of the control plane, below `<folder>/pki`; returns the administrator's client certificate. */
 export async function writeControlPlaneFiles(
   folder: string,
   addresses: Addresses,
   authority: Authority,
-): Promise<string> {
+): Promise<KeyPair> {
   const pki = join(folder, 'pki')
   await mkdir(pki, { recursive: true, mode: 0o700 })
   const frontProxy = await Authority.create('front-proxy-ca')
@@ -37,8 +44,7 @@ export async function writeControlPlaneFiles(
       mode: 0o600,
     })
   }
-  const admin = await authority.issue({ name: 'lab-admin', organization: 'system:masters' })
-  return kubeconfig(server, authority, admin)
+  return authority.issue({ name: 'lab-admin', organization: 'system:masters' })
 }
 
 export function serverOf({ controlPlane }: Addresses): string {
@@ -138,7 +144,6 @@ function controllerManager({ pods, services }: Addresses): readonly string[] {
     `--service-account-private-key-file=${pki}/service-accounts.key`,
     `--cluster-signing-cert-file=${pki}/ca.crt`,
     `--cluster-signing-key-file=${pki}/ca.key`,
-    '--enable-hostpath-provisioner=true',
   ]
 }
 

@@ -46,9 +46,10 @@ export class Lab {
       if (missing !== null) throw new Error(missing)
       if (state !== null) await this.down()
       const settings = await prepare(this.#folder.name, options, say)
-      await mkdir(this.#folder.path, { recursive: true, mode: 0o700 })
-      await this.#folder.writeSettings(settings)
-      await this.#startSupervisor()
+      if (await this.#take()) {
+        await this.#folder.writeSettings(settings)
+        await this.#startSupervisor()
+      }
     }
     return this.#waitUntilReady(say)
   }
@@ -102,6 +103,24 @@ export class Lab {
     const state = await this.state()
     if (state?.isAlive === true) return state.record.nodes
     throw new Error(`no lab ${this.#folder.name} runs`)
+  }
+
+  /** False where someone else brings it up at this very moment. */
+  async #take(): Promise<boolean> {
+    await mkdir(join(this.#folder.path, '..'), { recursive: true, mode: 0o700 })
+    try {
+      await mkdir(this.#folder.path, { mode: 0o700 })
+      return true
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    }
+    const isThere = async (): Promise<boolean> => (await this.#folder.record()) !== null
+    await waitUntil(
+      `${this.#folder.path} has a supervisor (else take the lab down)`,
+      30_000,
+      isThere,
+    )
+    return false
   }
 
   async #startSupervisor(): Promise<void> {

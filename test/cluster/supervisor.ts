@@ -57,12 +57,18 @@ async function supervise(folder: LabFolder): Promise<void> {
     await step('nodes: containerd, images, kubelet, kube-proxy', () => cluster.startNodes())
     await tell({ nodes: [...cluster.nodes] })
     await step('CoreDNS, metrics-server, StorageClass', () => cluster.installAddons())
+    await step('NetworkPolicy, volumes', () => cluster.startControllers(complain))
     await step('everything ready', () => cluster.waitUntilReady())
     await tell({ phase: 'ready', message: '' })
   } catch (error) {
     await tell({ phase: 'failed', message: `${record.message}: ${String(error)}` })
     throw error
   }
+}
+
+/** What is tried again anyway; it stands in `supervisor.log`. */
+function complain(error: unknown): void {
+  process.stderr.write(`${new Date().toISOString()} ${String(error)}\n`)
 }
 
 function closeOnSignal(cluster: Cluster): void {
