@@ -97,6 +97,9 @@ export async function replaceInBackground(
   options: StartOptions,
 ): Promise<void> {
   const old = await runningProcess(program)
+  // Two programs cannot have one port there (no SO_REUSEPORT in Node): the new one waits for the end of the old one.
+  if (old !== null && program.name === 'router' && process.platform === 'darwin')
+    await stopInBackground(program, options.timeoutMs)
   await startInBackground(program, options)
   if (old !== null) await signalProcess(old, 'SIGTERM')
 }

@@ -41,6 +41,7 @@ export function dataFolder(root: string): DataFolder {
 
 /** Creates what is missing. @throws FairwayError FORBIDDEN. Root folder and image layers can be passed through (0711) so that mapped users reach their files; the rest is private. */
 export async function createDataFolder(folder: DataFolder): Promise<void> {
+  refuseLongPath(folder)
   try {
     await mkdir(folder.root, { recursive: true, mode: 0o711 })
     await chmod(folder.root, 0o711)
@@ -56,4 +57,17 @@ export async function createDataFolder(folder: DataFolder): Promise<void> {
   for (const path of [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]) {
     await mkdir(path, { recursive: true, mode: 0o700 })
   }
+}
+
+/** sockaddr_un takes 108 bytes on Linux, 104 on macOS and the BSDs, with a final zero; the router binds its socket beside its place, with its pid added. */
+const SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+
+function refuseLongPath({ root, routerSocket }: DataFolder): void {
+  const over = Buffer.byteLength(`${routerSocket}.4194304`) - SOCKET_PATH_BYTES
+  if (over <= 0) return
+  throw new FairwayError(
+    'INVALID_REQUEST',
+    `${root} cannot be the data directory: its path is ${String(over)} bytes too long for the control socket inside it`,
+    { hint: 'Choose a shorter one with --data DIR or FAIRWAY_DATA_DIR.' },
+  )
 }

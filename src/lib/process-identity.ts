@@ -33,6 +33,8 @@ export async function signalProcess(
     return true
   } catch (error) {
     if (isGone(error)) return false
+    // macOS says this of a group whose last members only wait for their parent.
+    if (hasCode(error, 'EPERM') && !(await isAlive(identity))) return false
     throw error
   }
 }
@@ -60,7 +62,11 @@ export async function bootId(): Promise<string> {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+  return hasCode(error, 'ESRCH')
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }
 
 /** proc(5): field 3 is the state, field 22 the start time in ticks since boot; the name (field 2) may hold spaces and brackets. */

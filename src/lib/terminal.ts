@@ -4,9 +4,8 @@ import { runToEnd, start } from './process.ts'
 type ChildProcess = Awaited<ReturnType<typeof start>>
 
 /**
- * Starts a program in a new terminal, whose bytes are the child's stdin and stdout. script(1), part of every Debian, makes the
- * terminal: node cannot. Its command is constant text: what varies travels in variables, which a shell does not read as
- * commands when quoted.
+ * Starts a program in a new terminal, whose bytes are the child's stdin and stdout. script(1), part of every Debian and of macOS,
+ * makes the terminal: node cannot.
  * @throws ProgramError where script cannot be started
  */
 export async function startInTerminal(
@@ -14,15 +13,29 @@ export async function startInTerminal(
   args: readonly string[],
   options: { readonly env: Readonly<Record<string, string>>; readonly cwd?: string },
 ): Promise<ChildProcess> {
-  const words = [program, ...args]
-  const names = words.map((_, index) => `FAIRWAY_WORD_${String(index)}`)
-  const values = Object.fromEntries(words.map((word, index) => [names[index] ?? '', word]))
-  const command = `exec ${names.map((name) => `"$${name}"`).join(' ')}`
-  return await start('script', ['-q', '-e', '-f', '-c', command, '/dev/null'], {
-    env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh', ...values },
+  const command = terminalCommand(process.platform, [program, ...args])
+  return await start('script', command.args, {
+    env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh', ...command.env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
+}
+
+/**
+ * Arguments and variables for script(1). That of Linux hands its command to a shell: it is constant text, and what varies travels in variables, which a
+ * shell does not read as commands when quoted. That of macOS and the BSDs takes the words as they are.
+ */
+export function terminalCommand(
+  platform: NodeJS.Platform,
+  words: readonly string[],
+): { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> } {
+  if (platform !== 'linux') return { args: ['-q', '/dev/null', ...words], env: {} }
+  const names = words.map((_, index) => `FAIRWAY_WORD_${String(index)}`)
+  const command = `exec ${names.map((name) => `"$${name}"`).join(' ')}`
+  return {
+    args: ['-q', '-e', '-f', '-c', command, '/dev/null'],
+    env: Object.fromEntries(words.map((word, index) => [names[index] ?? '', word])),
+  }
 }
 
 /** Gives the terminal of `startInTerminal` another size; the kernel tells the program in it by SIGWINCH. */

@@ -1,13 +1,15 @@
 import { readdir, readlink } from 'node:fs/promises'
 import { isMissing } from '../lib/atomic-file.ts'
 import { readProc } from '../lib/process-identity.ts'
+import { processTable, type ProcessRow } from '../lib/process-table.ts'
 import type { Usage } from '../model/instance.ts'
 
 /** proc(5): times of /proc/<pid>/stat count in USER_HZ, which is 100 on every architecture that matters here. */
 const TICKS = 100
 
-/** Sum over an instance's processes; null where the system does not tell (anything but Linux). */
+/** Sum over an instance's processes: on Linux also those that left its group; null where the system does not tell. */
 export async function usageOf(main: number, workers: readonly number[]): Promise<Usage | null> {
+  if (process.platform !== 'linux') return groupUsage(main, await processTable())
   const pids = workers.length === 0 ? [main] : workers
   let memoryBytes = 0
   let cpuSeconds = 0
@@ -22,6 +24,18 @@ export async function usageOf(main: number, workers: readonly number[]): Promise
     alive++
   }
   return alive === 0 ? null : { memoryBytes, memoryLimitBytes: null, cpuSeconds, pids: alive }
+}
+
+/** The same of everything in the main process' group. */
+export function groupUsage(main: number, rows: readonly ProcessRow[]): Usage | null {
+  const own = rows.filter(({ group }) => group === main)
+  if (own.length === 0) return null
+  return {
+    memoryBytes: own.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0),
+    memoryLimitBytes: null,
+    cpuSeconds: own.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    pids: own.length,
+  }
 }
 
 /** TCP ports on which one of the processes listens, ascending. Linux only; empty elsewhere. */

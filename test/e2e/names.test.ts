@@ -29,9 +29,11 @@ for (const { runner, skip, subnet } of [
           web: { command: 'node server.js' },
           api: {
             command: 'node server.js',
-            routes: {},
             env: { GREETING: 'api' },
-            ...(runner === 'container' ? { port: 9000 } : {}),
+            // Instances of plain processes share the host's ports: none can have one of its own choice twice.
+            ...(runner === 'container'
+              ? { port: 9000, routes: {} }
+              : { routes: { api: { path: '/api' } } }),
           },
         },
       })
