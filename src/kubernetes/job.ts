@@ -1,0 +1,219 @@
+import type { Clock } from '../model/clock.ts'
+import type { JobRequest, JobResult } from '../model/engine.ts'
+import type { LogLine } from '../model/runner.ts'
+import type { Applier } from './apply.ts'
+import { nameOf } from './apply.ts'
+import type { ClusterClient, ObjectName } from './cluster-client.ts'
+import { listAt, named, textAt, timeAt, type Json } from './json-value.ts'
+import { KINDS } from './kinds.ts'
+import { LABELS, namespaceOf } from './labels.ts'
+import { parseLogLine } from './log-line.ts'
+import type { KubeObject } from './object.ts'
+import type { PodFacts } from './pod-facts.ts'
+import { describeExit, podState } from './pod-state.ts'
+
+export interface JobDeps {
+  readonly client: ClusterClient
+  readonly applier: Applier
+  /** Pods of a Job, as seen now. */
+  readonly podsOf: (namespace: string, job: string) => readonly PodFacts[]
+  /** Resolves after the next change of the app, or when the signal aborts. */
+  readonly change: (signal: AbortSignal) => Promise<void>
+  readonly clock: Clock
+}
+
+const LINES = 20
+/** Looks at least this often at what no event tells: a deadline, a Job that was deleted. */
+const LOOK_MS = 1_000
+/** Waiting for an image or a node ends the run after this time: it will not begin. */
+const BEGIN_MS = 60_000
+
+/** How a run ended. */
+interface End {
+  readonly code: number | null
+  readonly reason: string
+}
+
+/**
+ * Runs a command as a Job to its end. `planned` is what the Job needs, and last the Job itself, whose name follows from the request's key: a second call finds
+ * the first one's run. @throws FairwayError CLUSTER_…
+ */
+export async function runClusterJob(
+  job: JobRequest,
+  planned: readonly KubeObject[],
+  deps: JobDeps,
+  onLine: (line: LogLine) => void,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const object = planned.at(-1)
+  if (object === undefined) throw new TypeError('a job plans at least one object')
+  const name = nameOf(object)
+  const live = (await deps.client.get(name)) ?? (await start(planned, object, deps))
+  const last: LogLine[] = []
+  const output = new JobOutput(deps.client, (line) => {
+    onLine(line)
+    last.push(line)
+    if (last.length > LINES) last.shift()
+  })
+  const end = await follow(
+    job,
+    name,
+    timeAt(live, 'metadata', 'creationTimestamp'),
+    deps,
+    output,
+    signal,
+  )
+  await output.finish(END_OF_LOG_MS)
+  return {
+    instance: output.pod ?? name.name,
+    code: end.code,
+    reason: end.reason,
+    lastLines: last.map(({ text }) => text),
+  }
+}
+
+// Private
+
+const END_OF_LOG_MS = 5_000
+
+async function start(
+  planned: readonly KubeObject[],
+  object: KubeObject,
+  { client, applier }: JobDeps,
+): Promise<Json> {
+  const before = planned.slice(0, -1)
+  await applier.apply(before)
+  const live = await client.apply(nameOf(object), object)
+  // What only this run needs goes with it.
+  const owner = {
+    apiVersion: object.apiVersion,
+    kind: object.kind,
+    name: object.metadata.name,
+    uid: textAt(live, 'metadata', 'uid'),
+  }
+  for (const own of before.filter(
+    ({ metadata, kind }) => kind === 'Secret' && isOf(metadata, object),
+  ))
+    await client.mergePatch(nameOf(own), { metadata: { ownerReferences: [owner] } })
+  return live
+}
+
+function isOf(metadata: KubeObject['metadata'], job: KubeObject): boolean {
+  return metadata.labels[LABELS.job] === job.metadata.name
+}
+
+async function follow(
+  job: JobRequest,
+  name: ObjectName,
+  createdAt: number | null,
+  deps: JobDeps,
+  output: JobOutput,
+  signal: AbortSignal,
+): Promise<End> {
+  const { clock, client } = deps
+  const began = createdAt ?? clock.now()
+  for (;;) {
+    if (signal.aborted) {
+      await stop(name, deps)
+      return { code: null, reason: 'cancelled' }
+    }
+    const [pod] = deps.podsOf(namespaceOf(job.ref), name.name)
+    if (pod !== undefined) output.follow(pod)
+    const end = pod === undefined ? null : endOf(pod, clock.now())
+    if (end !== null) return end
+    if (clock.now() - began >= job.timeoutMs) {
+      await stop(name, deps)
+      return { code: null, reason: tooLong(job) }
+    }
+    if (pod === undefined) {
+      const lost = lostReason(await client.get(name), job)
+      if (lost !== null) return { code: null, reason: lost }
+    }
+    await nextLook(deps, Math.min(LOOK_MS, began + job.timeoutMs - clock.now()), signal)
+  }
+}
+
+function endOf(pod: PodFacts, now: number): End | null {
+  const hasEnded = pod.phase === 'Succeeded' || pod.phase === 'Failed'
+  if (hasEnded && pod.exit !== null)
+    return { code: pod.exit.code, reason: describeExit(pod.exit, pod) }
+  if (hasEnded) return { code: null, reason: pod.message === '' ? pod.reason : pod.message }
+  if (now - pod.createdAt < BEGIN_MS) return null
+  const view = { now, startMs: Infinity, answer: null, everReady: true }
+  const { hopeless, reason } = podState(pod, view)
+  return hopeless ? { code: null, reason } : null
+}
+
+/** A Job without a pod: it ended long ago and its pod was cleared away, it may not make one, or it is about to. */
+function lostReason(live: Json | null, job: JobRequest): string | null {
+  if (live === null) return 'lost: its Job was deleted'
+  const failed = named(listAt(live, 'status', 'conditions'), 'type', 'Failed')
+  if (textAt(failed, 'status') !== 'True') return null
+  return textAt(failed, 'reason') === 'DeadlineExceeded' ? tooLong(job) : textAt(failed, 'message')
+}
+
+function tooLong({ timeoutMs }: JobRequest): string {
+  return `took longer than ${String(Math.round(timeoutMs / 1000))} s`
+}
+
+/** Ends the run and keeps the Job, so that the same key finds how it ended. */
+async function stop(name: ObjectName, { client, podsOf }: JobDeps): Promise<void> {
+  await client.mergePatch(name, { spec: { activeDeadlineSeconds: 1 } })
+  for (const pod of podsOf(name.namespace ?? '', name.name))
+    await client.delete({ ...pod, kind: KINDS.Pod }, { uid: pod.uid, graceSeconds: 5 })
+}
+
+async function nextLook(deps: JobDeps, ms: number, signal: AbortSignal): Promise<void> {
+  const done = new AbortController()
+  const until = AbortSignal.any([signal, done.signal])
+  const late = deps.clock.sleep(Math.max(10, ms), until).catch(() => undefined)
+  await Promise.race([deps.change(until), late])
+  done.abort()
+}
+
+/** The log of the run's pod, from its first line to its last. */
+class JobOutput {
+  readonly #client: ClusterClient
+  readonly #onLine: (line: LogLine) => void
+  readonly #stopping = new AbortController()
+  #reading: Promise<void> | null = null
+  #pod: string | null = null
+  #told = 0
+
+  constructor(client: ClusterClient, onLine: (line: LogLine) => void) {
+    this.#client = client
+    this.#onLine = onLine
+  }
+
+  get pod(): string | null {
+    return this.#pod
+  }
+
+  /** Begins to read once there is something to read; called for every look. */
+  follow(pod: PodFacts): void {
+    this.#pod = pod.name
+    if (this.#reading !== null || pod.startedAt === null) return
+    this.#reading = this.#read(pod).catch(() => {
+      // The log may not be there yet, or break off: how the run ended does not depend on it.
+      this.#reading = null
+    })
+  }
+
+  async finish(withinMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#stopping.abort(), withinMs)
+    await this.#reading
+    clearTimeout(timer)
+  }
+
+  async #read(pod: PodFacts): Promise<void> {
+    const options = { container: pod.container, follow: true }
+    const lines = this.#client.podLog(pod.namespace, pod.name, options, this.#stopping.signal)
+    let index = 0
+    for await (const line of lines) {
+      // A second try begins at the first line again.
+      if (index++ < this.#told) continue
+      this.#told += 1
+      this.#onLine(parseLogLine(line, pod))
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import type { FairwayError } from '../model/errors.ts'
+import type { ClusterClient } from './cluster-client.ts'
+import type { Json } from './json-value.ts'
+import { KINDS, type Kind } from './kinds.ts'
+import { ownedBy } from './labels.ts'
+import { ownedObject, type OwnedObject } from './owned-object.ts'
+import { podFacts, type PodFacts } from './pod-facts.ts'
+import { WatchCache } from './watch-cache.ts'
+import { workloadFacts, type WorkloadFacts } from './workload-facts.ts'
+
+export interface OwnedObjectsOptions {
+  readonly client: ClusterClient
+  readonly owner: string
+  readonly onChange: (kind: Kind, before: OwnedObject | null, now: OwnedObject | null) => void
+  readonly onPod: (before: PodFacts | null, now: PodFacts | null) => void
+  readonly onContact: (error: FairwayError | null) => void
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: Log
+}
+
+export interface Owned {
+  readonly kind: Kind
+  readonly object: OwnedObject
+}
+
+/** Kinds that are applied from plans and of which only the metadata is kept. */
+const PLAIN_KINDS: readonly Kind[] = [
+  KINDS.Namespace,
+  KINDS.ServiceAccount,
+  KINDS.Secret,
+  KINDS.ConfigMap,
+  KINDS.PersistentVolumeClaim,
+  KINDS.NetworkPolicy,
+  KINDS.PodDisruptionBudget,
+  KINDS.Service,
+  KINDS.CronJob,
+  KINDS.HorizontalPodAutoscaler,
+  KINDS.Ingress,
+  KINDS.HTTPRoute,
+]
+/** Read again only after it was removed by hand, never because it is absent from a plan: what is in it is people's. */
+const KEPT_KINDS: ReadonlySet<Kind> = new Set([KINDS.Namespace, KINDS.PersistentVolumeClaim])
+
+/** Everything in the cluster that carries our owner's labels: one watch per kind for all apps together. */
+export class OwnedObjects {
+  readonly pods: WatchCache<PodFacts>
+  readonly #workloads: ReadonlyMap<Kind, WatchCache<WorkloadFacts>>
+  readonly #plain: ReadonlyMap<Kind, WatchCache<OwnedObject>>
+
+  constructor(options: OwnedObjectsOptions) {
+    const { client, owner, onContact, onPod, clock, random, log } = options
+    const common = { client, labels: ownedBy(owner), onContact, clock, random, log }
+    this.pods = new WatchCache({ ...common, kind: KINDS.Pod, trim: podFacts, onChange: onPod })
+    const cache = <T extends OwnedObject>(
+      kind: Kind,
+      trim: (object: Json) => T,
+      metadataOnly: boolean,
+    ): [Kind, WatchCache<T>] => {
+      const onChange = (before: T | null, now: T | null): void =>
+        options.onChange(kind, before, now)
+      return [kind, new WatchCache({ ...common, kind, trim, onChange, metadataOnly })]
+    }
+    this.#workloads = new Map([
+      cache(KINDS.Deployment, workloadFacts, false),
+      cache(KINDS.StatefulSet, workloadFacts, false),
+    ])
+    this.#plain = new Map(PLAIN_KINDS.map((kind) => cache(kind, ownedObject, true)))
+  }
+
+  /** Begins to follow the cluster, until the signal aborts. */
+  start(signal: AbortSignal): void {
+    for (const cache of this.#all()) void cache.follow(signal)
+  }
+
+  get synced(): boolean {
+    return this.#all().every(({ synced }) => synced)
+  }
+
+  async untilSynced(): Promise<void> {
+    await Promise.all(this.#all().map((cache) => cache.untilSynced()))
+  }
+
+  get(kind: Kind, namespace: string | null, name: string): OwnedObject | null {
+    return this.#cache(kind)?.get(namespace ?? '', name) ?? null
+  }
+
+  namespaces(): readonly OwnedObject[] {
+    return this.#plain.get(KINDS.Namespace)?.all() ?? []
+  }
+
+  workloads(namespace: string): readonly WorkloadFacts[] {
+    return [...this.#workloads.values()].flatMap((cache) => cache.in(namespace))
+  }
+
+  /** What may be pruned: Jobs and disks live by their own rules. */
+  prunable(namespace: string): readonly Owned[] {
+    return [...this.#workloads, ...this.#plain]
+      .filter(([kind]) => !KEPT_KINDS.has(kind))
+      .flatMap(([kind, cache]) => cache.in(namespace).map((object) => ({ kind, object })))
+  }
+
+  /** All but Jobs, pods and the namespace itself. */
+  everything(namespace: string): readonly Owned[] {
+    return [...this.#workloads, ...this.#plain].flatMap(([kind, cache]) =>
+      cache.in(namespace).map((object) => ({ kind, object })),
+    )
+  }
+
+  /** Takes the answer to a write of ours. */
+  put(kind: Kind, object: Json): OwnedObject {
+    return this.#cache(kind)?.put(object) ?? ownedObject(object)
+  }
+
+  #cache(kind: Kind): WatchCache<OwnedObject> | WatchCache<WorkloadFacts> | null {
+    return this.#workloads.get(kind) ?? this.#plain.get(kind) ?? null
+  }
+
+  #all(): readonly (WatchCache<OwnedObject> | WatchCache<WorkloadFacts> | WatchCache<PodFacts>)[] {
+    return [this.pods, ...this.#workloads.values(), ...this.#plain.values()]
+  }
+}

@@ -1,0 +1,63 @@
+import type { ClusterClient } from './cluster-client.ts'
+import { numberAt, textAt, timeAt, type Json } from './json-value.ts'
+import { KINDS } from './kinds.ts'
+
+export interface PodEvent {
+  readonly object: string
+  readonly type: string
+  readonly reason: string
+  readonly message: string
+  readonly count: number
+  readonly at: number
+}
+
+/** What the cluster noted about the objects of a namespace in the last hour, oldest first. */
+export async function readEvents(
+  client: ClusterClient,
+  namespace: string,
+  signal?: AbortSignal,
+): Promise<readonly PodEvent[]> {
+  const { items } = await client.list(KINDS.Event, { namespace, limit: 500 }, signal)
+  return items.map(podEvent).sort((a, b) => a.at - b.at)
+}
+
+/** Last failed probe of a pod, in the words of the machine engine: 'GET /ready answered 503', 'port 8080 refuses connections'. */
+export function probeAnswer(
+  events: readonly PodEvent[],
+  pod: string,
+  probe: string,
+): string | null {
+  const found = events.findLast(
+    ({ object, reason, message }) =>
+      object === pod && reason === 'Unhealthy' && /probe (failed|errored)/i.test(message),
+  )
+  return found === undefined ? null : describeProbe(found.message, probe)
+}
+
+export function describeProbe(message: string, probe: string): string {
+  const port = /:(\d+)\b[^:]*: connect: connection refused/.exec(message)?.[1]
+  if (/connection refused/.test(message))
+    return `port ${port ?? ''} refuses connections`.replace('  ', ' ')
+  const status = /statuscode: (\d+)/.exec(message)?.[1]
+  if (status !== undefined) return `${probe} answered ${status}`
+  if (/context deadline exceeded|Client\.Timeout|i\/o timeout/.test(message))
+    return `${probe} did not answer in time`
+  return message.replace(/^\w+ probe (failed|errored)( and resulted in \w+ state)?: /i, '')
+}
+
+// Private
+
+function podEvent(event: Json): PodEvent {
+  return {
+    object: textAt(event, 'involvedObject', 'name'),
+    type: textAt(event, 'type'),
+    reason: textAt(event, 'reason'),
+    message: textAt(event, 'message').trim(),
+    count: numberAt(event, 'count') ?? 1,
+    at:
+      timeAt(event, 'lastTimestamp') ??
+      timeAt(event, 'eventTime') ??
+      timeAt(event, 'metadata', 'creationTimestamp') ??
+      0,
+  }
+}

@@ -1,0 +1,147 @@
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import type { DesiredApp } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import { refKey, type AppRef, type ProcessName } from '../model/names.ts'
+import { parseProcessName } from '../model/names.ts'
+import { Applier } from './apply.ts'
+import type { ClusterClient } from './cluster-client.ts'
+import type { ClusterFacts } from './cluster-facts.ts'
+import { isRecord } from './json-value.ts'
+import { KINDS } from './kinds.ts'
+import { namespaceOf } from './labels.ts'
+import { removeNamespace } from './namespace-end.ts'
+import type { KubeObject } from './object.ts'
+import type { OwnedObjects } from './owned-objects.ts'
+import { planApp } from './plan-app.ts'
+import type { PlanSettings } from './plan-settings.ts'
+import { SLOTS, type ObservedSlots } from './slots.ts'
+
+export interface ReconcilerOptions {
+  readonly client: ClusterClient
+  readonly objects: OwnedObjects
+  readonly facts: () => Promise<ClusterFacts>
+  readonly settings: EngineSettings
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Of the plan's settings what does not come from the cluster. */
+export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots'>
+
+/** Looks at an app that needs nothing this often all the same. */
+const RESYNC_MS = 1_800_000
+/** What is replaced is taken away once its replacement is ready; readiness is announced, this is for what is not. */
+const SOON_MS = 5_000
+
+/** What stands in the way, and whether the old may go. */
+export interface Progress {
+  /** Every copy that is wanted is ready. */
+  readonly ready: boolean
+  /** Copies of other releases still exist. */
+  readonly old: boolean
+}
+
+/** Makes the cluster hold what is planned for one app; called again and again, it writes only what differs. */
+export class Reconciler {
+  readonly applier: Applier
+  readonly #options: ReconcilerOptions
+  #facts: ClusterFacts | null = null
+
+  constructor(options: ReconcilerOptions) {
+    const { client, objects, settings } = options
+    this.#options = options
+    this.applier = new Applier({ client, objects, owner: settings.owner })
+  }
+
+  /** Reads the facts of the cluster again with the next pass. */
+  forgetFacts(): void {
+    this.#facts = null
+  }
+
+  async settings(ref: AppRef): Promise<PlanSettings> {
+    this.#facts ??= await this.#options.facts()
+    return { ...this.#options.settings, facts: this.#facts, slots: this.#slots(ref) }
+  }
+
+  /** Null where the facts of the cluster are not known yet. */
+  planned(desired: DesiredApp): readonly KubeObject[] | null {
+    if (this.#facts === null || !this.#options.objects.synced) return null
+    const settings = { ...this.#options.settings, facts: this.#facts }
+    return planApp(desired, { ...settings, slots: this.#slots(desired.ref) })
+  }
+
+  /** True where nothing of the plan is left to write. */
+  isApplied(desired: DesiredApp): boolean {
+    const planned = this.planned(desired)
+    return planned?.every((object) => this.applier.isApplied(object)) ?? false
+  }
+
+  /** One pass. Resolves with the time after which to look again. @throws FairwayError CLUSTER_… */
+  async converge(
+    desired: DesiredApp,
+    progress: () => Progress,
+    adopt: ReadonlySet<string>,
+  ): Promise<number> {
+    const { ref } = desired
+    const planned = planApp(desired, await this.settings(ref))
+    const { applied } = await this.applier.apply(planned, { adopt })
+    const { ready, old } = progress()
+    const pruned = await this.applier.prune(ref, planned, (kind) => {
+      if (AT_ONCE.has(kind.kind)) return true
+      return USED_BY_COPIES.has(kind.kind) ? ready && !old : ready
+    })
+    if (applied + pruned > 0)
+      this.#options.log.info({ app: refKey(ref), applied, pruned }, 'objects written')
+    return ready && !old ? RESYNC_MS : SOON_MS
+  }
+
+  /** One pass towards nothing: true when nothing is left. @throws FairwayError CLUSTER_… */
+  async end(ref: AppRef): Promise<boolean> {
+    const { client, objects, settings } = this.#options
+    const gone = await removeNamespace(namespaceOf(ref), { client, objects, owner: settings.owner })
+    if (gone) this.applier.forget(namespaceOf(ref))
+    return gone
+  }
+
+  // Private
+
+  #slots(ref: AppRef): ReadonlyMap<ProcessName, ObservedSlots> {
+    const slots = new Map<ProcessName, ObservedSlots>()
+    for (const object of this.#options.objects.workloads(namespaceOf(ref))) {
+      const slot = SLOTS.find((one) => one === object.slot)
+      if (slot === undefined || object.process === '' || object.deleting) continue
+      const process = parseProcessName(object.process)
+      const observed = { release: object.release, ready: object.available }
+      slots.set(process, { ...slots.get(process), [slot]: observed })
+    }
+    return slots
+  }
+}
+
+/** What must not act any longer than it is wanted. */
+const AT_ONCE: ReadonlySet<string> = new Set([
+  KINDS.HorizontalPodAutoscaler.kind,
+  KINDS.Ingress.kind,
+  KINDS.HTTPRoute.kind,
+])
+/** What a copy of an old release may still need to start again. */
+const USED_BY_COPIES: ReadonlySet<string> = new Set([
+  KINDS.Secret.kind,
+  KINDS.ConfigMap.kind,
+  KINDS.ServiceAccount.kind,
+])
+
+/** Any failure as one that can be shown. */
+export function asFairwayError(error: unknown): FairwayError {
+  if (error instanceof FairwayError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new FairwayError('INTERNAL', message, { cause: error })
+}
+
+/** A failure that only people can end; a webhook or a namespace on its way out may pass. */
+export function isLasting({ code, details }: FairwayError, failures: number): boolean {
+  if (code === 'CLUSTER_UNREACHABLE' || details['deleting'] === true) return false
+  const terminating = isRecord(details) && details['reason'] === 'NamespaceTerminating'
+  return !terminating && failures >= (details['webhook'] === true ? 3 : 2)
+}
