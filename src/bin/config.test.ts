@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { apiUrl, asEnvironment, readConfig } from './config.ts'
 
 const files = { FAIRWAY_TLS_CERT: '/c.pem', FAIRWAY_TLS_KEY: '/k.pem' }
@@ -17,6 +18,10 @@ test('every variable is described in docs/operating.md', () => {
 test('what is passed on is read as the same configuration', () => {
   const config = readConfig({ ...files, FAIRWAY_HTTPS_PORT: 'off', FAIRWAY_HOST_NAMES: 'a,b' })
   assert.deepEqual(readConfig(asEnvironment(config)), config)
+  assert.equal(config.database, null)
+  const shared = readConfig({ FAIRWAY_DATABASE: 'postgresql://a:b@c/d' })
+  assert.equal(shared.database, 'postgresql://a:b@c/d')
+  assert.deepEqual(readConfig(asEnvironment(shared)), shared)
 })
 
 test('every wrong variable is named with what was expected', () => {
@@ -24,6 +29,17 @@ test('every wrong variable is named with what was expected', () => {
     code: 'INVALID_REQUEST',
     message: /FAIRWAY_API_PORT: expected a port number[^]*FAIRWAY_SUBNET: expected an IPv4 network/,
   })
+})
+
+test('a database that is neither is refused without showing what was given', () => {
+  assert.throws(
+    () => readConfig({ FAIRWAY_DATABASE: 'mysql://me:secret@host/db' }),
+    (error) => {
+      assert.match(String(error), /FAIRWAY_DATABASE: expected sqlite, or the URL of a PostgreSQL/)
+      assert.ok(!inspect(error, { depth: 9, showHidden: true }).includes('secret'))
+      return true
+    },
+  )
 })
 
 test('a server that listens on every address is called on loopback', () => {

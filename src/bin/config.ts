@@ -7,6 +7,8 @@ import { environment, type Environment } from './environment.ts'
 
 export interface Config {
   readonly dataDir: string
+  /** Connection URL of PostgreSQL, a secret; null = SQLite in the data folder. */
+  readonly database: string | null
   /** Where the API and the registry listen. */
   readonly api: { readonly host: string; readonly port: number }
   readonly http: { readonly host: string; readonly port: number }
@@ -29,6 +31,13 @@ const portNumber = 'expected a port number from 0 to 65535'
 const port = z.coerce.number(portNumber).int(portNumber).min(0, portNumber).max(65_535, portNumber)
 const schema = z.object({
   FAIRWAY_DATA_DIR: z.string().min(1).optional(),
+  FAIRWAY_DATABASE: z
+    .string()
+    .regex(
+      /^(sqlite$|postgres(ql)?:\/\/)/,
+      'expected sqlite, or the URL of a PostgreSQL database: postgres://…',
+    )
+    .default('sqlite'),
   FAIRWAY_API_HOST: z.string().min(1).default('127.0.0.1'),
   FAIRWAY_API_PORT: port.default(7070),
   FAIRWAY_HTTP_HOST: z.string().min(1).default('127.0.0.1'),
@@ -70,6 +79,7 @@ export function readConfig(env: Environment = environment): Config {
   }
   return Object.freeze({
     dataDir: resolve(values.FAIRWAY_DATA_DIR ?? defaultDataDir(env)),
+    database: values.FAIRWAY_DATABASE === 'sqlite' ? null : values.FAIRWAY_DATABASE,
     api: { host: values.FAIRWAY_API_HOST, port: values.FAIRWAY_API_PORT },
     http: { host: values.FAIRWAY_HTTP_HOST, port: values.FAIRWAY_HTTP_PORT },
     https:
@@ -104,6 +114,7 @@ export function routerUrls(config: Config): readonly string[] {
 export function asEnvironment(config: Config): Record<string, string> {
   return {
     FAIRWAY_DATA_DIR: config.dataDir,
+    FAIRWAY_DATABASE: config.database ?? 'sqlite',
     FAIRWAY_API_HOST: config.api.host,
     FAIRWAY_API_PORT: String(config.api.port),
     FAIRWAY_HTTP_HOST: config.http.host,

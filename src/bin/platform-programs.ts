@@ -172,7 +172,8 @@ async function ensureRunning(
     env: {
       ...minimalEnv(),
       ...passedOn(),
-      ...asEnvironment(config),
+      // The router faces the network and needs no database.
+      ...asEnvironment(name === 'router' ? { ...config, database: null } : config),
       // Stripped and compiled code is kept: the next start is quicker and does without the type stripper's memory.
       NODE_COMPILE_CACHE: join(folder.cache, 'compile'),
     },
@@ -185,7 +186,7 @@ async function ensureRunning(
 /** Package managers and proxies are configured by the environment on some hosts; builds follow the host. */
 function passedOn(): Record<string, string> {
   const names =
-    /^(npm_config_.*|PIP_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|PYENV_.*|VIRTUAL_ENV|TMPDIR|XDG_.*|REGISTRY_AUTH_FILE|DOCKER_CONFIG|CONTAINERS_REGISTRIES_CONF)$/i
+    /^(npm_config_.*|PIP_.*|SSL_CERT_.*|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|PYENV_.*|VIRTUAL_ENV|TMPDIR|XDG_.*|REGISTRY_AUTH_FILE|DOCKER_CONFIG|CONTAINERS_REGISTRIES_CONF|PG[A-Z]+)$/i
   return Object.fromEntries(
     Object.entries(environment).flatMap(([key, value]) =>
       value !== undefined && names.test(key) ? [[key, value]] : [],

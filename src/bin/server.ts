@@ -12,13 +12,13 @@ import { createRegistry } from '../registry/registry.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
 import { openSourceStore } from '../store/source-store.ts'
-import { openSqliteStore } from '../store/sqlite-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
 import { recordRunning } from './background-program.ts'
 import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker } from './lazy-baker.ts'
+import { openStore } from './open-store.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { releaseImages } from './release-images.ts'
@@ -35,7 +35,7 @@ const clock = systemClock
 const randomId = (): string => randomBytes(4).toString('hex')
 
 await createDataFolder(folder)
-const store = await openSqliteStore({ path: folder.database, clock })
+const { store, close: closeStore } = await openStore({ config, folder, clock, log })
 const graceMs = config.collectGraceMinutes * 60_000
 const sources = await openSourceStore({ root: folder.sources, clock, limits: { graceMs } })
 const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
@@ -112,7 +112,7 @@ await api.close()
 await registry.close()
 await platform.close()
 await engine.close()
-await store.close()
+await closeStore()
 
 /** Who can read the file owns the machine: the first `fairway up` logs its user in with it. */
 async function publishClaim(): Promise<void> {

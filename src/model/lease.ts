@@ -16,7 +16,7 @@ export interface LeaseHold {
 export interface Lease {
   /**
    * Takes it where it is free, expired, or already this holder's (with a new token); null while another has it.
-   * @param holder names one life of one process: after a restart another one
+   * @param holder names who wants it: somebody who lives once at a time, so that after a crash it gets back at once what it had
    * @throws FairwayError STORE_UNAVAILABLE: nobody knows whether it was taken; it is free again at the latest after `ttlMs`
    */
   acquire(holder: string, ttlMs: number): Promise<LeaseHold | null>

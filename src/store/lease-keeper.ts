@@ -4,7 +4,6 @@ import type { Lease, LeaseHold } from '../model/lease.ts'
 
 export interface LeaseKeeperOptions {
   readonly lease: Lease
-  /** Another one for each life of the process. */
   readonly holder: string
   /** It is renewed three times in that. */
   readonly ttlMs: number
