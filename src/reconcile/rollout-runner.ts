@@ -1,14 +1,16 @@
 import type { DesiredApp } from '../model/engine.ts'
 import { ERRORS, FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef } from '../model/names.ts'
-import type { Release, Rollout, RolloutFailure, StepName } from '../model/release.ts'
-import { activeRelease, readApp, urlsOf } from './app-planner.ts'
+import type { Release, Rollout, RolloutFailure } from '../model/release.ts'
+import { activeRelease, urlsOf } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { desiredApp, processEnv, runsTwice } from './desired.ts'
 import { untilActual } from './convergence.ts'
-import { isStepDone, withEnd, withStepBegun, withStepEnded } from './rollout.ts'
+import { isStepDone, withEnd } from './rollout.ts'
+import { ReleaseMaker } from './release-maker.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
-import { keptRelease, restingTarget, targetNow } from './target-now.ts'
+import { RolloutSteps, type Save } from './rollout-steps.ts'
+import { restingTarget, targetNow } from './target-now.ts'
 import { TrafficShift } from './traffic-shift.ts'
 
 /**
@@ -18,10 +20,14 @@ import { TrafficShift } from './traffic-shift.ts'
 export class RolloutRunner {
   readonly #deps: ReconcileDeps
   readonly #feed: RolloutFeed
+  readonly #steps: RolloutSteps
+  readonly #maker: ReleaseMaker
 
   constructor(deps: ReconcileDeps, feed: RolloutFeed) {
     this.#deps = deps
     this.#feed = feed
+    this.#steps = new RolloutSteps(deps.clock, feed)
+    this.#maker = new ReleaseMaker(deps, feed, this.#steps)
   }
 
   async run(queued: Rollout, signal: AbortSignal): Promise<void> {
@@ -31,7 +37,7 @@ export class RolloutRunner {
       await this.#deps.store.saveRollout(changed)
     }
     try {
-      const release = await this.#makeRelease(rollout, save, signal)
+      const release = await this.#maker.make(rollout, save, signal)
       await this.#runReleaseCommand(rollout, release, save, signal)
       await this.#start(rollout, release, save, signal)
       await this.#switch(rollout, release, save, signal)
@@ -46,88 +52,6 @@ export class RolloutRunner {
 
   // The steps
 
-  async #makeRelease(rollout: Rollout, save: Save, signal: AbortSignal): Promise<Release> {
-    const { store } = this.#deps
-    if (rollout.release !== null) {
-      const made = await store.getRelease(rollout.ref, rollout.release)
-      if (made !== null) return made
-    }
-    const kept = await this.#keptRelease(rollout)
-    if (kept !== null) {
-      const record = await store.getApp(rollout.ref)
-      await save({ ...rollout, release: kept.number, previous: record?.active ?? null })
-      return kept
-    }
-    const { request } = rollout
-    const fields =
-      request.kind === 'deploy'
-        ? await this.#bake(rollout, save, signal)
-        : await this.#copyRelease(rollout)
-    const record = await store.ensureApp(rollout.ref, this.#deps.clock.now())
-    const release = await store.addRelease({
-      ref: rollout.ref,
-      config: record.config,
-      configVersion: record.configVersion,
-      createdAt: this.#deps.clock.now(),
-      createdBy: rollout.createdBy,
-      status: 'pending',
-      ...fields.release,
-    })
-    const made = { ...fields.rollout, release: release.number, previous: record.active }
-    await save(made)
-    return release
-  }
-
-  /** The release to go back to where it is still ready: it serves again as it is, at once, under its own number. */
-  async #keptRelease({ ref, request }: Rollout): Promise<Release | null> {
-    if (request.kind !== 'rollback') return null
-    const { store, clock } = this.#deps
-    const active = await activeRelease(ref, store)
-    const kept = active === null ? null : await keptRelease(active, store, clock.now())
-    return kept?.release.number === request.to ? kept.release : null
-  }
-
-  async #bake(rollout: Rollout, save: Save, signal: AbortSignal): Promise<MadeRelease> {
-    const { request } = rollout
-    if (request.kind !== 'deploy') throw new TypeError('only a deploy is baked')
-    const { baker, engine, clock } = this.#deps
-    const begun = await this.#begin(rollout, 'bake', save)
-    const app = await readApp(rollout.ref, request, this.#deps)
-    const result = await baker.bake(
-      {
-        ref: rollout.ref,
-        spec: app.spec,
-        plan: app.recognition.plan,
-        source: app.tree,
-        flavour: engine.flavourOf(app.spec),
-      },
-      ({ kind, text }) => {
-        if (kind === 'output' || text !== '') this.#feed.output(rollout, text, clock.now())
-      },
-      signal,
-    )
-    const ended = await this.#endStep(begun, 'bake', result.summary, save)
-    return { rollout: ended, release: { image: result.image, spec: app.spec, reason: 'deploy' } }
-  }
-
-  /** A rollback or a change of configuration: nothing is baked, an image that is here gets a new number. */
-  async #copyRelease(rollout: Rollout): Promise<MadeRelease> {
-    const { store } = this.#deps
-    const { request, ref } = rollout
-    if (request.kind === 'rollback') {
-      const target = await store.getRelease(ref, request.to)
-      if (target === null)
-        throw new FairwayError('NOT_FOUND', `release ${String(request.to)} is not kept any more`)
-      const { image, spec, config, configVersion } = target
-      const reason = `rollback to ${String(request.to)}`
-      return { rollout, release: { image, spec, config, configVersion, reason } }
-    }
-    const active = await activeRelease(ref, store)
-    if (active === null) throw new FairwayError('NOT_RUNNING', 'no release serves yet')
-    const reason = request.kind === 'config' ? request.summary : 'deploy'
-    return { rollout, release: { image: active.image, spec: active.spec, reason } }
-  }
-
   async #runReleaseCommand(
     rollout: Rollout,
     release: Release,
@@ -141,7 +65,7 @@ export class RolloutRunner {
       isStepDone(rollout, 'release')
     )
       return
-    const begun = await this.#begin(await this.#current(rollout), 'release', save)
+    const begun = await this.#steps.begin(await this.#current(rollout), 'release', save)
     await this.#deps.images.deliver(release)
     const [process] = Object.values(spec.processes)
     if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
@@ -172,14 +96,14 @@ export class RolloutRunner {
         },
       )
     }
-    await this.#endStep(begun, 'release', result.reason, save)
+    await this.#steps.end(begun, 'release', result.reason, save)
   }
 
   async #start(rollout: Rollout, release: Release, save: Save, signal: AbortSignal): Promise<void> {
     const { engine, store, clock } = this.#deps
     const current = await this.#current(rollout)
     if (isStepDone(current, 'start')) return
-    const begun = await this.#begin(current, 'start', save)
+    const begun = await this.#steps.begin(current, 'start', save)
     await this.#deps.images.deliver(release)
     const record = await store.ensureApp(release.ref, clock.now())
     const target = await targetNow(record, store, clock.now())
@@ -188,7 +112,7 @@ export class RolloutRunner {
       workloads.every(({ phase }) => phase === 'routed' || phase === 'converged'),
     )
     const count = actual.workloads.reduce((sum, { ready }) => sum + ready, 0)
-    await this.#endStep(
+    await this.#steps.end(
       begun,
       'start',
       `${String(count)} ${count === 1 ? 'instance' : 'instances'} ready`,
@@ -206,7 +130,7 @@ export class RolloutRunner {
     const current = await this.#current(rollout)
     if (isStepDone(current, 'switch')) return
     const begun = await this.#shift(
-      await this.#begin(current, 'switch', save),
+      await this.#steps.begin(current, 'switch', save),
       release,
       save,
       signal,
@@ -218,7 +142,12 @@ export class RolloutRunner {
     if (rollout.request.kind === 'rollback') await this.#restoreConfig(release)
     const from =
       current.previous === null ? 'first release' : `from release ${String(current.previous)}`
-    await this.#endStep(begun, 'switch', `release ${String(release.number)} serves, ${from}`, save)
+    await this.#steps.end(
+      begun,
+      'switch',
+      `release ${String(release.number)} serves, ${from}`,
+      save,
+    )
   }
 
   /** Where two releases run at once, the new one gets the traffic before it is the one that serves. */
@@ -244,12 +173,12 @@ export class RolloutRunner {
     const old = this.#deps.engine
       .actual(release.ref)
       .workloads.reduce((sum, workload) => sum + workload.old, 0)
-    const begun = await this.#begin(current, 'drain', save)
+    const begun = await this.#steps.begin(current, 'drain', save)
     await this.#rest(rollout)
     await untilActual(this.#deps.engine, release, signal, ({ workloads }) =>
       workloads.every(({ phase }) => phase === 'converged'),
     )
-    await this.#endStep(
+    await this.#steps.end(
       begun,
       'drain',
       old === 0 ? 'nothing to drain' : `${String(old)} old drained`,
@@ -346,40 +275,9 @@ export class RolloutRunner {
 
   // Bookkeeping
 
-  async #begin(rollout: Rollout, name: StepName, save: Save): Promise<Rollout> {
-    const begun = withStepBegun(rollout, name, this.#deps.clock.now())
-    await save(begun)
-    this.#announce(begun, name)
-    return begun
-  }
-
-  async #endStep(rollout: Rollout, name: StepName, summary: string, save: Save): Promise<Rollout> {
-    const ended = withStepEnded(rollout, name, {
-      status: 'done',
-      summary,
-      now: this.#deps.clock.now(),
-    })
-    await save(ended)
-    this.#announce(ended, name)
-    return ended
-  }
-
-  #announce(rollout: Rollout, name: StepName): void {
-    const step = rollout.steps.find((candidate) => candidate.name === name)
-    if (step !== undefined) this.#feed.step(rollout, step, this.#deps.clock.now())
-  }
-
   async #current(rollout: Rollout): Promise<Rollout> {
     return (await this.#deps.store.getRollout(rollout.ref, rollout.id)) ?? rollout
   }
-}
-
-type Save = (rollout: Rollout) => Promise<void>
-
-interface MadeRelease {
-  readonly rollout: Rollout
-  readonly release: Pick<Release, 'image' | 'spec' | 'reason'> &
-    Partial<Pick<Release, 'config' | 'configVersion'>>
 }
 
 /** An error as people following the rollout see it. */
