@@ -238,7 +238,7 @@ export class ContainerRunner implements Runner {
     if (process === null) throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended at once`)
     const monitor = await folder.pid(folder.conmonPid)
     await Promise.all([
-      this.#runtime.start(spec.id),
+      this.#runtime.start(spec.id, process, clock),
       monitor === null ? undefined : this.#cgroup(spec.id).charge(monitor),
     ])
     const record = { process, startedAt: clock.now(), port, hasInit: host.init !== null }

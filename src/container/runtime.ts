@@ -2,9 +2,12 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { firstLine } from '../lib/first-line.ts'
 import { start, run, runToEnd } from '../lib/process.ts'
+import type { ProcessIdentity } from '../lib/process-identity.ts'
+import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { ContainerHost } from './container-host.ts'
+import { passExecFifo } from './exec-fifo.ts'
 import type { InstanceFolder } from './instance-folder.ts'
 
 /** runc or crun, whose command lines agree in what is used here, with conmon as the parent of every container. */
@@ -55,9 +58,13 @@ export class OciRuntime {
     }
   }
 
-  /** Runs the command of a created container. */
-  async start(id: string): Promise<void> {
-    await run(this.#host.runtime.path, ['--root', this.#root, 'start', id], { timeoutMs: 30_000 })
+  /** Runs the command of a created container, whose init is the process given. */
+  async start(id: string, init: ProcessIdentity, clock: Clock): Promise<void> {
+    const { name, path } = this.#host.runtime
+    const fifo = join(this.#root, id, 'exec.fifo')
+    // crun has a pipe of the same name that works the other way round.
+    if (name === 'runc' && (await passExecFifo({ path: fifo, init, clock }))) return
+    await run(path, ['--root', this.#root, 'start', id], { timeoutMs: 30_000 })
   }
 
   /** 'created', 'running', 'stopped', or null where the runtime knows nothing of it. */
