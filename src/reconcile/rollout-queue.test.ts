@@ -64,6 +64,7 @@ class Bed {
       sources: new MemorySourceStore(),
       images: {
         publish: () => Promise.resolve(),
+        deliver: () => Promise.resolve(),
         withdraw: () => Promise.resolve(),
         collect: () => Promise.resolve({ images: 0, bytes: 0 }),
       },

@@ -43,12 +43,10 @@ describe('rollouts with two releases at once', { timeout: 300_000 }, () => {
     const back = await platform.must(['rollback', '--app', 'blue'])
     assert.match(back, /release 1/)
     assert.match(await release(app), /1/)
-    const now = await app.status()
-    assert.equal(now.active, 1)
-    assert.deepEqual(
-      now.instances.map(({ id }) => id),
-      first.instances.map(({ id }) => id),
-    )
+    assert.equal((await app.status()).active, 1)
+    const ids = async (): Promise<string> =>
+      (await app.status()).instances.map(({ id }) => id).join()
+    await eventually(async () => (await ids()) === first.instances.map(({ id }) => id).join())
     await app.remove()
   })
 
