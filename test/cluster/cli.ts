@@ -18,6 +18,8 @@ The name is "lab" unless given. With KUBECONFIG set, up uses that cluster and st
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {
+  // Whoever reads our lines, `head` for one, may stop early.
+  process.stdout.on('error', () => process.exit(0))
   const say = (line: string): void => {
     process.stdout.write(`${line}\n`)
   }
