@@ -387,6 +387,31 @@ export function runnerSuite(suite: RunnerSuite): void {
       await runner.remove(flood.id)
     })
 
+    it('a start that a kill cut off is done by whoever starts the instance again, and its command runs once', async () => {
+      const [program = '', ...args] = harness.victim
+      for (const afterMs of [3, 15, 40, 80, 150]) {
+        const spec = onceSpec(harness.image, `web-1-once${String(afterMs)}`)
+        const server = await startProgram(program, [...args, spec.id], {
+          env: { PATH: process.env['PATH'] ?? '' },
+          stdio: ['ignore', 'pipe', 'inherit'],
+        })
+        await new Promise((ready) => server.stdout?.once('data', ready))
+        await sleep(afterMs)
+        server.kill('SIGKILL')
+        const next = await harness.again()
+        try {
+          await next.start(spec)
+          const exit = await next.waitForExit(spec.id)
+          assert.equal(exit?.code, 0, `killed after ${String(afterMs)} ms`)
+          const log = await readFile(logFile(harness.logDir, spec), 'utf8')
+          assert.equal(log.match(/ran$/gm)?.length, 1, `killed after ${String(afterMs)} ms`)
+          await next.remove(spec.id)
+        } finally {
+          await next.close()
+        }
+      }
+    })
+
     it('leaves nothing that list and remove cannot find when the server is killed at any moment', async () => {
       for (const afterMs of [5, 60, 130, 240]) {
         const [program = '', ...args] = harness.victim
@@ -410,6 +435,11 @@ export function runnerSuite(suite: RunnerSuite): void {
       }
     })
   })
+}
+
+/** Prints once and ends; the same for whoever starts it again. */
+export function onceSpec(image: ImageFacts, id: string): InstanceSpec {
+  return { ...sampleSpec(image, ['sh', '-c', 'echo ran; sleep 0.1'], { kind: 'job' }), id }
 }
 
 /** What a TCP server says, or null where none answers. */

@@ -1,6 +1,13 @@
 import type { Runner } from '../src/model/runner.ts'
 import type { ImageFacts } from '../src/model/release.ts'
-import { sampleSpec } from './runner-suite.ts'
+import { onceSpec, sampleSpec } from './runner-suite.ts'
+
+/** A server that starts the instance `id` and lives until somebody kills it. */
+export async function beVictimOf(runner: Runner, image: ImageFacts, id: string): Promise<void> {
+  process.stdout.write('ready\n')
+  await runner.start(onceSpec(image, id))
+  await new Promise(() => setInterval(() => undefined, 1000))
+}
 
 /** A server in the middle of its work, until somebody kills it: three lanes that start, stop and remove instances. */
 export async function beVictim(runner: Runner, image: ImageFacts): Promise<never> {

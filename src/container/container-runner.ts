@@ -25,7 +25,7 @@ import { execIn } from './exec.ts'
 import { imageUser } from './image-user.ts'
 import { writeBundle } from './instance-bundle.ts'
 import { InstanceFolder, instanceIds } from './instance-folder.ts'
-import { endLeftovers } from './leftovers.ts'
+import { endLeftovers, untilUndisturbed } from './leftovers.ts'
 import { listeningPorts } from './listening-ports.ts'
 import { LogRotation } from './log-rotation.ts'
 import { Network } from './network.ts'
@@ -108,7 +108,7 @@ export class ContainerRunner implements Runner {
     checkSpec(spec)
     return await this.#mutex.run(spec.id, async () => {
       const folder = this.#folder(spec.id)
-      const existing = await this.#find(folder)
+      const existing = await this.#startedBefore(folder)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
@@ -268,6 +268,19 @@ export class ContainerRunner implements Runner {
     }
     const exit = await this.#lostExit(folder, record !== null)
     return { spec, state: 'exited', address, source, startedAt, exit }
+  }
+
+  /** As `#find`; but what an earlier server left of a start that never got as far as the command goes, and null is the answer. */
+  async #startedBefore(folder: InstanceFolder): Promise<FoundInstance | null> {
+    if ((await folder.spec()) === null) return null
+    const recorded = (await folder.record()) !== null
+    if (!recorded) await untilUndisturbed(folder.id, this.#options.clock)
+    const found = await this.#find(folder)
+    if (recorded || found?.exit?.reason !== 'unknown' || !(await folder.isOfThisBoot()))
+      return found
+    if ((await this.#runtime.status(folder.id)) === 'stopped') return found
+    await this.#clean(folder)
+    return null
   }
 
   /** The start of an earlier server ended between running the command and recording it. */

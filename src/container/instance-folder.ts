@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { access, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isMissing, readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { ProcessIdentity } from '../lib/process-identity.ts'
@@ -102,6 +102,14 @@ export class InstanceFolder {
   async pid(file: string): Promise<number | null> {
     const text = await readIfExists(file)
     return text === null || text.trim() === '' ? null : Number(text)
+  }
+
+  /** False once a reboot has taken what could tell whether its command ever ran. */
+  async isOfThisBoot(): Promise<boolean> {
+    return await access(this.run).then(
+      () => true,
+      () => false,
+    )
   }
 
   /** Last step of a removal: the data folder goes last, so that a cut off removal is listed and repeated. */

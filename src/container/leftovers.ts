@@ -24,7 +24,7 @@ const PATIENCE_MS = 3000
 export async function endLeftovers(folder: InstanceFolder, clock: Clock): Promise<void> {
   const record = await folder.record()
   if (record === null) {
-    await waitUntil(clock, async () => (await helpers(folder.id)).every(isMonitor))
+    await untilUndisturbed(folder.id, clock)
     await killAll((await helpers(folder.id)).filter(isMonitor))
     await waitUntil(clock, async () => (await helpers(folder.id)).length === 0)
     await killAll(await helpers(folder.id))
@@ -35,6 +35,11 @@ export async function endLeftovers(folder: InstanceFolder, clock: Clock): Promis
   if (monitor === null || !(await belongs(monitor, folder.id))) return
   await waitUntil(clock, async () => (await identify(monitor)) === null)
   if (await belongs(monitor, folder.id)) await killAll([{ pid: monitor, program: 'conmon' }])
+}
+
+/** Waits until the programs that a killed server left at work for this instance have finished; its monitor stays. */
+export async function untilUndisturbed(id: string, clock: Clock): Promise<void> {
+  await waitUntil(clock, async () => (await helpers(id)).every(isMonitor))
 }
 
 interface Helper {

@@ -5,10 +5,13 @@ import {
   openContainerRunner,
 } from '../../test/container-harness.ts'
 import { runnerSuite } from '../../test/runner-suite.ts'
-import { beVictim } from '../../test/runner-victim.ts'
+import { beVictim, beVictimOf } from '../../test/runner-victim.ts'
 
-if (process.argv[2] === 'victim') {
-  await beVictim(await openContainerRunner(process.argv[3] ?? ''), containerImage)
+const [, , role, folder = '', id] = process.argv
+if (role === 'victim') {
+  const runner = await openContainerRunner(folder)
+  if (id === undefined) await beVictim(runner, containerImage)
+  else await beVictimOf(runner, containerImage, id)
 } else {
   runnerSuite({
     name: 'container',

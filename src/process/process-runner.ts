@@ -24,7 +24,7 @@ import { execBeside } from './exec.ts'
 import { freePort } from './free-port.ts'
 import { hostCommand } from './host-tree.ts'
 import { internalNamesEnv } from './internal-names.ts'
-import { killFamily, MARKER, workersOf } from './process-family.ts'
+import { familyOf, killFamily, MARKER, workersOf } from './process-family.ts'
 import { ProcessFolder, processIds, type Launch } from './process-folder.ts'
 import { portsOf, usageOf } from './process-usage.ts'
 
@@ -77,7 +77,7 @@ export class ProcessRunner implements Runner {
     introduce?: (source: string) => Promise<void>,
   ): Promise<FoundInstance> {
     return await this.#mutex.run(spec.id, async () => {
-      const existing = await this.#find(spec.id)
+      const existing = await this.#startedBefore(spec.id)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
@@ -278,6 +278,20 @@ export class ProcessRunner implements Runner {
     }
     exit ??= { code: null, signal: null, reason: 'unknown', at: this.#options.clock.now() }
     return { spec, state: 'exited', address, source, startedAt, exit }
+  }
+
+  /** As `#find`; but what an earlier server left of a start that never got as far as the command goes, and null is the answer. */
+  async #startedBefore(id: InstanceId): Promise<FoundInstance | null> {
+    const folder = this.#folder(id)
+    if ((await folder.spec()) === null) return null
+    // A shim that the earlier server started may be about to run the command.
+    for (let tries = 0; tries < 500 && (await folder.running()) === null; tries++) {
+      if ((await familyOf(id)).length === 0) break
+      await this.#options.clock.sleep(10)
+    }
+    if ((await folder.running()) !== null || (await folder.exit()) !== null) return this.#find(id)
+    await this.#clean(id)
+    return null
   }
 
   async #clean(id: InstanceId): Promise<void> {

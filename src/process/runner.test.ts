@@ -6,7 +6,7 @@ import { silentLog } from '../lib/log.ts'
 import { listPids, readProc } from '../lib/process-identity.ts'
 import type { ImageFacts } from '../model/release.ts'
 import { runnerSuite, type RunnerHarness } from '../../test/runner-suite.ts'
-import { beVictim } from '../../test/runner-victim.ts'
+import { beVictim, beVictimOf } from '../../test/runner-victim.ts'
 import { ProcessRunner } from './process-runner.ts'
 
 const image: ImageFacts = {
@@ -63,8 +63,12 @@ async function processesOf(folder: string): Promise<string[]> {
   return left
 }
 
-if (process.argv[2] === 'victim') await beVictim(await open(process.argv[3] ?? ''), image)
-else {
+const [, , role, dataFolder = '', id] = process.argv
+if (role === 'victim') {
+  const runner = await open(dataFolder)
+  if (id === undefined) await beVictim(runner, image)
+  else await beVictimOf(runner, image, id)
+} else {
   const skip = process.platform === 'win32' ? 'needs process groups' : null
   runnerSuite({ name: 'process', skip, make })
 }
