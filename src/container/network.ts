@@ -7,6 +7,7 @@ import { bootId } from '../lib/process-identity.ts'
 import { ProgramError, run, runToEnd } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import { firewallRemoval, firewallRules } from './firewall.ts'
+import { leaseFiles } from './lease-files.ts'
 import type { Subnet } from './subnet.ts'
 
 /** A network namespace that is connected to the bridge: `netns` is its path, `address` its IPv4 address. */
@@ -286,9 +287,8 @@ export class Network {
     const namespaces = await this.#namespaces()
     if (namespaces.length === 0) return
     const known = new Set<string>()
-    for (const entry of await readdir(runDir, { recursive: true })) {
-      if (!entry.endsWith('.json')) continue
-      const text = await readIfExists(join(runDir, entry))
+    for (const file of await leaseFiles(runDir)) {
+      const text = await readIfExists(file)
       if (text?.includes(this.#prefix) === true) known.add(parseLease(text).name)
     }
     for (const name of namespaces) if (!known.has(name)) await this.#destroy(name)
