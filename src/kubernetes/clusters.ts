@@ -1,0 +1,89 @@
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import type { HostCheck } from '../model/host.ts'
+import type { AppRef, TargetName } from '../model/names.ts'
+import type { Digest } from '../model/release.ts'
+import type { TargetRecord } from '../model/store.ts'
+import type { Cluster, Clusters } from '../model/targets.ts'
+import { ClusterClient } from './cluster-client.ts'
+import { checkCluster } from './doctor.ts'
+import { KubernetesEngine } from './engine.ts'
+import { readKubeconfig, type ClusterConnection } from './kubeconfig.ts'
+import { PodLogReader } from './log-reader.ts'
+import type { PullSecret } from './plan-settings.ts'
+
+export interface KubernetesClustersOptions {
+  /** Name of this installation, the same for its whole life and of no other: a label value. */
+  readonly owner: string
+  /** How the nodes of a target name an image. */
+  readonly imageOf: (target: TargetRecord) => (digest: Digest, ref: AppRef) => string
+  readonly pullSecret: (target: TargetRecord) => PullSecret | null
+  readonly defaultHost: (ref: AppRef) => string
+  readonly clock: Clock
+  readonly random: () => number
+  readonly logOf: (target: TargetName) => Log
+  readonly userAgent?: string
+  /** The cluster that this server itself runs in: used for targets whose kubeconfig is empty. Default: such targets are refused. */
+  readonly inCluster?: () => Promise<ClusterConnection>
+}
+
+/** Every cluster that apps are deployed to: one client, one engine and one log reader each. */
+export class KubernetesClusters implements Clusters {
+  readonly #options: KubernetesClustersOptions
+
+  constructor(options: KubernetesClustersOptions) {
+    this.#options = options
+  }
+
+  describe({
+    kubeconfig,
+    context,
+  }: Pick<TargetRecord, 'kubeconfig' | 'context'>): Promise<{ readonly server: string }> {
+    return this.#connection(kubeconfig, context).then(({ server }) => ({ server }))
+  }
+
+  async connect(target: TargetRecord): Promise<Cluster> {
+    const client = await this.#client(target)
+    const { clock, random, owner, imageOf, pullSecret, defaultHost } = this.#options
+    const settings = {
+      owner,
+      imageOf: imageOf(target),
+      pullSecret: pullSecret(target),
+      defaultHost,
+    }
+    const log = this.#options.logOf(target.name)
+    const engine = new KubernetesEngine({ client, settings, clock, random, log })
+    const logs = new PodLogReader({
+      client,
+      pods: (ref) => engine.pods(ref),
+      changed: (ref, signal) => engine.changed(ref, signal),
+      clock,
+    })
+    return { engine, logs }
+  }
+
+  async check(target: TargetRecord): Promise<readonly HostCheck[]> {
+    const client = await this.#client(target)
+    try {
+      return await checkCluster(client)
+    } finally {
+      await client.close()
+    }
+  }
+
+  async #client({ kubeconfig, context }: TargetRecord): Promise<ClusterClient> {
+    const { clock, random, userAgent } = this.#options
+    return new ClusterClient({
+      connection: await this.#connection(kubeconfig, context),
+      clock,
+      random,
+      ...(userAgent === undefined ? {} : { userAgent }),
+    })
+  }
+
+  async #connection(kubeconfig: string, context: string | null): Promise<ClusterConnection> {
+    const { inCluster } = this.#options
+    if (kubeconfig === '' && inCluster !== undefined) return await inCluster()
+    return readKubeconfig(kubeconfig, context)
+  }
+}
