@@ -28,7 +28,7 @@ export function planApp(desired: DesiredApp, settings: PlanSettings): readonly K
   ]
 }
 
-/** Which slot each track of a workload has. A process with a disk of its own has one slot and one track: the newest that is wanted. */
+/** Which slot each track of a workload has. A process with a disk of its own has one slot and one track, the stable one. */
 export function slotsOf(workload: Workload, settings: PlanSettings): readonly SlottedTrack[] {
   const slotted = assignSlots(workload.tracks, settings.slots.get(workload.process) ?? {})
   if (!isStateful(workload.spec)) return slotted

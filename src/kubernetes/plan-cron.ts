@@ -19,8 +19,8 @@ export function planCron(
   { spec: process, tracks }: Workload,
   settings: BaseSettings,
 ): readonly KubeObject[] {
-  const { schedule } = process
   const track = tracks.find(({ name }) => name === 'stable') ?? tracks[0]
+  const { schedule } = track?.spec ?? process
   if (schedule === null || track === undefined) return []
   const of = { release: track.release, kind: 'cron', job: 'cron' } as const
   const secret = envSecret({ ref, process: process.name, env: track.env, of }, settings)
@@ -28,9 +28,9 @@ export function planCron(
   const template = podTemplate(
     {
       ref,
-      process,
+      process: track.spec,
       image: track.image,
-      argv: process.command ?? track.image.command,
+      argv: track.spec.command ?? track.image.command,
       envSecret: secret?.metadata.name ?? null,
       envNames: Object.keys(track.env),
       labels,

@@ -20,7 +20,7 @@ export function planServices(
 ): readonly KubeObject[] {
   const [first] = slotted
   if (first === undefined) return []
-  const port = portOf(spec, first.track.image)
+  const port = portOf(first.track.spec, first.track.image)
   const service = (name: string, fields: Readonly<Record<string, unknown>>): KubeObject =>
     kubeObject({
       apiVersion: 'v1',
@@ -75,7 +75,7 @@ export function planPolicy(
   settings: BaseSettings,
 ): readonly KubeObject[] {
   const [first] = slotted
-  const port = first === undefined ? null : portOf(spec, first.track.image)
+  const port = first === undefined ? null : portOf(first.track.spec, first.track.image)
   const self = { podSelector: { matchLabels: copiesSelector(spec.name, null) } }
   const sources = [
     ...outsideOf(spec.routes.length > 0, settings),

@@ -3,20 +3,21 @@ import type { Track, Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
 import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
-import { workloadName } from './object-names.ts'
+import { isStateful, workloadName } from './object-names.ts'
 import { copiesSelector, ownershipLabels } from './ownership.ts'
 import { CONTAINER, millicores } from './pod-template.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import type { SlottedTrack } from './slots.ts'
 
 /**
- * Whether the cluster decides the number of copies of a track: then its workload says nothing of replicas. Scaled to zero by hand, nothing decides.
+ * Whether the cluster decides the number of copies of a track: then its workload says nothing of replicas. Scaled to zero by hand, nothing decides; with a
+ * disk of its own there is one copy.
  */
 export function hasScaler(
-  { autoscale }: Pick<ProcessSpec, 'autoscale'>,
+  process: Pick<ProcessSpec, 'autoscale' | 'type' | 'volumes'>,
   { replicas }: Pick<Track, 'replicas'>,
 ): boolean {
-  return autoscale !== null && replicas > 0
+  return process.autoscale !== null && replicas > 0 && !isStateful(process)
 }
 
 /**

@@ -22,15 +22,16 @@ export function planTrack(
 ): readonly KubeObject[] {
   const { slot, track } = slotted
   const process = workload.spec
+  const own = track.spec
   const of = { release: track.release, slot, kind: 'service' } as const
   const secret = envSecret({ ref, process: process.name, env: track.env, of }, settings)
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   const template = podTemplate(
     {
       ref,
-      process,
+      process: own,
       image: track.image,
-      argv: process.command ?? track.image.command,
+      argv: own.command ?? track.image.command,
       envSecret: secret?.metadata.name ?? null,
       envNames: Object.keys(track.env),
       labels,
@@ -48,7 +49,7 @@ export function planTrack(
   }
   const spec = isStateful(process)
     ? { ...common, ...statefulFields(ref, process, settings) }
-    : { ...common, ...deploymentFields(process, settings) }
+    : { ...common, ...deploymentFields(process, own, settings) }
   return [
     ...(secret === null ? [] : [secret]),
     kubeObject({
@@ -69,11 +70,12 @@ const SCHEDULE_SECONDS = 300
 
 function deploymentFields(
   process: ProcessSpec,
+  own: ProcessSpec,
   settings: BaseSettings,
 ): Readonly<Record<string, unknown>> {
   const ready = settings.minReadySeconds ?? MIN_READY_SECONDS
   return {
-    progressDeadlineSeconds: seconds(process.health.startMs) + ready + SCHEDULE_SECONDS,
+    progressDeadlineSeconds: seconds(own.health.startMs) + ready + SCHEDULE_SECONDS,
     strategy:
       process.strategy === 'recreate'
         ? { type: 'Recreate' }

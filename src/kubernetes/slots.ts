@@ -16,18 +16,18 @@ export interface ObservedSlot {
   readonly ready: number
 }
 
-export interface SlottedTrack {
+export interface SlottedTrack<T = Track> {
   readonly slot: Slot
-  readonly track: Track
+  readonly track: T
 }
 
 /** Pure: one slot per track, at most two; the stable track comes first. A track whose release runs already stays where it is. */
-export function assignSlots(
-  tracks: readonly Track[],
+export function assignSlots<T extends Pick<Track, 'name' | 'release'>>(
+  tracks: readonly T[],
   observed: ObservedSlots,
-): readonly SlottedTrack[] {
+): readonly SlottedTrack<T>[] {
   const ordered = [...tracks].sort((a, b) => (a.name === b.name ? 0 : a.name === 'stable' ? -1 : 1))
-  const kept = new Map<Track, Slot>()
+  const kept = new Map<T, Slot>()
   for (const track of ordered) {
     const slot = SLOTS.find(
       (one) => observed[one]?.release === track.release && ![...kept.values()].includes(one),

@@ -1,11 +1,18 @@
 import type { AppSpec, ProcessSpec } from '../model/app-spec.ts'
 
+/** The platform's own number of processes per copy; a cluster's nodes have one for all pods. */
+const DEFAULT_PIDS = 512
+
 /** Keys of the app file that a cluster cannot honour, as dotted paths. */
 export function unsupportedKeys(spec: AppSpec): readonly string[] {
-  return Object.values<ProcessSpec>(spec.processes).flatMap((process) => [
-    ...(process.routes.length > 0 && process.type !== 'web'
-      ? [`processes.${process.name}.routes`]
-      : []),
-    ...(process.maxAgeMs === null ? [] : [`processes.${process.name}.maxAge`]),
-  ])
+  return Object.values<ProcessSpec>(spec.processes).flatMap((process) => {
+    const asked: readonly (readonly [string, boolean])[] = [
+      ['routes', process.routes.length > 0 && process.type !== 'web'],
+      // A cluster sends what the image says; whether it may be told otherwise depends on its version and its nodes.
+      ['shutdown.signal', process.shutdown.signal !== 'SIGTERM'],
+      ['resources.pids', process.resources.pids !== DEFAULT_PIDS],
+      ['maxAge', process.maxAgeMs !== null],
+    ]
+    return asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : []))
+  })
 }

@@ -1,4 +1,4 @@
-import { PROCESS_DEFAULTS, type ProcessSpec } from '../../src/model/app-spec.ts'
+import { PROCESS_DEFAULTS, type AppSpec, type ProcessSpec } from '../../src/model/app-spec.ts'
 import type { DesiredApp, Track, Workload } from '../../src/model/engine.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../../src/model/names.ts'
 import type { ImageFacts } from '../../src/model/release.ts'
@@ -80,7 +80,10 @@ export function processWith(change: Partial<ProcessSpec> = {}): ProcessSpec {
   }
 }
 
-export function trackOf(change: Partial<Track> = {}): Track {
+/** A track as its workload completes it with its own process. */
+export type BareTrack = Omit<Track, 'spec'>
+
+export function trackOf(change: Partial<BareTrack> = {}): BareTrack {
   return {
     name: 'stable',
     release: 1,
@@ -94,12 +97,24 @@ export function trackOf(change: Partial<Track> = {}): Track {
 
 export function workloadOf(
   change: Partial<ProcessSpec> = {},
-  tracks: readonly Track[] = [trackOf()],
+  tracks: readonly (BareTrack & Partial<Track>)[] = [trackOf()],
 ): Workload {
   const spec = processWith(change)
-  return { process: spec.name, spec, tracks }
+  return { process: spec.name, spec, tracks: tracks.map((track) => ({ spec, ...track })) }
 }
 
 export function appOf(...workloads: readonly Workload[]): DesiredApp {
   return { ref: SHOP, target: null, workloads }
+}
+
+export function specOf({ ref, workloads }: DesiredApp): AppSpec {
+  return {
+    name: ref.app,
+    environment: ref.environment,
+    target: null,
+    build: { image: null, command: null, context: '.' },
+    env: {},
+    release: null,
+    processes: Object.fromEntries(workloads.map(({ process, spec }) => [process, spec])),
+  }
 }
