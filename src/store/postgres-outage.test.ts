@@ -57,6 +57,17 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     return Number(rows[0]?.['n'])
   }
 
+  /** Nobody can change apps until it resolves. */
+  const holdApps = (url: string) =>
+    cluster.query(
+      nameOf(url),
+      'begin; lock table apps in exclusive mode; select pg_sleep(1); commit',
+    )
+  async function untilHeld(url: string): Promise<void> {
+    const holds = `query like '%pg_sleep%' and wait_event = 'PgSleep'`
+    while ((await connections(url, holds)) === 0) await systemClock.sleep(10)
+  }
+
   test('servers that start at once on an empty database all come up, with one schema', async () => {
     const url = await cluster.newDatabase()
     const stores = await Promise.all([1, 2, 3, 4].map(() => open(url)))
@@ -94,13 +105,13 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     const url = await cluster.newDatabase()
     const store = await open(`${url}?max=2`)
     await store.ensureApp(shop, 1)
+    const locked = holdApps(url)
+    await untilHeld(url)
     const calls = Promise.all(Array.from({ length: 60 }, () => store.setScale(shop, { web: 1 })))
-    let most = 0
-    const watching = { done: false }
-    void calls.finally(() => (watching.done = true))
-    while (!watching.done) most = Math.max(most, await connections(url))
-    await calls
-    assert.equal(most, 2)
+    const waiting = `application_name = 'fairway' and wait_event_type = 'Lock'`
+    while ((await connections(url, waiting)) < 2) await systemClock.sleep(10)
+    assert.equal(await connections(url, `application_name = 'fairway'`), 2)
+    await Promise.all([locked, calls])
   })
 
   for (const signal of ['SIGINT', 'SIGKILL'] as const) {
@@ -190,11 +201,8 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     const url = await cluster.newDatabase()
     const store = await open(url)
     await store.ensureApp(shop, 1)
-    const locked = cluster.query(
-      nameOf(url),
-      'begin; lock table apps in exclusive mode; select pg_sleep(0.5); commit',
-    )
-    while ((await connections(url, `query like '%pg_sleep%'`)) === 0) await systemClock.sleep(10)
+    const locked = holdApps(url)
+    await untilHeld(url)
     const change = store.setConfig(shop, { A: '1' })
     const waits = `wait_event_type = 'Lock' and datname = '${nameOf(url)}'`
     while ((await connections(url, waits)) === 0) await systemClock.sleep(10)
@@ -230,11 +238,8 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     const url = await cluster.newDatabase()
     const store = await open(url, { statementMs: 200, patienceMs: 2000 })
     await store.ensureApp(shop, 1)
-    const locked = cluster.query(
-      nameOf(url),
-      'begin; lock table apps in exclusive mode; select pg_sleep(0.8); commit',
-    )
-    while ((await connections(url, `query like '%pg_sleep%'`)) === 0) await systemClock.sleep(10)
+    const locked = holdApps(url)
+    await untilHeld(url)
     await assert.rejects(store.setActive(shop, 1), {
       code: 'STORE_UNAVAILABLE',
       message: /took too long/,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { systemClock } from '../lib/clock.ts'
@@ -13,6 +13,7 @@ import { Kysely, SqliteDialect } from 'kysely'
 import { z } from 'zod'
 import type { DatabaseSchema } from './database-schema.ts'
 import { KyselyStore } from './kysely-store.ts'
+import { migrate, MIGRATIONS, SQLITE_TYPES } from './migrations.ts'
 import { NodeSqlite } from './node-sqlite.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import { singleWriter } from './transactions.ts'
@@ -78,6 +79,21 @@ test('a newer schema is refused and left as it is', async () => {
   await assert.rejects(open(path), /newer Fairway \(schema 999/)
   // The lock is free again after the refusal.
   await assert.rejects(open(path), /newer Fairway/)
+})
+
+test('a database of an earlier version is brought up to date and keeps what it has', async () => {
+  const path = newPath()
+  await mkdir(dirname(path), { recursive: true })
+  const old = new Kysely<DatabaseSchema>({
+    dialect: new SqliteDialect({ database: new NodeSqlite(new DatabaseSync(path)) }),
+  })
+  const first = MIGRATIONS.slice(0, 1)
+  await migrate(old, { types: SQLITE_TYPES, clock: systemClock, migrations: first })
+  await new KyselyStore(singleWriter(old, () => Promise.resolve())).ensureApp(refOf('shop'), 7)
+  await old.destroy()
+  const store = await open(path)
+  assert.equal((await store.getApp(refOf('shop')))?.createdAt, 7)
+  assert.deepEqual(await store.listTargets(), [])
 })
 
 test('a broken row is an error that names it, not a wrong answer', async () => {
