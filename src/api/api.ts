@@ -6,6 +6,7 @@ import { FairwayError } from '../model/errors.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
+import type { Targets } from '../model/targets.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
@@ -18,12 +19,14 @@ import { RouteServer } from './route-server.ts'
 import { serverRoutes, type ServerInfo } from './server-routes.ts'
 import { parseShallowJson } from './shallow-json.ts'
 import { sourceRoutes } from './source-routes.ts'
+import { targetRoutes } from './target-routes.ts'
 import { Upgrades } from './upgrade.ts'
 
 export interface ApiOptions {
   readonly platform: Platform
   readonly sources: SourceStore
   readonly identity: Identity
+  readonly targets: Targets
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
   readonly info: ServerInfo
@@ -51,6 +54,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const routes: Routes = {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
+    ...targetRoutes(options.targets),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
     ...rolloutRoutes(options.platform, options.sources),

@@ -1,5 +1,6 @@
 /** `fairway router`: the data plane. Serves its last table whether the server runs or not. */
 import { mkdir } from 'node:fs/promises'
+import { systemClock } from '../lib/clock.ts'
 import { startRouter } from '../router/router.ts'
 import { recordRunning } from './background-program.ts'
 import { readConfig, routerUrls } from './config.ts'
@@ -7,6 +8,7 @@ import { createDataFolder, dataFolder } from './data-folder.ts'
 import { gatewayOf } from './gateway.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
+import { keepMemoryQuiet } from './quiet-memory.ts'
 import { untilTold } from './until-told.ts'
 
 const config = readConfig()
@@ -40,6 +42,9 @@ await recordRunning(
   { urls: routerUrls(config), runner: null },
 )
 log.info({ addresses: router.addresses }, 'router serves')
+const quiet = new AbortController()
+void keepMemoryQuiet({ clock: systemClock }, quiet.signal)
 await untilTold()
+quiet.abort()
 log.info({}, 'router stops')
 await router.close()

@@ -19,8 +19,10 @@ import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker } from './lazy-baker.ts'
 import { openStore } from './open-store.ts'
+import { openTargets } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
+import { keepMemoryQuiet } from './quiet-memory.ts'
 import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
 import { chooseRunner } from './runner-choice.ts'
@@ -39,14 +41,23 @@ const { store, close: closeStore } = await openStore({ config, folder, clock, lo
 const graceMs = config.collectGraceMinutes * 60_000
 const sources = await openSourceStore({ root: folder.sources, clock, limits: { graceMs } })
 const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
-const logs = createLogReader({ logDir: folder.logs, clock })
-const engine = new MachineEngine({
-  runner,
-  traffic: connectTraffic(folder.routerSocket),
-  logs,
+const identity = createIdentity({
+  store,
+  clock,
+  randomBytes,
+  claimed: () => rm(folder.claimFile, { force: true }),
+})
+const files = createLogReader({ logDir: folder.logs, clock })
+const traffic = connectTraffic(folder.routerSocket)
+const machine = new MachineEngine({ runner, traffic, logs: files, clock, log, randomId })
+const { engine, logs, targets } = openTargets({
+  store,
+  machine: { engine: machine, logs: files },
+  identity,
   clock,
   log,
   randomId,
+  defaultHost,
 })
 const baker = lazyBaker(async () => {
   const { openKitchen } = await import('./kitchen.ts')
@@ -58,7 +69,7 @@ const platform = new ReconcilingPlatform(
     engine,
     baker,
     sources,
-    images: releaseImages(images, clock, folder.root),
+    images: releaseImages({ images, store, clock, root: folder.root }),
     logs,
     reader: createAppReader(),
     clock,
@@ -73,12 +84,6 @@ const platform = new ReconcilingPlatform(
     logsKeptMs: config.logsKeptDays * 86_400_000,
   },
 )
-const identity = createIdentity({
-  store,
-  clock,
-  randomBytes,
-  claimed: () => rm(folder.claimFile, { force: true }),
-})
 // Who may is asked in front of it, where the API mounts it.
 const registry = createRegistry({
   images,
@@ -90,6 +95,7 @@ const api = createApi({
   platform,
   sources,
   identity,
+  targets,
   registry: registry.handle,
   info: { version: packageVersion(), engine: engine.name, runner: runner.name },
   hosts: config.hostNames,
@@ -105,7 +111,10 @@ await recordRunning(
 )
 log.info({ api: config.api, runner: runner.name, dataDir: config.dataDir }, 'server answers')
 const collecting = collectSometimes(platform, clock, log)
+const quiet = new AbortController()
+void keepMemoryQuiet({ clock }, quiet.signal)
 await untilTold()
+quiet.abort()
 log.info({}, 'server stops')
 collecting.abort()
 await api.close()

@@ -63,7 +63,7 @@ export function urlsOf(
   ref: AppRef,
   deps: Pick<ReconcileDeps, 'urlOf' | 'defaultHost'>,
 ): readonly string[] {
-  return routesOf(spec, ref, deps).map(({ host, path }) => deps.urlOf(host, path))
+  return routesOf(spec, ref, deps).map(({ host, path }) => deps.urlOf(host, path, spec.target))
 }
 
 function routesOf(

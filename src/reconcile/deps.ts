@@ -3,7 +3,7 @@ import type { AppReader } from '../model/app-reader.ts'
 import type { Baker, ReleaseImages } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
-import type { AppRef } from '../model/names.ts'
+import type { AppRef, TargetName } from '../model/names.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Store } from '../model/store.ts'
@@ -20,8 +20,8 @@ export interface ReconcileDeps {
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
-  /** Full URL of a route as a person opens it: scheme and port of the router added. */
-  readonly urlOf: (host: string, path: string) => string
+  /** Full URL of a route as a person opens it: scheme and port of the router added; on a cluster those of its own entrance. */
+  readonly urlOf: (host: string, path: string, target: TargetName | null) => string
   /** Host name where a route names none. */
   readonly defaultHost: (ref: AppRef) => string
 }

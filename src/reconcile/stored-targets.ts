@@ -33,7 +33,7 @@ export class StoredTargets implements Targets {
   }
 
   async add(target: NewTarget): Promise<TargetView> {
-    const { store, clusters, connected, clock } = this.#options
+    const { store, connected, clock } = this.#options
     const record: TargetRecord = {
       name: target.name,
       kubeconfig: target.kubeconfig,
@@ -41,7 +41,7 @@ export class StoredTargets implements Targets {
       settings: {},
       createdAt: (await store.getTarget(target.name))?.createdAt ?? clock.now(),
     }
-    await clusters.check(record)
+    await this.#refuseUnusable(record)
     const registry = await this.#withToken(target)
     await store.putTarget({ ...record, settings: registrySettings(registry) })
     await connected.forget(target.name)
@@ -82,6 +82,13 @@ export class StoredTargets implements Targets {
     const { identity } = this.#options
     const found = (await identity.listTokens()).find((token) => token.name === tokenName(name))
     if (found !== undefined) await identity.revokeToken(found.id)
+  }
+
+  async #refuseUnusable(record: TargetRecord): Promise<void> {
+    const [reached] = await this.#options.clusters.check(record)
+    if (reached?.status !== 'fail') return
+    const hint = reached.fix === null ? {} : { hint: reached.fix }
+    throw new FairwayError('CLUSTER_UNREACHABLE', reached.message, hint)
   }
 
   async #apps(): Promise<ReadonlyMap<TargetName, readonly string[]>> {

@@ -1,0 +1,41 @@
+import { KubernetesClusters } from '../kubernetes/clusters.ts'
+import type { PullSecret } from '../kubernetes/plan-settings.ts'
+import type { Clusters } from '../model/targets.ts'
+import { registryOf } from '../reconcile/target-registry.ts'
+import type { TargetOptions } from './open-targets.ts'
+import { imageReference } from './release-images.ts'
+import { packageVersion } from './version.ts'
+
+export interface ClusterOptions extends Pick<TargetOptions, 'clock' | 'log' | 'defaultHost'> {
+  readonly owner: string
+}
+
+const PULL_SECRET = 'fairway-pull'
+
+/** Clusters as targets: images named and pulled as each target's registry says. */
+export function openClusters({ owner, clock, log, defaultHost }: ClusterOptions): Clusters {
+  return new KubernetesClusters({
+    owner,
+    clock,
+    defaultHost,
+    random: Math.random,
+    logOf: () => log,
+    userAgent: `fairway/${packageVersion()}`,
+    imageOf:
+      ({ settings }) =>
+      (digest, ref) =>
+        imageReference(registryOf(settings), digest, ref),
+    pullSecret: ({ settings }) => pullSecret(settings),
+  })
+}
+
+/** A `.dockerconfigjson` with the login for the registry's host; null where nobody has to log in. */
+function pullSecret(settings: Readonly<Record<string, string>>): PullSecret | null {
+  const registry = registryOf(settings)
+  if (registry === null || registry.user === null || registry.password === null) return null
+  const { name, user, password } = registry
+  const auth = Buffer.from(`${user}:${password}`).toString('base64')
+  const host = name.split('/')[0] ?? name
+  const auths = { [host]: { username: user, password, auth } }
+  return { name: PULL_SECRET, dockerConfigJson: JSON.stringify({ auths }) }
+}

@@ -1,0 +1,76 @@
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import type { Engine } from '../model/engine.ts'
+import type { Identity } from '../model/identity.ts'
+import type { LogReader } from '../model/logs.ts'
+import type { AppRef, TargetName } from '../model/names.ts'
+import type { Store } from '../model/store.ts'
+import type { Clusters, Targets } from '../model/targets.ts'
+import { activeRelease } from '../reconcile/app-planner.ts'
+import { ConnectedClusters } from '../reconcile/connected-clusters.ts'
+import { StoredTargets } from '../reconcile/stored-targets.ts'
+import { TargetedEngine } from '../reconcile/targeted-engine.ts'
+import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
+import { once } from './once.ts'
+
+export interface TargetOptions {
+  readonly store: Store
+  readonly machine: { readonly engine: Engine; readonly logs: LogReader }
+  readonly identity: Identity
+  readonly clock: Clock
+  readonly log: Log
+  readonly randomId: () => string
+  readonly defaultHost: (ref: AppRef) => string
+}
+
+/** Everywhere that apps run: this machine, and every cluster that was added. */
+export interface Places {
+  readonly engine: Engine
+  readonly logs: LogReader
+  readonly targets: Targets
+}
+
+const OWNER = 'owner'
+
+/** Nothing of a cluster's client is loaded before the first target is used. */
+export function openTargets(options: TargetOptions): Places {
+  const { store, machine, identity, clock, log } = options
+  const clusters = lazyClusters(options)
+  const connected = new ConnectedClusters({ store, clusters, log })
+  const serves = async (ref: AppRef): Promise<TargetName | null | undefined> =>
+    (await activeRelease(ref, store))?.spec.target
+  const engine = new TargetedEngine({
+    machine: machine.engine,
+    clusters: connected,
+    targetOf: serves,
+    log,
+  })
+  const logs = targetedLogReader({
+    machine: machine.logs,
+    clusters: connected,
+    targetOf: async (ref) => engine.placeOf(ref) ?? (await serves(ref)),
+  })
+  const targets = new StoredTargets({ store, clusters, connected, identity, clock })
+  return { engine, logs, targets }
+}
+
+function lazyClusters(options: TargetOptions): Clusters {
+  const made = once(async () => {
+    const { openClusters } = await import('./clusters.ts')
+    return openClusters({ ...options, owner: await ownerOf(options) })
+  })
+  return {
+    describe: async (target) => (await made()).describe(target),
+    connect: async (target) => (await made()).connect(target),
+    check: async (target) => (await made()).check(target),
+  }
+}
+
+/** The name under which this installation owns objects on clusters: made once, kept with the apps. */
+async function ownerOf({ store, randomId }: TargetOptions): Promise<string> {
+  const known = await store.getSetting(OWNER)
+  if (known !== null) return known
+  const owner = `fairway-${randomId()}`
+  await store.setSetting(OWNER, owner)
+  return owner
+}
