@@ -349,6 +349,30 @@ export function runnerSuite(suite: RunnerSuite): void {
       }
     })
 
+    it('introduces an instance before it runs, under an address that is its alone and stays', async () => {
+      const { runner } = harness
+      const sources: string[] = []
+      const specs = [0, 1].map(() => spec(['sh', '-c', 'echo runs; sleep 100']))
+      for (const one of specs) {
+        const introduce = async (source: string): Promise<void> => {
+          await sleep(50)
+          assert.deepEqual(await loggedLines(harness.logDir, one), [])
+          sources.push(source)
+        }
+        assert.equal((await runner.start(one, introduce)).source, sources.at(-1))
+        await logged(one, 'runs')
+      }
+      assert.equal(new Set(sources).size, 2)
+      const later = await harness.again()
+      try {
+        for (const [index, one] of specs.entries())
+          assert.equal((await find(later, one.id))?.source, sources[index])
+      } finally {
+        await later.close()
+      }
+      for (const one of specs) await runner.remove(one.id)
+    })
+
     it('stops waiting when told to', async () => {
       const { runner } = harness
       const one = spec(['sleep', '100'])

@@ -35,6 +35,8 @@ export interface ProcessRunnerOptions {
   readonly rootfs: (image: ImageFacts) => Promise<string>
   readonly clock: Clock
   readonly log: Log
+  /** 0 <= x < 1; default Math.random. */
+  readonly random?: () => number
   /** Log size at which a file is rotated; default 10 MiB, and 2 older files are kept. */
   readonly logMaxBytes?: number
 }
@@ -246,12 +248,15 @@ export class ProcessRunner implements Runner {
     const ids = await processIds(this.#options.dataDir)
     const known = await Promise.all(ids.map((id) => this.#folder(id).spec()))
     const taken = new Set(known.map((one) => one?.door))
-    for (;;) {
-      const door = DOORS.first + Math.floor(Math.random() * DOORS.count)
+    const { random = Math.random } = this.#options
+    for (let tries = 0; tries < 1000; tries++) {
+      const door = DOORS.first + Math.floor(random() * DOORS.count)
       if (taken.has(door) || this.#promised.has(door) || (await freePort(door)) === null) continue
       this.#promise(door)
       return door
     }
+    const range = `${String(DOORS.first)} to ${String(DOORS.first + DOORS.count - 1)}`
+    throw new FairwayError('INSTANCE_FAILED', `no port from ${range} is free on loopback`)
   }
 
   /** Until somebody listens there, nothing but this set keeps the port from another one. */

@@ -15,7 +15,7 @@ export interface PassageOptions {
 export function openPassage({ client, rest, address, connectMs }: PassageOptions): void {
   client.pause()
   const { host, port } = address
-  const outside = connect({ host, port, noDelay: true, allowHalfOpen: true })
+  const outside = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true })
   outside.setTimeout(connectMs, () => outside.destroy())
   let open = false
   outside.once('connect', () => {
