@@ -11,6 +11,7 @@ const PARAMS = {
   instance: 'web-1',
   token: 'a/b c?',
   digest: 'sha256:00',
+  target: 'prod',
 }
 
 for (const name of Object.keys(ENDPOINTS).filter((key): key is EndpointName => key in ENDPOINTS)) {
