@@ -25,6 +25,7 @@ import { environment } from './environment.ts'
 import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
 import { packageVersion } from './version.ts'
 import { oneAtATime } from './one-at-a-time.ts'
+import { TAKE_OVER } from './only-router.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
@@ -153,7 +154,8 @@ async function ensureRunning(
 ): Promise<'was running' | 'started' | 'replaced'> {
   const program = programOf(name, folder)
   const old = await runningProgram(program)
-  if (old !== null && (await programAnswers(program, config, folder))) {
+  const answering = old !== null && (await programAnswers(program, config, folder))
+  if (answering) {
     if (!restart && old.version === packageVersion()) return 'was running'
     if (name === 'server') await stopInBackground(program, STOP_MS)
   }
@@ -171,7 +173,11 @@ async function ensureRunning(
   }
   await replaceInBackground(program, {
     node: process.execPath,
-    args: [...NODE_FLAGS[program.name], resolve(import.meta.dirname, `${program.name}.ts`)],
+    args: [
+      ...NODE_FLAGS[program.name],
+      resolve(import.meta.dirname, `${program.name}.ts`),
+      ...(name === 'router' && answering ? [TAKE_OVER] : []),
+    ],
     env: {
       ...minimalEnv(),
       ...passedOn(),

@@ -6,6 +6,7 @@ import { recordRunning } from './background-program.ts'
 import { readConfig, routerUrls } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { gatewayOf } from './gateway.ts'
+import { refuseSecondRouter, TAKE_OVER } from './only-router.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { keepMemoryQuiet } from './quiet-memory.ts'
@@ -16,6 +17,7 @@ const folder = dataFolder(config.dataDir)
 const log = programLog('router', config.logLevel)
 endOnFailure(log, config)
 await createDataFolder(folder)
+if (!process.argv.includes(TAKE_OVER)) await refuseSecondRouter(folder)
 await mkdir(folder.router, { recursive: true, mode: 0o700 })
 const gateway = gatewayOf(config.subnet)
 const inside = config.runner === 'process' || process.getuid?.() !== 0 ? null : gateway

@@ -1,0 +1,90 @@
+/** One data folder has one router, whoever starts it; only `fairway up` may put another in its place. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { minimalEnv, runToEnd, start } from '../../src/lib/process.ts'
+import { connectTraffic } from '../../src/router/control-client.ts'
+import { freePorts } from './private-platform.ts'
+import { eventually } from './probe-app.ts'
+
+const ROUTER = resolve(import.meta.dirname, '../../src/bin/router.ts')
+
+describe('a second router on one data folder', { timeout: 60_000 }, () => {
+  let folder: string
+  let socket: string
+  const routers: Awaited<ReturnType<typeof start>>[] = []
+  const ports: number[] = []
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fairway-routers-'))
+    socket = join(folder, 'router/control.sock')
+    ports.push(...(await freePorts(2)))
+    const first = await run(ports[0])
+    await eventually(async () => (await connectTraffic(socket).status()).pid === first.pid)
+    await eventually(async () => (await readFile(join(folder, 'programs/router.pid'))).length > 0)
+  })
+  after(async () => {
+    for (const router of routers) {
+      if (router.exitCode !== null || router.signalCode !== null) continue
+      const ended = once(router, 'exit')
+      router.kill('SIGCONT')
+      router.kill('SIGKILL')
+      await ended
+    }
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  const envOf = (port: number | undefined): Record<string, string> => ({
+    ...minimalEnv(),
+    FAIRWAY_DATA_DIR: folder,
+    FAIRWAY_HTTP_PORT: String(port),
+    FAIRWAY_HTTPS_PORT: 'off',
+    FAIRWAY_RUNNER: 'process',
+  })
+  const run = async (port: number | undefined, ...args: string[]) => {
+    const env = envOf(port)
+    const router = await start(process.execPath, [ROUTER, ...args], { env, stdio: 'ignore' })
+    routers.push(router)
+    return router
+  }
+  /** A person starts another one, with other ports. */
+  const byHand = async (): Promise<string> => {
+    const options = { env: envOf(ports[1]), timeoutMs: 20_000 }
+    const { code, stdout, stderr } = await runToEnd(process.execPath, [ROUTER], options)
+    assert.equal(code, 1)
+    return stdout + stderr
+  }
+
+  it('is refused, and the first one goes on', async () => {
+    const [first] = routers
+    const refused = new RegExp(`another router \\(process ${String(first?.pid)}\\) already serves`)
+    assert.match(await byHand(), refused)
+    assert.equal((await connectTraffic(socket).status()).pid, first?.pid)
+  })
+
+  it('is refused also where the pid file is damaged', async () => {
+    const file = join(folder, 'programs/router.pid')
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, '{"pid":')
+    assert.match(await byHand(), /another router \(process \d+\) already serves/)
+    await writeFile(file, text)
+  })
+
+  it('is refused also while the first one hangs', async () => {
+    const [first] = routers
+    first?.kill('SIGSTOP')
+    try {
+      assert.match(await byHand(), /another router \(process \d+\) already serves/)
+    } finally {
+      first?.kill('SIGCONT')
+    }
+    assert.equal((await connectTraffic(socket).status()).pid, first?.pid)
+  })
+
+  it('takes over where it is told to', async () => {
+    const second = await run(ports[0], '--take-over')
+    await eventually(async () => (await connectTraffic(socket).status()).pid === second.pid)
+  })
+})
