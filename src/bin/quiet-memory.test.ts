@@ -15,6 +15,12 @@ test('memory is collected once after work, when the work is over', () => {
   assert.equal(moment.isNow(4_240), false, 'too little')
 })
 
+test('a start that took little is collected after as well', () => {
+  const moment = new QuietMoment()
+  assert.equal(moment.isNow(150), false)
+  assert.equal(moment.isNow(155), true)
+})
+
 test('what a quiet program uses adds up to a collection in the end', () => {
   const moment = new QuietMoment()
   moment.collected(1_000)

@@ -10,7 +10,8 @@ const WORTH_MS = 300
 /** Decides when memory is collected, from the processor time that the program has used so far, told at every look. */
 export class QuietMoment {
   #before = 0
-  #collectedAt = 0
+  /** A start leaves something behind, however quick it was. */
+  #collectedAt = -WORTH_MS
 
   /** True where the program did next to nothing since the last look, and enough before. */
   isNow(cpuMs: number): boolean {
