@@ -147,6 +147,17 @@ test('JSON that is nested without end is refused before it is parsed', async () 
   assert.ok(performance.now() - started < 1000)
 })
 
+test('JSON that is not UTF-8 is refused, whatever it would mean', async () => {
+  const answer = await api.inject({
+    method: 'PATCH',
+    url: '/v1/apps/shop/production/config',
+    headers: { ...admin, 'content-type': 'application/json' },
+    payload: Buffer.from('{"changes":{"A":"\xff"}}', 'latin1'),
+  })
+  assert.equal(answer.statusCode, 400)
+  assert.match(problem.parse(answer.json()).error.message, /not UTF-8/)
+})
+
 test('bad names in the path have their own code', async () => {
   const answer = await api.inject({ url: '/v1/apps/Shop/production', headers: admin })
   assert.equal(await codeOf(answer), 'INVALID_NAME')
