@@ -10,7 +10,7 @@ const USAGE = `usage: npm run cluster -- COMMAND [--name NAME]
   status                                                 what runs, since and with how much memory
   registry HOST:PORT|off                                 what nodes find as 127.0.0.1:5000
   import TAR-OR-LAYOUT [IMAGE-NAME]                      gives all nodes an image
-  stop|start|restart|kill COMPONENT                      such as kube-apiserver or node1/kubelet
+  stop|start|restart|kill COMPONENT                      such as kube-apiserver, node1/kubelet, or all of node2
   down                                                   ends it and removes everything but the builds
 
 The name is "lab" unless given. With KUBECONFIG set, up uses that cluster and starts nothing.`

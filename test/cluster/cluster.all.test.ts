@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { identify } from '../../src/lib/process-identity.ts'
 import { run } from '../../src/lib/process.ts'
 import { BUSYBOX, BUSYBOX_IMAGE, writeBusyboxImage } from './busybox-image.ts'
 import { lacksCluster, openTestCluster, type TestCluster } from './test-cluster.ts'
@@ -213,6 +214,32 @@ suite('a lab of two nodes', { skip: await lacks(), timeout: 900_000 }, () => {
     const nodes = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={..nodeName}')
     assert.ok(nodes.includes('node1 node1'), nodes)
     await cluster.kubectl(['uncordon', 'node2'])
+  })
+
+  test('a node that loses its power comes back', async () => {
+    const ready = async (): Promise<string> => {
+      const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+      return cluster.kubectl(['get', 'node', 'node2', '-o', path])
+    }
+    await cluster.lab?.component('node2', 'kill')
+    await waitUntil('it is missed', 90_000, async () => (await ready()) === 'Unknown')
+    await cluster.lab?.component('node2', 'start')
+    await waitUntil('it is ready', 60_000, async () => (await ready()) === 'True')
+    await apply(deployment('back', 4, 'back'))
+    await kubectl('rollout', 'status', 'deployment/back', '--timeout=60s')
+    const nodes = await kubectl('get', 'pods', '-l', 'app=back', '-o', 'jsonpath={..nodeName}')
+    assert.ok(nodes.includes('node2'), nodes)
+  })
+
+  test('when the supervisor is killed, all its processes end; taking the lab down clears the rest', async () => {
+    const state = await cluster.lab?.state()
+    assert.ok(state)
+    const pids = [state.record.holder ?? 0, ...state.record.nodes.map(({ pid }) => pid)]
+    for (const pid of pids) assert.notEqual(await identify(pid), null)
+    process.kill(state.record.supervisor.pid, 'SIGKILL')
+    for (const pid of pids) {
+      await waitUntil(`${String(pid)} ended`, 20_000, async () => (await identify(pid)) === null)
+    }
   })
 })
 

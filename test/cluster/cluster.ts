@@ -2,7 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { run } from '../../src/lib/process.ts'
 import { addons } from './addons.ts'
-import { addressesOf, MAX_LABS, nodeAddresses, REGISTRY_PORT, type Addresses } from './addresses.ts'
+import {
+  addressesOf,
+  MAX_LABS,
+  MAX_NODES,
+  nodeAddresses,
+  REGISTRY_PORT,
+  type Addresses,
+} from './addresses.ts'
 import { ApiClient } from './api-client.ts'
 import { Authority, kubeconfig } from './certificates.ts'
 import { Cgroup } from './cgroup.ts'
@@ -37,13 +44,13 @@ const CONTROL_PLANE_BYTES = 1 << 30
 export class Cluster {
   readonly addresses: Addresses
   readonly registry: RegistryForward
-  readonly nodes: NodeRecord[] = []
   readonly #folder: LabFolder
   readonly #settings: LabSettings
   readonly #holder: Holder
   readonly #authority: Authority
   readonly #controllers: { stop(): void }[] = []
   #api: ApiClient | null = null
+  readonly #nodes = new Map<string, { readonly record: NodeRecord; readonly holder: Holder }>()
   readonly #components = new Map<string, Component>()
 
   private constructor(
@@ -78,6 +85,11 @@ export class Cluster {
     return this.#holder
   }
 
+  get nodes(): readonly NodeRecord[] {
+    const records = [...this.#nodes.values()].map(({ record }) => record)
+    return records.sort((a, b) => a.address.localeCompare(b.address))
+  }
+
   get components(): ReadonlyMap<string, Component> {
     return this.#components
   }
@@ -103,12 +115,27 @@ export class Cluster {
     await this.registry.listen(host, REGISTRY_PORT)
     const numbers = Array.from({ length: this.#settings.nodes }, (_, at) => at + 1)
     await Promise.all(numbers.map((number) => this.#startNode(number)))
-    this.nodes.sort((a, b) => a.name.localeCompare(b.name))
-    const [first] = this.nodes
-    if (first === undefined) return
-    // Services are answered by the kube-proxy of the first node, for the lab and the host.
-    const route = ['route', 'add', this.addresses.services, 'via', first.address]
-    await runInNetwork(this.#holder.pid, 'ip', ...route)
+    await this.#routeServices()
+  }
+
+  /**
+   * @param name a component, or a node: `kill` of that is the machine losing its power, `start` gives it back (or adds one), with its disk
+   * @throws Error naming what there is
+   */
+  async command(name: string, action: 'stop' | 'start' | 'restart' | 'kill'): Promise<void> {
+    const number = Number(/^node([1-9][0-9]?)$/.exec(name)?.[1] ?? 0)
+    if (number > 0 && number <= MAX_NODES) {
+      if (action !== 'start') await this.#endNode(name)
+      if (action === 'start' || action === 'restart') await this.#startNode(number)
+      return this.#routeServices()
+    }
+    const component = this.#components.get(name)
+    if (component === undefined) {
+      const names = [...this.#components.keys(), ...this.#nodes.keys()]
+      throw new Error(`no component ${name}; there are ${names.join(', ')}`)
+    }
+    if (action === 'kill') await component.stop('SIGKILL')
+    else await component[action]()
   }
 
   async installAddons(): Promise<void> {
@@ -132,10 +159,10 @@ export class Cluster {
   }
 
   /** Our own parts: what enforces NetworkPolicy, and what makes volumes. */
-  async startControllers(failed: (error: unknown) => void): Promise<void> {
-    const policies = new PolicyEnforcer(this.#client(), this.nodes, failed)
+  startControllers(failed: (error: unknown) => void): void {
+    const policies = new PolicyEnforcer(this.#client(), () => this.nodes, failed)
     const volumes = new Volumes(this.#client(), this.#folder.path, failed)
-    await policies.start()
+    policies.start()
     volumes.start()
     this.#controllers.push(policies, volumes)
   }
@@ -151,6 +178,7 @@ export class Cluster {
 
   async #startNode(number: number): Promise<void> {
     const node = nodeAddresses(this.addresses.index, number)
+    if (this.#nodes.has(node.name)) return
     const cgroup = (await Cgroup.at(this.#folder.cgroup)).child(node.name)
     await cgroup.make()
     const options: NodeOptions = {
@@ -162,13 +190,35 @@ export class Cluster {
       memory: Math.floor((this.#settings.memory - CONTROL_PLANE_BYTES) / this.#settings.nodes),
       lab: this.#holder.pid,
     }
-    const { pid } = await makeNode(options)
+    const holder = await makeNode(options)
+    const { pid } = holder
     const [containerd, ...others] = nodePrograms(options, this.#programs())
     if (containerd !== undefined) await this.#start(containerd, pid)
     await waitUntil(`${node.name}: containerd answers`, 30_000, () => answers(pid))
     for (const archive of Object.values(this.#settings.images)) await importOnNode(pid, archive)
     for (const program of others) await this.#start(program, pid)
-    this.nodes.push({ name: node.name, address: node.address, pid })
+    const record = { name: node.name, address: node.address, pid }
+    this.#nodes.set(node.name, { record, holder })
+  }
+
+  async #endNode(name: string): Promise<void> {
+    const node = this.#nodes.get(name)
+    if (node === undefined) throw new Error(`${name} does not run`)
+    this.#nodes.delete(name)
+    for (const [key, component] of this.#components) {
+      if (!key.startsWith(`${name}/`)) continue
+      component.abandon()
+      this.#components.delete(key)
+    }
+    await node.holder.end()
+  }
+
+  /** Services are answered by the kube-proxy of the first node, for the lab and the host. */
+  async #routeServices(): Promise<void> {
+    const [first] = this.nodes
+    if (first === undefined) return
+    const route = ['route', 'replace', this.addresses.services, 'via', first.address]
+    await runInNetwork(this.#holder.pid, 'ip', ...route)
   }
 
   async #start({ name, program, args }: Program, within: number): Promise<void> {

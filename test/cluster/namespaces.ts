@@ -63,6 +63,7 @@ export async function startHolder(within: number | null): Promise<Holder> {
     pid,
     process: child,
     end: () => {
+      if (child.exitCode !== null || child.signalCode !== null) return gone
       // unshare itself lives on until it has waited for this child, so that no zombie is left to others.
       process.kill(pid, 'SIGKILL')
       return gone

@@ -107,6 +107,8 @@ async function linkNode(pid: number, { node, addresses, lab }: NodeOptions): Pro
   const inLab = (...args: string[]): Promise<string> => runInNetwork(lab, 'ip', ...args)
   const inNode = (...args: string[]): Promise<string> => runInNetwork(pid, 'ip', ...args)
   const peer = ['peer', 'name', 'eth0', 'netns', String(pid)]
+  // After a node was killed, its link may take a moment to go.
+  await inLab('link', 'delete', node.device).catch(() => '')
   await inLab('link', 'add', node.device, 'type', 'veth', ...peer)
   await inLab('link', 'set', node.device, 'master', 'br0', 'up')
   await inNode('link', 'set', 'lo', 'up')
@@ -114,7 +116,7 @@ async function linkNode(pid: number, { node, addresses, lab }: NodeOptions): Pro
   await inNode('link', 'set', 'eth0', 'up')
   await inNode('route', 'add', 'default', 'via', addresses.controlPlane)
   await runInNetwork(pid, 'sysctl', '-qw', ...NETWORK_SETTINGS)
-  await inLab('route', 'add', node.pods, 'via', node.address)
+  await inLab('route', 'replace', node.pods, 'via', node.address)
 }
 
 async function writeNodeFiles(options: NodeOptions): Promise<void> {

@@ -9,6 +9,7 @@ import {
   policySchema,
   restoreText,
   ROOT_CHAIN,
+  type Chain,
   type Namespace,
   type Pod,
   type Policy,
@@ -25,14 +26,18 @@ export interface EnforcedNode {
  * as Kubernetes has it.
  */
 export class PolicyEnforcer {
-  readonly #nodes: readonly EnforcedNode[]
+  readonly #nodes: () => readonly EnforcedNode[]
   readonly #pods: Mirror<Pod>
   readonly #namespaces: Mirror<Namespace>
   readonly #policies: Mirror<Policy>
-  readonly #chains = new Map<string, readonly string[]>()
-  readonly #texts = new Map<string, string>()
+  /** By process, as a node that comes back has no rules. */
+  readonly #done = new Map<number, { readonly text: string; readonly names: readonly string[] }>()
 
-  constructor(api: ApiClient, nodes: readonly EnforcedNode[], failed: (error: unknown) => void) {
+  constructor(
+    api: ApiClient,
+    nodes: () => readonly EnforcedNode[],
+    failed: (error: unknown) => void,
+  ) {
     this.#nodes = nodes
     const changed = coalesced(() => this.#settle(), failed)
     this.#pods = new Mirror(api, '/api/v1/pods', podSchema, changed)
@@ -41,12 +46,7 @@ export class PolicyEnforcer {
     this.#policies = new Mirror(api, policies, policySchema, changed)
   }
 
-  async start(): Promise<void> {
-    for (const { pid } of this.#nodes) {
-      // kube-proxy accepts some packets early in `filter` and never touches FORWARD of `mangle`.
-      await runInside(pid, 'iptables', '-w', '-t', 'mangle', '-N', ROOT_CHAIN)
-      await runInside(pid, 'iptables', '-w', '-t', 'mangle', '-A', 'FORWARD', '-j', ROOT_CHAIN)
-    }
+  start(): void {
     void this.#pods.run()
     void this.#namespaces.run()
     void this.#policies.run()
@@ -63,16 +63,23 @@ export class PolicyEnforcer {
     const { items: namespaces } = this.#namespaces
     const { items: policies } = this.#policies
     if (pods === null || namespaces === null || policies === null) return
-    for (const { name, pid } of this.#nodes) {
-      const chains = policyChains({ pods, namespaces, policies }, name)
-      const names = chains.map((chain) => chain.name)
-      const wanted = restoreText(chains, [])
-      if (this.#texts.get(name) === wanted) continue
-      const stale = (this.#chains.get(name) ?? []).filter((chain) => !names.includes(chain))
-      const [program = '', ...args] = inside(pid, 'iptables-restore', ['-w', '--noflush'])
-      await run(program, args, { input: restoreText(chains, stale) })
-      this.#chains.set(name, names)
-      this.#texts.set(name, wanted)
+    for (const node of this.#nodes()) {
+      await this.#enforce(node, policyChains({ pods, namespaces, policies }, node.name))
     }
+  }
+
+  async #enforce({ pid }: EnforcedNode, chains: readonly Chain[]): Promise<void> {
+    const text = restoreText(chains, [])
+    const done = this.#done.get(pid)
+    if (done?.text === text) return
+    const names = chains.map(({ name }) => name)
+    const stale = (done?.names ?? []).filter((name) => !names.includes(name))
+    const [program = '', ...args] = inside(pid, 'iptables-restore', ['-w', '--noflush'])
+    await run(program, args, { input: restoreText(chains, stale) })
+    if (done === undefined) {
+      // kube-proxy accepts some packets early in `filter` and never touches FORWARD of `mangle`.
+      await runInside(pid, 'iptables', '-w', '-t', 'mangle', '-A', 'FORWARD', '-j', ROOT_CHAIN)
+    }
+    this.#done.set(pid, { text, names })
   }
 }

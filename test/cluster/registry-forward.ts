@@ -19,13 +19,16 @@ export class RegistryForward {
     this.#target = target
   }
 
-  async listen(address: string, port: number): Promise<void> {
+  /** @returns the port it got, where 0 was asked for */
+  async listen(address: string, port: number): Promise<number> {
     const server = createServer((socket) => this.#pass(socket))
     this.#server = server
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(port, address, resolve)
     })
+    const bound = server.address()
+    return typeof bound === 'object' && bound !== null ? bound.port : port
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { z } from 'zod'
 import { identify } from '../../src/lib/process-identity.ts'
 import { Cluster } from './cluster.ts'
+import type { Component } from './component.ts'
 import { serverOf } from './control-plane.ts'
 import { LabFolder, type LabRecord } from './lab-folder.ts'
 
@@ -34,7 +35,7 @@ async function supervise(folder: LabFolder): Promise<void> {
     record = { ...record, ...change }
     await folder.write(record)
   }
-  const step = async (what: string, work: () => Promise<void>): Promise<void> => {
+  const step = async (what: string, work: () => Promise<void> | void): Promise<void> => {
     const began = Date.now()
     await tell({ message: what })
     await work()
@@ -52,7 +53,9 @@ async function supervise(folder: LabFolder): Promise<void> {
       server: serverOf(addresses),
       host: addresses.host,
     })
-    await takeOrders(cluster, folder.socket, (target) => tell({ registry: target }))
+    await takeOrders(cluster, folder.socket, () =>
+      tell({ registry: cluster.registry.target, nodes: [...cluster.nodes] }),
+    )
     await step('etcd, API server, controllers, scheduler', () => cluster.startControlPlane())
     await step('nodes: containerd, images, kubelet, kube-proxy', () => cluster.startNodes())
     await tell({ nodes: [...cluster.nodes] })
@@ -88,26 +91,16 @@ const componentOrder = z.object({
 async function takeOrders(
   cluster: Cluster,
   socket: string,
-  registryChanged: (target: string | null) => Promise<void>,
+  changed: () => Promise<void>,
 ): Promise<void> {
   const obey = async (path: string, body: unknown): Promise<unknown> => {
     if (path === '/components') return [...cluster.components.values()].map(componentState)
-    if (path === '/registry') {
-      const { target } = registryOrder.parse(body)
-      cluster.registry.target = target
-      await registryChanged(target)
-      return {}
-    }
-    if (path !== '/component') throw new Error(`no order ${path}`)
-    const { name: wanted, action } = componentOrder.parse(body)
-    const component = cluster.components.get(wanted)
-    if (component === undefined) {
-      throw new Error(
-        `no component ${wanted}; there are ${[...cluster.components.keys()].join(', ')}`,
-      )
-    }
-    if (action === 'kill') await component.stop('SIGKILL')
-    else await component[action]()
+    if (path === '/registry') cluster.registry.target = registryOrder.parse(body).target
+    else if (path === '/component') {
+      const { name: wanted, action } = componentOrder.parse(body)
+      await cluster.command(wanted, action)
+    } else throw new Error(`no order ${path}`)
+    await changed()
     return {}
   }
   const server: Server = createServer((request, response) => {
@@ -124,13 +117,8 @@ async function takeOrders(
   })
 }
 
-function componentState(component: {
-  readonly name: string
-  readonly isRunning: boolean
-  readonly restarts: number
-}): object {
-  const { name: component_, isRunning, restarts } = component
-  return { name: component_, isRunning, restarts }
+function componentState({ name: component, isRunning, restarts }: Component): object {
+  return { name: component, isRunning, restarts }
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {
