@@ -18,7 +18,7 @@ import type { ExecRequest, ExecSession, LogLine, Runner } from '../model/runner.
 import type { Caller, Traffic } from '../model/traffic.ts'
 import { AppLoop } from './app-loop.ts'
 import { diagnose } from './diagnosis.ts'
-import { runJob } from './job.ts'
+import { jobId, runJob } from './job.ts'
 import { releaseKey } from './plan.ts'
 import { TablePublisher, type TableContent } from './publisher.ts'
 import { actualApp } from './status.ts'
@@ -37,6 +37,7 @@ const VERIFY_MS = 2_000
 const INTRODUCE_MS = 1_000
 /** The result of an ended job is kept this long for a rollout that resumes. */
 const JOB_KEPT_MS = 3_600_000
+const JOBS_LOOK_MS = 600_000
 
 /** The engine for this host: one loop per app, one table for the router. */
 export class MachineEngine implements Engine {
@@ -80,6 +81,7 @@ export class MachineEngine implements Engine {
     this.#open = true
     for (const loop of this.#loops.values()) loop.begin()
     void this.#keepVerifying()
+    void this.#keepForgettingJobs()
   }
 
   apply(desired: DesiredApp): Promise<void> {
@@ -133,8 +135,9 @@ export class MachineEngine implements Engine {
       return this.#introduce()
     }
     const until = AbortSignal.any([signal, this.#closing.signal])
-    return runJob(job, { ...this.#options, introduce }, onLine, until).finally(() => {
+    return runJob(job, { ...this.#options, introduce }, onLine, until).finally(async () => {
       if (caller !== null) this.#jobCallers.delete(caller)
+      if (job.once === true) await this.#options.runner.remove(jobId(job))
     })
   }
 
@@ -228,8 +231,23 @@ export class MachineEngine implements Engine {
     const { runner, clock } = this.#options
     if (found.spec.kind === 'service') {
       this.#loop(found.spec.ref).adopt(found, routed.has(found.spec.id))
-    } else if (found.state === 'exited' && (found.exit?.at ?? 0) < clock.now() - JOB_KEPT_MS) {
+    } else if (isForgotten(found, clock.now())) {
       await runner.remove(found.spec.id)
+    }
+  }
+
+  /** An ended job still holds its file system and its address. */
+  async #keepForgettingJobs(): Promise<void> {
+    const { clock, log, runner } = this.#options
+    const closed = (): boolean => this.#closing.signal.aborted
+    while (!closed()) {
+      try {
+        await clock.sleep(JOBS_LOOK_MS, this.#closing.signal)
+        const ended = (await runner.list()).filter((found) => isForgotten(found, clock.now()))
+        for (const { spec } of ended) await runner.remove(spec.id)
+      } catch (error) {
+        if (!closed()) log.warn({ error: String(error) }, 'ended jobs could not be removed')
+      }
     }
   }
 
@@ -287,4 +305,8 @@ export class MachineEngine implements Engine {
       }
     }
   }
+}
+
+function isForgotten({ spec, state, exit }: FoundInstance, now: number): boolean {
+  return spec.kind === 'job' && state === 'exited' && (exit?.at ?? 0) < now - JOB_KEPT_MS
 }

@@ -21,7 +21,7 @@ const LOG_SETTLE_MS = 300
 
 /**
  * Runs a command in a fresh instance to its end. The id follows from the request's key: a second call finds the first one's instance, running or
- * ended, instead of starting another; `forgetJob` makes room for a new run.
+ * ended, instead of starting another.
  */
 export async function runJob(
   job: JobRequest,

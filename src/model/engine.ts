@@ -83,6 +83,8 @@ export interface JobRequest {
   readonly timeoutMs: number
   /** The same key returns the same run: a resumed rollout finds its release command instead of starting a second one. */
   readonly key: string
+  /** True: nobody asks for this run again, so nothing of it is kept but its log. */
+  readonly once?: boolean
 }
 
 export interface JobResult {

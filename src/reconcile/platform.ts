@@ -227,6 +227,7 @@ export class ReconcilingPlatform implements Platform {
         env: processEnv(release, target),
         timeoutMs: request.timeoutMs,
         key: `run-${this.#deps.randomId()}`,
+        once: true,
       },
       onLine,
       signal,
