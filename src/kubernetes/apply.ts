@@ -8,6 +8,7 @@ import { labelOf, LABELS, namespaceOf, PLAN_ANNOTATION } from './labels.ts'
 import { objectKey, type KubeObject } from './object.ts'
 import { wasApplied, type OwnedObject } from './owned-object.ts'
 import type { OwnedObjects } from './owned-objects.ts'
+import { HANDOVER_MANAGER, handOverReplicas } from './scaler-handover.ts'
 
 export interface ApplierOptions {
   readonly client: ClusterClient
@@ -129,6 +130,7 @@ export class Applier {
     const live = known !== null || fresh ? null : await client.get(name)
     if (live !== null && !adopt) this.#expectOurs(object, live)
     const wasOurs = known !== null || (live !== null && wasApplied(live))
+    if (known !== null || live !== null) await handOverReplicas(client, name, object)
     const answer = await this.#write(name, object, { known, wasOurs, adopt })
     this.#owned.set(objectKey(object), objects.put(name.kind, answer).owned)
     return known === null && live === null
@@ -212,15 +214,18 @@ function isTakeover(error: unknown, samePlan: boolean): boolean {
     conflicts.length > 0 &&
     conflicts.every(
       ({ field, manager, operation }) =>
-        operation === 'Update' &&
-        (samePlan || manager.startsWith('kubectl') || isOldScaler(field, manager)),
+        isOldScaler(field, manager) ||
+        (operation === 'Update' && (samePlan || manager.startsWith('kubectl'))),
     )
   )
 }
 
 /** A plan that names the number of copies has no scaler: ours was there before and is being removed. */
 function isOldScaler(field: string, manager: string): boolean {
-  return field === '.spec.replicas' && manager === 'kube-controller-manager'
+  return (
+    field === '.spec.replicas' &&
+    (manager === 'kube-controller-manager' || manager === HANDOVER_MANAGER)
+  )
 }
 
 function conflictsOf(error: unknown): readonly FieldConflict[] {

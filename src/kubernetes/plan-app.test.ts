@@ -431,6 +431,9 @@ test('a scheduled process is a CronJob of the stable release', () => {
   const job = at(spec, 'jobTemplate', 'spec')
   assert.deepEqual([at(job, 'backoffLimit'), at(job, 'activeDeadlineSeconds')], [2, 60])
   assert.equal(at(job, 'template', 'spec', 'restartPolicy'), 'Never')
+  const { labels } = find(objects, 'CronJob', 'web').metadata
+  assert.equal(labels['fairway/job'], undefined, 'it is pruned like everything that is planned')
+  assert.equal(at(job, 'template', 'metadata', 'labels', 'fairway/job'), 'cron')
 })
 
 test('spread and spot', () => {

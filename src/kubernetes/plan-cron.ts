@@ -1,7 +1,7 @@
 import type { Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
 import { envSecret } from './env-secret.ts'
-import { namespaceOf } from './labels.ts'
+import { LABELS, namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
 import type { BaseSettings } from './plan-settings.ts'
@@ -22,9 +22,11 @@ export function planCron(
   const track = tracks.find(({ name }) => name === 'stable') ?? tracks[0]
   const { schedule } = track?.spec ?? process
   if (schedule === null || track === undefined) return []
-  const of = { release: track.release, kind: 'cron', job: 'cron' } as const
+  const of = { release: track.release, kind: 'cron' } as const
   const secret = envSecret({ ref, process: process.name, env: track.env, of }, settings)
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
+  // The pods of a run are no copies of the process.
+  const runLabels = { ...labels, [LABELS.job]: 'cron' }
   const template = podTemplate(
     {
       ref,
@@ -33,7 +35,7 @@ export function planCron(
       argv: track.spec.command ?? track.image.command,
       envSecret: secret?.metadata.name ?? null,
       envNames: Object.keys(track.env),
-      labels,
+      labels: runLabels,
       kind: 'cron',
       replicas: 1,
     },
@@ -47,7 +49,7 @@ export function planCron(
     successfulJobsHistoryLimit: RUNS_KEPT,
     failedJobsHistoryLimit: RUNS_KEPT,
     jobTemplate: {
-      metadata: { labels },
+      metadata: { labels: runLabels },
       spec: {
         backoffLimit: schedule.retries,
         ...(schedule.deadlineMs === null
