@@ -89,7 +89,7 @@ async function apply(layers: readonly (readonly Item[])[], alone = false): Promi
   try {
     for (const items of layers)
       facts.push(await applier.apply(new TarReader(tarOf(items)), { alone }))
-    applier.end()
+    await applier.end()
   } finally {
     assert.deepEqual(readdirSync(outside), ['secret'])
     assert.equal(readFileSync(join(outside, 'secret'), 'utf8'), 'untouched')
@@ -402,3 +402,19 @@ async function* bytes(...chunks: readonly Buffer[]): AsyncGenerator<Uint8Array> 
   await Promise.resolve()
   yield* chunks
 }
+
+test('a layer of many entries leaves turns to everything else', async () => {
+  const folders = Array.from({ length: 5000 }, (_, at): Item => ['dir', `d/${String(at)}`])
+  let turns = 0
+  const timer = setInterval(() => {
+    turns += 1
+  }, 1)
+  try {
+    const started = performance.now()
+    await apply([folders])
+    // One chunk per entry would give turns by itself; what must not happen is one long stretch without any.
+    assert.ok(turns > (performance.now() - started) / 200, `${String(turns)} turns`)
+  } finally {
+    clearInterval(timer)
+  }
+})

@@ -1,3 +1,4 @@
+import { Breather } from '../lib/breather.ts'
 import { OciError } from './oci-error.ts'
 import type { TarEntry, TarReader } from './tar-reader.ts'
 import { MAPPED_IDS, type Attributes, type NewFile } from './tree-writer.ts'
@@ -68,7 +69,9 @@ export class LayerApplier {
     this.#stackable = true
     this.#contentBytes = 0
     this.#dropped = []
+    const breather = new Breather()
     for (let entry = await tar.next(); entry !== null; entry = await tar.next()) {
+      if (breather.isDue) await breather.breathe()
       await this.#applyEntry(entry, tar, alone)
     }
     return {
@@ -81,8 +84,8 @@ export class LayerApplier {
   }
 
   /** Owners, modes and times of folders, after all layers. */
-  end(): void {
-    this.#dress(this.#root, '')
+  async end(): Promise<void> {
+    await this.#dress(this.#root, '', new Breather())
   }
 
   // Private
@@ -258,10 +261,11 @@ export class LayerApplier {
     return made
   }
 
-  #dress(at: Folder, path: string): void {
+  async #dress(at: Folder, path: string, breather: Breather): Promise<void> {
     for (const [name, node] of at.children) {
-      if (node.kind === 'folder') this.#dress(node, childPath(path, name))
+      if (node.kind === 'folder') await this.#dress(node, childPath(path, name), breather)
     }
+    if (breather.isDue) await breather.breathe()
     this.#target.dressFolder(path, at.attributes)
   }
 

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Breather } from '../lib/breather.ts'
 import type { Digest } from './digest.ts'
 import { GzipWriter } from './gzip-writer.ts'
 import { contentSize, type FileSource, type LayerEntry } from './layer-entry.ts'
@@ -39,7 +40,9 @@ export async function makeLayer(
     const tar = new TarWriter((segment, done) => gzip.write(segment, done))
     const files = new TreeWriter(tree, options.ids)
     files.folder('', { uid: 0, gid: 0, mode: 0o755, mtime: 0 })
+    const breather = new Breather()
     for (const entry of entries) {
+      if (breather.isDue) await breather.breathe()
       addEntry(entry, { tar, files })
       // A big file needs its segments taken while it is read; a small one at the next entry.
       if (entry.type === 'file') await addContent(entry, { tar, files })

@@ -90,7 +90,7 @@ export class LayerUnpacker {
         const tree = join(directory, 'tree')
         const applier = new LayerApplier(new TreeWriter(tree, ids))
         for (const layer of layers) await this.#apply(applier, layer, layers.length === 1)
-        applier.end()
+        await applier.end()
         await lock.shared(async () => {
           await placeTree(tree, target)
         })
