@@ -4,6 +4,13 @@ import { DatabaseSync } from 'node:sqlite'
 import { Kysely, SqliteDialect } from 'kysely'
 import type { Clock } from '../model/clock.ts'
 import type { Store } from '../model/store.ts'
+import {
+  asDamage,
+  checkPages,
+  expectDatabase,
+  refuseLostDatabase,
+  wasLeftOpen,
+} from './damaged-database.ts'
 import type { DatabaseSchema } from './database-schema.ts'
 import { KyselyStore } from './kysely-store.ts'
 import { migrate, SQLITE_TYPES } from './migrations.ts'
@@ -19,26 +26,31 @@ export interface SqliteStoreOptions {
 
 /**
  * Opens or creates the database, file mode 0600, and holds it alone until `close()`.
- * @throws FairwayError CONFLICT where another server has it open or a newer Fairway wrote it
+ * @throws FairwayError CONFLICT where another server has it open, a newer Fairway wrote it, or it is damaged or gone
  */
 export async function openSqliteStore({ path, clock }: SqliteStoreOptions): Promise<Store> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const lock = await acquireWriterLock(`${path}.lock`)
   try {
+    await refuseLostDatabase(path)
     await ensurePrivateFile(path)
+    const leftOpen = await wasLeftOpen(path)
+    const sqlite = openDatabase(path)
     const database = new Kysely<DatabaseSchema>({
-      dialect: new SqliteDialect({ database: new NodeSqlite(openDatabase(path)) }),
+      dialect: new SqliteDialect({ database: new NodeSqlite(sqlite) }),
     })
     try {
+      if (leftOpen) checkPages(sqlite, path)
       await migrate(database, { types: SQLITE_TYPES, clock })
     } catch (error) {
       await database.destroy()
       throw error
     }
+    await expectDatabase(path)
     return new KyselyStore(singleWriter(database, () => lock.release()))
   } catch (error) {
     await lock.release()
-    throw error
+    throw asDamage(path, error)
   }
 }
 
