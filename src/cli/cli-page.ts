@@ -27,7 +27,7 @@ Files are hashed here and only contents that the server lacks travel. Digests ar
 
 Left out, in this order:
 
-1. Always: version control (\`.git\` and the like), \`.env\` and \`.env.*\` (not \`.env.example\`, \`.sample\`, \`.template\`, \`.dist\`, \`.defaults\`), private keys (\`id_*\`, \`*.pem\`, \`*.key\` that hold one; \`*.p12\`, \`*.pfx\`), stored credentials (\`.ssh\`, \`.aws\`, \`.kube\`, \`.netrc\`, \`.pypirc\`, an \`.npmrc\` with a token written out…). Values go to the app with \`fairway env set --from-file .env\`.
+1. Always: version control (\`.git\` and the like), \`.env\` and \`.env.*\` (not \`.env.example\`, \`.sample\`, \`.template\`, \`.dist\`, \`.defaults\`), private keys (\`id_*\`, \`*.pem\`, \`*.key\` that hold one; \`*.p12\`, \`*.pfx\`; any other file that holds one, unless a \`!\` line of \`.fairwayignore\` names it), stored credentials (\`.ssh\`, \`.aws\`, \`.kube\`, \`.netrc\`, \`.pypirc\`, an \`.npmrc\` with a token written out…). Values go to the app with \`fairway env set --from-file .env\`.
 2. \`node_modules\` beside or below a lockfile (LOCKFILES), Python virtual environments, and PATTERNS.
 3. What \`.fairwayignore\` names, in the syntax of .gitignore; a \`!\` line also brings back what rule 2 leaves out. Without that file \`.dockerignore\` is used. \`.gitignore\` is not: what git ignores is often just what is to be deployed, such as \`dist/\` or \`target/\`.
 
