@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -103,6 +104,21 @@ async function down(
 ): Promise<{ readonly stopped: readonly ('server' | 'router')[] }> {
   const config = configured(options)
   const folder = dataFolder(config.dataDir)
+  const stop = (): ReturnType<typeof stopBoth> => stopBoth({ config, folder, options }, say)
+  // Where nothing was ever started there is no folder to lock, and none to make.
+  return existsSync(folder.programs) ? oneAtATime(lockFile(folder), TURN_MS, stop) : stop()
+}
+
+interface Stop {
+  readonly config: Config
+  readonly folder: DataFolder
+  readonly options: DownOptions
+}
+
+async function stopBoth(
+  { config, folder, options }: Stop,
+  say: (line: string) => void,
+): Promise<{ readonly stopped: readonly ('server' | 'router')[] }> {
   const stopped: ('server' | 'router')[] = []
   const names = options.keepRouter ? (['server'] as const) : (['server', 'router'] as const)
   for (const name of names) {

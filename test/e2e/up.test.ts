@@ -49,6 +49,18 @@ describe('fairway up', { timeout: 120_000 }, () => {
     await platform.must(['up'])
   })
 
+  it('takes turns with others and with `down`: never half a platform, never two', async () => {
+    const commands = [['up', '--restart'], ['down'], ['up'], ['up']]
+    const ended = await Promise.all(commands.map((command) => platform.fairway(command)))
+    for (const { code, stderr } of ended) assert.equal(code, 0, stderr)
+    const { stdout } = await platform.fairway(['status'])
+    const states = [...stdout.matchAll(/^(?:server|router) +(\w+)/gm)].map(([, state]) => state)
+    assert.equal(states.length, 2, stdout)
+    assert.equal(states[0], states[1], stdout)
+    await platform.must(['up'])
+    assert.match(await platform.must(['up']), /was running[\s\S]*was running/)
+  })
+
   it('refuses the port of another Fairway server', async () => {
     const [httpPort = 0] = await freePorts(1)
     const other = ['--data', `${platform.dataDir}-other`, '--http-port', String(httpPort)]
