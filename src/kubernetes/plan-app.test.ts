@@ -352,8 +352,10 @@ describe('who may call', () => {
     const facts = { ...BARE, clusterRanges: null }
     const objects = planApp(appOf(workloadOf()), settingsWith({ facts }))
     const text = toYaml([find(objects, 'NetworkPolicy', 'fairway--default')])
-    for (const range of ['10.0.0.0/8', '169.254.0.0/16', '192.168.0.0/16'])
+    for (const range of ['10.0.0.0/8', '169.254.0.0/16', '192.168.0.0/16', '::/0', 'fc00::/7'])
       assert.ok(text.includes(range), range)
+    const known = toYaml([find(planOf({}), 'NetworkPolicy', 'fairway--default')])
+    assert.ok(known.includes('10.251.0.0/16') && !known.includes('::/0'))
   })
 })
 

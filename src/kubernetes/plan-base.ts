@@ -54,6 +54,7 @@ const RESTRICTED: Labels = Object.freeze({
 
 /** Metadata of the cloud, and what is no address of another host. */
 const NEVER_CALLED = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3']
+const NEVER_CALLED_V6 = ['fc00::/7', 'fe80::/10']
 const PRIVATE_RANGES = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16']
 const NODE_LOCAL_DNS = '169.254.20.10/32'
 
@@ -67,10 +68,6 @@ function denyByDefault(
   labels: Labels,
   { owner, facts }: BaseSettings,
 ): KubeObject {
-  const ranges = facts.clusterRanges ?? PRIVATE_RANGES
-  const closed = (wanted: (range: string) => boolean, always: readonly string[]): string[] =>
-    [...new Set([...always, ...ranges.filter(wanted)])].sort()
-  const isV6 = (range: string): boolean => range.includes(':')
   return kubeObject({
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -87,21 +84,25 @@ function denyByDefault(
             ports: ['UDP', 'TCP'].map((protocol) => ({ protocol, port: 53 })),
           },
           { to: [{ namespaceSelector: environmentNamespaces(ref, owner) }] },
-          {
-            to: [
-              {
-                ipBlock: {
-                  cidr: '0.0.0.0/0',
-                  except: closed((range) => !isV6(range), NEVER_CALLED),
-                },
-              },
-              { ipBlock: { cidr: '::/0', except: closed(isV6, ['fc00::/7', 'fe80::/10']) } },
-            ],
-          },
+          { to: worldOf(facts) },
         ],
       },
     },
   })
+}
+
+/** IPv6 only where the cluster has it, or may have it. */
+function worldOf({ clusterRanges }: BaseSettings['facts']): readonly unknown[] {
+  const ranges = clusterRanges ?? PRIVATE_RANGES
+  const isV6 = (range: string): boolean => range.includes(':')
+  const block = (cidr: string, never: readonly string[]): unknown => {
+    const except = ranges.filter((range) => isV6(range) === isV6(cidr))
+    return { ipBlock: { cidr, except: [...new Set([...never, ...except])].sort() } }
+  }
+  return [
+    block('0.0.0.0/0', NEVER_CALLED),
+    ...(clusterRanges === null || clusterRanges.some(isV6) ? [block('::/0', NEVER_CALLED_V6)] : []),
+  ]
 }
 
 function pullSecret(namespace: string, labels: Labels, settings: BaseSettings): KubeObject[] {

@@ -164,7 +164,8 @@ function compose(place: Place | null, side: string, match: string): string {
 
 function placesOf(view: ClusterView, own: string, each: Peer): readonly Place[] {
   const { ipBlock, podSelector, namespaceSelector } = each
-  if (ipBlock !== undefined) return [{ ...ipBlock, pod: null }]
+  // Pods of the lab have no IPv6 addresses: such a block matches nothing.
+  if (ipBlock !== undefined) return ipBlock.cidr.includes(':') ? [] : [{ ...ipBlock, pod: null }]
   const namespaces = new Set(
     namespaceSelector === undefined
       ? [own]
