@@ -137,6 +137,7 @@ suite('plans on a real API server', { skip: await lacksCluster(), timeout: 600_0
 
   after(async () => {
     await cluster.tryKubectl(['delete', 'namespace', namespace, '--wait=false'])
+    await cluster.tryKubectl(['-n', 'default', 'delete', 'pod', ref.app, '--ignore-not-found'])
     if (madeCrds) await cluster.tryKubectl(['delete', '-f', GATEWAY_CRDS])
     await cluster.close()
     await rm(folder, { recursive: true, force: true })
@@ -225,4 +226,63 @@ suite('plans on a real API server', { skip: await lacksCluster(), timeout: 600_0
     )
     assert.equal(again.stdout, generation, 'the same plan changes nothing')
   })
+
+  test('the network lets in who may call and out to names and neighbours, nobody else', async (t) => {
+    if (cluster.lab === null) {
+      t.skip('not every cluster enforces NetworkPolicy')
+      return
+    }
+    const inner: Partial<ProcessSpec> = { routes: [], command: ['sh', '-c', SERVE] }
+    const tracks = (name: string): DesiredApp['workloads'][number] =>
+      web('inner', { ...inner, name: parseProcessName(name) })
+    const closed = { ...tracks('closed') }
+    const workloads = [
+      web('outer'),
+      tracks('open'),
+      { ...closed, spec: { ...closed.spec, callers: [] } },
+    ].map((one) => ({ ...one, tracks: one.tracks.map((track) => ({ ...track, replicas: 1 })) }))
+    const answer = await apply(planApp({ ref, target: null, workloads }, settings))
+    assert.equal(answer.code, 0, answer.stderr)
+    for (const name of ['web-a', 'open-a', 'closed-a'])
+      await kubectl('rollout', 'status', `deployment/${name}`, '--timeout=120s')
+    const stranger = await cluster.tryKubectl(
+      ['apply', '--server-side', '-f', '-'],
+      JSON.stringify(strangerPod()),
+    )
+    assert.equal(stranger.code, 0, stranger.stderr)
+    await cluster.kubectl(['-n', 'default', 'wait', '--for=condition=Ready', `pod/${ref.app}`])
+    const ask = async (from: readonly string[], process: string): Promise<string> => {
+      const url = `http://${process}.${namespace}.svc.cluster.local/`
+      const { stdout } = await cluster.tryKubectl([
+        ...['exec', ...from, '--', 'timeout', '4', 'wget', '-qO-', url],
+      ])
+      return stdout.trim()
+    }
+    const neighbour = ['-n', namespace, 'deployment/web-a']
+    const outsider = ['-n', 'default', ref.app]
+    assert.equal(await ask(neighbour, 'open'), 'inner')
+    assert.equal(await ask(neighbour, 'closed'), '')
+    assert.equal(await ask(outsider, 'web'), 'outer', 'routes are open to everybody')
+    assert.equal(await ask(outsider, 'open'), '')
+  })
 })
+
+/** A pod of somebody else. */
+function strangerPod(): unknown {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: ref.app, namespace: 'default' },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        {
+          name: 'app',
+          image: BUSYBOX_IMAGE,
+          command: ['sleep', '1000'],
+          resources: { limits: { cpu: '100m', memory: '16Mi' } },
+        },
+      ],
+    },
+  }
+}
