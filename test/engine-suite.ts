@@ -28,15 +28,30 @@ export interface EngineSuiteOptions {
   /** Reason for which the suite cannot run here, or false. */
   readonly skip: string | false
   readonly open: () => Promise<EngineWorld>
+  /** What differs between engines is how long things take and how much there is of a host. */
+  readonly pace?: Partial<Pace>
 }
 
+export interface Pace {
+  /** Longest wait for one state. */
+  readonly limitMs: number
+  /** When a copy that has to crash later does so: it was ready before. */
+  readonly crashMs: number
+  /** Bytes of one copy. */
+  readonly memory: number
+  /** Names of apps begin with this. */
+  readonly prefix: string
+}
+
+const PACE: Pace = { limitMs: 30_000, crashMs: 700, memory: 256 << 20, prefix: 'app' }
+
 const web = parseProcessName('web')
-const LIMIT_MS = 30_000
 let apps = 0
 
 /** What every engine must hold, whatever it runs on. */
-export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
-  describe(`engine: ${name}`, { skip, timeout: 300_000 }, () => {
+export function engineSuite({ name, skip, open, pace: own = {} }: EngineSuiteOptions): void {
+  const pace = { ...PACE, ...own }
+  describe(`engine: ${name}`, { skip, timeout: pace.limitMs * 10 }, () => {
     let world: EngineWorld
     before(async () => {
       world = await open()
@@ -45,15 +60,22 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
       await world.close()
     })
 
+    const newApp = (): AppRef => createApp(pace.prefix)
     const until = (ref: AppRef, what: (actual: ActualApp) => boolean): Promise<ActualApp> =>
-      waitFor(world.engine, ref, what)
+      waitFor(world.engine, ref, what, pace.limitMs)
     const target = (
       ref: AppRef,
       release: number,
       env: Record<string, string> = {},
       change: Change = {},
     ): DesiredApp =>
-      desiredApp(ref, world.image, release, { VERSION: String(release), ...env }, change)
+      desiredApp(
+        ref,
+        world.image,
+        release,
+        { VERSION: String(release), ...env },
+        { memory: pace.memory, ...change },
+      )
 
     test('brings copies up and routes to them; applying twice changes nothing', async () => {
       const ref = newApp()
@@ -125,11 +147,17 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
 
     test('a copy that crashes later is replaced and says what ended the one before', async () => {
       const ref = newApp()
-      await world.engine.apply(target(ref, 1, { CRASH_AFTER_MS: '700', EXIT_CODE: '9' }))
+      await world.engine.apply(
+        target(ref, 1, { CRASH_AFTER_MS: String(pace.crashMs), EXIT_CODE: '9' }),
+      )
       const first = await until(ref, converged)
       const [old] = first.instances
       const replaced = await until(ref, ({ instances }) =>
-        instances.some(({ id, state }) => id !== old?.id && state === 'ready'),
+        // A cluster starts the command again in the same copy.
+        instances.some(
+          ({ id, state, restarts }) =>
+            state === 'ready' && (id !== old?.id || restarts > old.restarts),
+        ),
       )
       assert.match(replaced.instances.map(({ reason }) => reason).join(), /exit code 9/)
       await world.engine.remove(ref)
@@ -259,7 +287,7 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
     test('a job runs once per key, with its output and exit code', async () => {
       const ref = newApp()
       const lines: string[] = []
-      const { spec } = appSpec(ref)
+      const { spec } = appSpec(ref, pace.memory)
       const job = {
         ref,
         spec,
@@ -274,17 +302,21 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
       const first = await world.engine.runJob(
         job,
         ({ text }) => lines.push(text),
-        AbortSignal.timeout(LIMIT_MS),
+        AbortSignal.timeout(pace.limitMs),
       )
       assert.equal(first.code, 4)
       assert.equal(lines.filter((line) => line.startsWith('migrated')).length, 1)
-      const second = await world.engine.runJob(job, () => undefined, AbortSignal.timeout(LIMIT_MS))
+      const second = await world.engine.runJob(
+        job,
+        () => undefined,
+        AbortSignal.timeout(pace.limitMs),
+      )
       assert.deepEqual(second.lastLines, first.lastLines)
     })
 
     test('a job that takes too long is ended and says so', async () => {
       const ref = newApp()
-      const { spec } = appSpec(ref)
+      const { spec } = appSpec(ref, pace.memory)
       const result = await world.engine.runJob(
         {
           ref,
@@ -298,7 +330,7 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
           key: 'slow',
         },
         () => undefined,
-        AbortSignal.timeout(LIMIT_MS),
+        AbortSignal.timeout(pace.limitMs),
       )
       assert.equal(result.code, null)
       assert.match(result.reason, /longer than/)
@@ -306,7 +338,7 @@ export function engineSuite({ name, skip, open }: EngineSuiteOptions): void {
 
     test('leaves nothing behind', async () => {
       for (const ref of created) await world.engine.remove(ref)
-      await eventually(async () => assert.deepEqual(await world.remains(), []))
+      await eventually(async () => assert.deepEqual(await world.remains(), []), pace.limitMs)
     })
   })
 }
@@ -317,13 +349,14 @@ interface Change {
   readonly startMs?: number
   readonly stopMs?: number
   readonly ready?: string
+  readonly memory?: number
 }
 
 const created: AppRef[] = []
 
-function newApp(): AppRef {
+function createApp(prefix: string): AppRef {
   const ref = {
-    app: parseAppName(`app${String(++apps)}`),
+    app: parseAppName(`${prefix}${String(++apps)}`),
     environment: parseEnvironmentName('production'),
   }
   created.push(ref)
@@ -351,7 +384,7 @@ function processSpec(change: Change): ProcessSpec {
       failures: 3,
     },
     shutdown: { signal: 'SIGTERM', drainMs: 10_000, stopMs: change.stopMs ?? 5_000 },
-    resources: { cpu: 1, memory: 256 << 20, pids: 200 },
+    resources: { cpu: 1, memory: change.memory ?? PACE.memory, pids: 200 },
     scale: { min: 1, max: 10 },
     strategy: change.strategy ?? 'rolling',
     maxAgeMs: null,
@@ -359,7 +392,10 @@ function processSpec(change: Change): ProcessSpec {
   }
 }
 
-function appSpec(ref: AppRef): { readonly spec: Parameters<Engine['runJob']>[0]['spec'] } {
+function appSpec(
+  ref: AppRef,
+  memory: number,
+): { readonly spec: Parameters<Engine['runJob']>[0]['spec'] } {
   return {
     spec: {
       name: ref.app,
@@ -368,7 +404,7 @@ function appSpec(ref: AppRef): { readonly spec: Parameters<Engine['runJob']>[0][
       build: { image: null, command: null, context: '.' },
       env: {},
       release: null,
-      processes: { [web]: processSpec({}) },
+      processes: { [web]: processSpec({ memory }) },
     },
   }
 }
@@ -427,11 +463,12 @@ async function waitFor(
   engine: Engine,
   ref: AppRef,
   what: (actual: ActualApp) => boolean,
+  limitMs: number,
 ): Promise<ActualApp> {
-  for await (const actual of engine.watch(ref, AbortSignal.timeout(LIMIT_MS)))
+  for await (const actual of engine.watch(ref, AbortSignal.timeout(limitMs)))
     if (what(actual)) return actual
   throw new Error(
-    `not within ${String(LIMIT_MS)} ms: ${JSON.stringify(engine.actual(ref), null, 1)}`,
+    `not within ${String(limitMs)} ms: ${JSON.stringify(engine.actual(ref), null, 1)}`,
   )
 }
 
@@ -459,8 +496,8 @@ function sendSteadily(send: () => Promise<Answer>): { stop(): Promise<readonly A
   }
 }
 
-async function eventually(check: () => Promise<void>): Promise<void> {
-  const deadline = Date.now() + LIMIT_MS
+async function eventually(check: () => Promise<void>, limitMs: number): Promise<void> {
+  const deadline = Date.now() + limitMs
   for (;;) {
     try {
       await check()

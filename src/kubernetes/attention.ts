@@ -166,9 +166,9 @@ export class Attention {
     return diagnosis(process, { pod, state: { ...state, reason }, refusal, events, lines })
   }
 
-  /** Of the life that ended, where the present one has said nothing yet. */
+  /** Of the life that ended last: while the container runs again that is the one before, else the one that is there. */
   async #lastLines(pod: PodFacts): Promise<readonly ReturnType<typeof parseLogLine>[]> {
-    for (const previous of pod.restarts > 0 ? [true, false] : [false]) {
+    for (const previous of pod.restarts > 0 && pod.running ? [true, false] : [false, true]) {
       const lines: ReturnType<typeof parseLogLine>[] = []
       const options = { container: pod.container, tailLines: LINES, previous }
       const { client, signal } = this.#options

@@ -251,7 +251,10 @@ export class ClusterClient {
       what,
     )
     await this.#expectSuccess(response, what)
-    yield* textLines(response.body)
+    for await (const line of textLines(response.body)) {
+      // The kubelet's only way to say that a container was cleared away: as its output, without a time.
+      if (!line.startsWith('unable to retrieve container logs')) yield line
+    }
   }
 
   /** @throws FairwayError as for every call, and NOT_RUNNING where the container does not run */

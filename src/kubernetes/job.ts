@@ -48,21 +48,17 @@ export async function runClusterJob(
   const object = planned.at(-1)
   if (object === undefined) throw new TypeError('a job plans at least one object')
   const name = nameOf(object)
-  const live = (await deps.client.get(name)) ?? (await start(planned, object, deps))
+  const live = await deps.client.get(name)
+  if (live === null) await start(planned, object, deps)
+  // The cluster counts in whole seconds: where the run begins now, our own clock is better.
+  const began = timeAt(live, 'metadata', 'creationTimestamp') ?? deps.clock.now()
   const last: LogLine[] = []
   const output = new JobOutput(deps.client, (line) => {
     onLine(line)
     last.push(line)
     if (last.length > LINES) last.shift()
   })
-  const end = await follow(
-    job,
-    name,
-    timeAt(live, 'metadata', 'creationTimestamp'),
-    deps,
-    output,
-    signal,
-  )
+  const end = await follow(job, name, began, deps, output, signal)
   await output.finish(END_OF_LOG_MS)
   return {
     instance: output.pod ?? name.name,
@@ -80,7 +76,7 @@ async function start(
   planned: readonly KubeObject[],
   object: KubeObject,
   { client, applier }: JobDeps,
-): Promise<Json> {
+): Promise<void> {
   const before = planned.slice(0, -1)
   await applier.apply(before)
   const live = await client.apply(nameOf(object), object)
@@ -95,7 +91,6 @@ async function start(
     ({ metadata, kind }) => kind === 'Secret' && isOf(metadata, object),
   ))
     await client.mergePatch(nameOf(own), { metadata: { ownerReferences: [owner] } })
-  return live
 }
 
 function isOf(metadata: KubeObject['metadata'], job: KubeObject): boolean {
@@ -105,13 +100,12 @@ function isOf(metadata: KubeObject['metadata'], job: KubeObject): boolean {
 async function follow(
   job: JobRequest,
   name: ObjectName,
-  createdAt: number | null,
+  began: number,
   deps: JobDeps,
   output: JobOutput,
   signal: AbortSignal,
 ): Promise<End> {
   const { clock, client } = deps
-  const began = createdAt ?? clock.now()
   for (;;) {
     if (signal.aborted) {
       await stop(name, deps)

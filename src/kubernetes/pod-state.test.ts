@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { podFacts } from './pod-facts.ts'
+import { podState, type PodState } from './pod-state.ts'
+import { describeProbe } from './pod-events.ts'
+
+const T0 = Date.parse('2026-01-01T00:00:00Z')
+
+interface Sample {
+  readonly state?: object
+  readonly lastState?: object
+  readonly restarts?: number
+  readonly conditions?: readonly object[]
+  readonly phase?: string
+  readonly deleting?: boolean
+  readonly extra?: object
+}
+
+function look(
+  sample: Sample,
+  view: { seconds?: number; answer?: string; everReady?: boolean } = {},
+): PodState {
+  const time = new Date(T0).toISOString()
+  const facts = podFacts({
+    metadata: {
+      name: 'web-a-1',
+      creationTimestamp: time,
+      ...(sample.deleting === true ? { deletionTimestamp: time } : {}),
+    },
+    spec: {
+      containers: [
+        {
+          name: 'app',
+          ports: [{ containerPort: 8080 }],
+          readinessProbe: { tcpSocket: { port: 8080 } },
+          resources: { limits: { memory: '134217728' } },
+        },
+      ],
+    },
+    status: {
+      phase: sample.phase ?? 'Running',
+      conditions: sample.conditions ?? [],
+      containerStatuses: [
+        {
+          name: 'app',
+          restartCount: sample.restarts ?? 0,
+          state: sample.state ?? {},
+          lastState: sample.lastState ?? {},
+        },
+      ],
+      ...sample.extra,
+    },
+  })
+  const { seconds = 1, answer = null, everReady = false } = view
+  return podState(facts, { now: T0 + seconds * 1000, startMs: 20_000, answer, everReady })
+}
+
+const running = { running: { startedAt: '2026-01-01T00:00:00Z' } }
+const ended = (exitCode: number, seconds: number, reason = 'Error'): object => ({
+  terminated: {
+    exitCode,
+    reason,
+    startedAt: '2026-01-01T00:00:00Z',
+    finishedAt: new Date(T0 + seconds * 1000).toISOString(),
+  },
+})
+const ready = [{ type: 'Ready', status: 'True' }]
+
+describe('state of a pod', () => {
+  test('is told in the words of the machine engine', () => {
+    assert.deepEqual(look({ state: running, conditions: ready }).state, 'ready')
+    const waiting = look({ state: running }, { answer: 'port 8080 refuses connections' })
+    assert.equal(waiting.state, 'starting')
+    assert.equal(waiting.reason, 'waiting: port 8080 refuses connections')
+    assert.equal(look({ state: running, conditions: ready, deleting: true }).state, 'draining')
+    const again = look({ state: running, lastState: ended(9, 5), restarts: 1, conditions: ready })
+    assert.equal(again.reason, 'restarted after exit code 9')
+  })
+
+  test('is hopeless after its deadline, also when the startup probe had it killed', () => {
+    const late = look({ state: running }, { seconds: 21 })
+    assert.ok(late.hopeless)
+    assert.match(late.reason, /^not ready within 20 s: port 8080 does not answer yet/)
+    const again = { running: { startedAt: new Date(T0 + 22_000).toISOString() } }
+    const killed = look({ state: again, lastState: ended(137, 21), restarts: 1 }, { seconds: 23 })
+    assert.ok(killed.hopeless)
+    assert.match(killed.reason, /not ready within 20 s.*before that: killed by SIGKILL/)
+  })
+
+  test('is hopeless after three crashes in a row, and not after one of a copy that had run long', () => {
+    const state = { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 20s restarting' } }
+    const third = look({ state, lastState: ended(3, 1), restarts: 2 })
+    assert.deepEqual(third, {
+      state: 'crashed',
+      reason: 'exit code 3, next start after 20s',
+      hopeless: true,
+    })
+    assert.equal(look({ state, lastState: ended(3, 1), restarts: 1 }).hopeless, false)
+    assert.equal(look({ state, lastState: ended(3, 600), restarts: 9 }).hopeless, false)
+  })
+
+  test('names memory, pulls and the scheduler', () => {
+    const oom = look({ state: ended(137, 3, 'OOMKilled') })
+    assert.equal(oom.reason, 'out of memory (limit 128 MiB)')
+    const pull = { waiting: { reason: 'ImagePullBackOff', message: 'Back-off pulling image "x"' } }
+    assert.equal(look({ state: pull }).hopeless, false)
+    assert.ok(look({ state: pull }, { seconds: 30 }).hopeless)
+    const conditions = [
+      {
+        type: 'PodScheduled',
+        status: 'False',
+        reason: 'Unschedulable',
+        message: '0/2 nodes: memory',
+      },
+    ]
+    const nowhere = look({ conditions, phase: 'Pending' }, { seconds: 30 })
+    assert.deepEqual(nowhere, {
+      state: 'starting',
+      reason: 'no node takes it: 0/2 nodes: memory',
+      hopeless: true,
+    })
+    const evicted = look({
+      phase: 'Failed',
+      extra: { reason: 'Evicted', message: 'low on memory' },
+    })
+    assert.deepEqual([evicted.state, evicted.reason], ['crashed', 'Evicted: low on memory'])
+  })
+
+  test('a copy that was ready and is not any more is unready', () => {
+    const conditions = [
+      { type: 'Ready', status: 'False', lastTransitionTime: new Date(T0 + 30_000).toISOString() },
+    ]
+    const lost = look(
+      { state: running, conditions },
+      { seconds: 35, everReady: true, answer: 'no' },
+    )
+    assert.deepEqual(lost, { state: 'unready', reason: 'no', hopeless: false })
+  })
+
+  test('kubelet’s words for probes become ours', () => {
+    const cases = [
+      [
+        'Startup probe failed: dial tcp 10.1.2.3:8080: connect: connection refused',
+        'port 8080 refuses connections',
+      ],
+      ['Readiness probe failed: HTTP probe failed with statuscode: 503', 'GET /ready answered 503'],
+      [
+        'Readiness probe failed: Get "http://10.1.2.3:8080/ready": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+        'GET /ready did not answer in time',
+      ],
+    ] as const
+    for (const [message, words] of cases) assert.equal(describeProbe(message, 'GET /ready'), words)
+  })
+})
