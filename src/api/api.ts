@@ -4,6 +4,7 @@ import { BYTES } from '../contract/endpoint.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Identity } from '../model/identity.ts'
+import type { Manifests } from '../model/manifests.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Targets } from '../model/targets.ts'
@@ -11,6 +12,7 @@ import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
+import { manifestRoutes } from './manifest-routes.ts'
 import { DEFAULT_LIMITS, type ApiLimits } from './limits.ts'
 import { logFailure, rawProblem, toFairwayError, toProblem } from './problem.ts'
 import { mountRegistry, type RegistryHandler } from './registry-mount.ts'
@@ -27,6 +29,7 @@ export interface ApiOptions {
   readonly sources: SourceStore
   readonly identity: Identity
   readonly targets: Targets
+  readonly manifests: Manifests
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
   readonly info: ServerInfo
@@ -55,6 +58,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
     ...targetRoutes(options.targets),
+    ...manifestRoutes(options.manifests, options.identity),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
     ...rolloutRoutes(options.platform, options.sources),

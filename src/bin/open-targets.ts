@@ -3,14 +3,17 @@ import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { Identity } from '../model/identity.ts'
 import type { LogReader } from '../model/logs.ts'
+import type { Manifests } from '../model/manifests.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { Clusters, Targets } from '../model/targets.ts'
+import { AppManifests } from '../reconcile/app-manifests.ts'
 import { activeRelease } from '../reconcile/app-planner.ts'
 import { ConnectedClusters } from '../reconcile/connected-clusters.ts'
 import { StoredTargets } from '../reconcile/stored-targets.ts'
 import { TargetedEngine } from '../reconcile/targeted-engine.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
+import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
 import { once } from './once.ts'
 
 export interface TargetOptions {
@@ -21,6 +24,8 @@ export interface TargetOptions {
   readonly log: Log
   readonly randomId: () => string
   readonly defaultHost: (ref: AppRef) => string
+  /** The cluster that this server itself runs in. */
+  readonly inCluster?: () => Promise<ClusterConnection>
 }
 
 /** Everywhere that apps run: this machine, and every cluster that was added. */
@@ -28,6 +33,7 @@ export interface Places {
   readonly engine: Engine
   readonly logs: LogReader
   readonly targets: Targets
+  readonly manifests: Manifests
 }
 
 const OWNER = 'owner'
@@ -51,7 +57,8 @@ export function openTargets(options: TargetOptions): Places {
     targetOf: async (ref) => engine.placeOf(ref) ?? (await serves(ref)),
   })
   const targets = new StoredTargets({ store, clusters, connected, identity, clock })
-  return { engine, logs, targets }
+  const manifests = new AppManifests({ store, connected, clock })
+  return { engine, logs, targets, manifests }
 }
 
 function lazyClusters(options: TargetOptions): Clusters {

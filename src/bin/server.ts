@@ -37,20 +37,31 @@ const clock = systemClock
 const randomId = (): string => randomBytes(4).toString('hex')
 
 await createDataFolder(folder)
-const { store, close: closeStore } = await openStore({ config, folder, clock, log })
+const home =
+  config.home === null ? null : await (await import('./home.ts')).openHome(config.home, clock)
+const leaveEarly = (): never => process.exit(0)
+if (home !== null) process.once('SIGTERM', leaveEarly)
+const { store, close: closeStore } = await openStore({
+  config,
+  folder,
+  clock,
+  log,
+  standsBy: () => home?.health.set('standby'),
+})
+process.off('SIGTERM', leaveEarly)
+await home?.register(store)
 const graceMs = config.collectGraceMinutes * 60_000
 const sources = await openSourceStore({ root: folder.sources, clock, limits: { graceMs } })
-const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
 const identity = createIdentity({
   store,
   clock,
   randomBytes,
-  claimed: () => rm(folder.claimFile, { force: true }),
+  claimed: () => showClaim(null),
 })
 const files = createLogReader({ logDir: folder.logs, clock })
-const traffic = connectTraffic(folder.routerSocket)
-const machine = new MachineEngine({ runner, traffic, logs: files, clock, log, randomId })
-const { engine, logs, targets } = openTargets({
+const { sandbox, images, machine, runner } =
+  home === null ? await openMachine() : await home.open({ folder, log })
+const { engine, logs, targets, manifests } = openTargets({
   store,
   machine: { engine: machine, logs: files },
   identity,
@@ -58,6 +69,7 @@ const { engine, logs, targets } = openTargets({
   log,
   randomId,
   defaultHost,
+  ...(home === null ? {} : { inCluster: home.inCluster }),
 })
 const baker = lazyBaker(async () => {
   const { openKitchen } = await import('./kitchen.ts')
@@ -69,9 +81,15 @@ const platform = new ReconcilingPlatform(
     engine,
     baker,
     sources,
-    images: releaseImages({ images, store, clock, root: folder.root }),
+    images: releaseImages({
+      images,
+      store,
+      clock,
+      root: folder.root,
+      elsewhere: home !== null,
+    }),
     logs,
-    reader: createAppReader(),
+    reader: home === null ? createAppReader() : home.reader(createAppReader()),
     clock,
     log,
     randomId,
@@ -96,8 +114,9 @@ const api = createApi({
   sources,
   identity,
   targets,
+  manifests,
   registry: registry.handle,
-  info: { version: packageVersion(), engine: engine.name, runner: runner.name },
+  info: { version: packageVersion(), engine: engine.name, runner },
   hosts: config.hostNames,
   log,
 })
@@ -105,27 +124,38 @@ const api = createApi({
 await platform.open()
 await publishClaim()
 await api.listen(config.api)
-await recordRunning(
-  { name: 'server', folder: folder.programs },
-  { urls: [apiUrl(config)], runner: runner.name },
-)
-log.info({ api: config.api, runner: runner.name, dataDir: config.dataDir }, 'server answers')
+await recordRunning({ name: 'server', folder: folder.programs }, { urls: [apiUrl(config)], runner })
+log.info({ api: config.api, runner, dataDir: config.dataDir }, 'server answers')
+await home?.lead()
 const collecting = collectSometimes(platform, clock, log)
 const quiet = new AbortController()
 void keepMemoryQuiet({ clock }, quiet.signal)
 await untilTold()
 quiet.abort()
 log.info({}, 'server stops')
+await home?.leave()
 collecting.abort()
 await api.close()
 await registry.close()
 await platform.close()
 await engine.close()
 await closeStore()
+await home?.close()
 
-/** Who can read the file owns the machine: the first `fairway up` logs its user in with it. */
+async function openMachine() {
+  const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
+  const traffic = connectTraffic(folder.routerSocket)
+  const machine = new MachineEngine({ runner, traffic, logs: files, clock, log, randomId })
+  return { sandbox, images, machine, runner: runner.name }
+}
+
 async function publishClaim(): Promise<void> {
-  const code = await identity.openClaim()
-  if (code === null) await rm(folder.claimFile, { force: true })
+  await showClaim(await identity.openClaim())
+}
+
+/** Who can read the file owns the machine: the first `fairway up` logs its user in with it. In a cluster it is a Secret. */
+async function showClaim(code: string | null): Promise<void> {
+  if (home !== null) await home.pod.publishClaim(code)
+  else if (code === null) await rm(folder.claimFile, { force: true })
   else await writeAtomically(folder.claimFile, code)
 }

@@ -22,6 +22,10 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   env: async () => (await import('./commands/env.ts')).env,
   run: async () => (await import('./commands/run.ts')).run,
   exec: async () => (await import('./commands/exec.ts')).exec,
+  export: async () => (await import('./commands/export.ts')).exportCommand,
+  apply: async () => (await import('./commands/apply.ts')).apply,
+  delete: async () => (await import('./commands/delete.ts')).deleteCommand,
+  adopt: async () => (await import('./commands/adopt.ts')).adopt,
   destroy: async () => (await import('./commands/destroy.ts')).destroy,
   gc: async () => (await import('./commands/gc.ts')).gc,
   completion: async () => (await import('./commands/completion.ts')).completion,
@@ -31,7 +35,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** Words of other tools for what a command here does. */
 export const SYNONYMS: Readonly<Record<string, string>> = {
   push: 'deploy',
-  apply: 'deploy',
   create: 'deploy',
   redeploy: 'deploy',
   start: 'up',
@@ -45,7 +48,6 @@ export const SYNONYMS: Readonly<Record<string, string>> = {
   enter: 'exec',
   shell: 'exec',
   log: 'logs',
-  delete: 'destroy',
   rm: 'destroy',
   remove: 'destroy',
   diff: 'plan',

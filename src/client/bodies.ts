@@ -206,6 +206,12 @@ const check = object<CheckBody>({
   fix: orNull(text),
 })
 
+const changes = object<ResponseOf<'applyManifests'>>({
+  changes: list(
+    object({ object: text, action: oneOf('created', 'changed', 'unchanged', 'deleted') }),
+  ),
+})
+
 const issuedToken = object<ResponseOf<'claim'>>({ token: text, view: token })
 const config = object<ConfigBody>({
   version: number,
@@ -222,6 +228,9 @@ export const BODIES = {
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),
+  exportApp: object<ResponseOf<'exportApp'>>({ files: map(text) }),
+  applyManifests: changes,
+  removeManifests: changes,
   listTokens: object<ResponseOf<'listTokens'>>({ tokens: list(token) }),
   createToken: issuedToken,
   missingContents: object<ResponseOf<'missingContents'>>({ missing: list(branded()) }),

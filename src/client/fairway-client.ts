@@ -72,6 +72,33 @@ export class FairwayClient {
       .checks
   }
 
+  /** Manifests by path below the folder of the export. */
+  async exportApp(
+    ref: Ref,
+    query: QueryOf<'exportApp'>,
+  ): Promise<Readonly<Record<string, string>>> {
+    const wanted = call('exportApp', ref, { timeoutMs: 60_000 }, query)
+    return (await this.#connection.value(wanted, BODIES.exportApp)).files
+  }
+  applyManifests(
+    target: string,
+    body: BodyOf<'applyManifests'>,
+  ): Promise<ResponseOf<'applyManifests'>> {
+    const wanted = call('applyManifests', { target }, { json: body, timeoutMs: 300_000 })
+    return this.#connection.value(wanted, BODIES.applyManifests)
+  }
+  removeManifests(
+    target: string,
+    ref: Ref,
+    query: QueryOf<'removeManifests'>,
+  ): Promise<ResponseOf<'removeManifests'>> {
+    const wanted = call('removeManifests', { target, ...ref }, { timeoutMs: 60_000 }, query)
+    return this.#connection.value(wanted, BODIES.removeManifests)
+  }
+  adoptObjects(ref: Ref, objects: readonly string[]): Promise<void> {
+    return this.#connection.nothing(call('adoptObjects', ref, { json: { objects: [...objects] } }))
+  }
+
   /** Sends contents in as few requests as is wise; `onBytes` is told how many bytes have gone out so far. */
   async sendContents(contents: readonly Content[], onBytes: (sent: number) => void): Promise<void> {
     const { sendContents } = await import('./contents.ts')

@@ -7,6 +7,7 @@ import { argv } from './exec-message.ts'
 import { logLine, MAX_LOG_LIMIT, runEvent } from './log-line.ts'
 import { appName, digest, environmentName, id, processName, releaseNumber } from './name.ts'
 import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
+import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, role, token } from './token.ts'
@@ -109,6 +110,7 @@ export const ENDPOINTS = {
   },
 
   ...TARGET_ENDPOINTS,
+  ...MANIFEST_ENDPOINTS,
 
   missingContents: {
     ...POST,

@@ -20,6 +20,7 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'image:push': 'developer',
   'target:read': 'developer',
   'target:write': 'admin',
+  'manifest:apply': 'admin',
   'token:read': 'admin',
   'token:write': 'admin',
   'platform:collect': 'admin',

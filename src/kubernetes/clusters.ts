@@ -10,6 +10,7 @@ import { checkCluster } from './doctor.ts'
 import { KubernetesEngine } from './engine.ts'
 import { readKubeconfig, type ClusterConnection } from './kubeconfig.ts'
 import { PodLogReader } from './log-reader.ts'
+import { Manifests } from './manifests.ts'
 import type { PullSecret } from './plan-settings.ts'
 
 export interface KubernetesClustersOptions {
@@ -59,7 +60,12 @@ export class KubernetesClusters implements Clusters {
       changed: (ref, signal) => engine.changed(ref, signal),
       clock,
     })
-    return { engine, logs }
+    const manifests = new Manifests({
+      client,
+      settings,
+      adopt: (ref, objects) => engine.adopt(ref, objects),
+    })
+    return { engine, logs, manifests }
   }
 
   async check(target: TargetRecord): Promise<readonly HostCheck[]> {

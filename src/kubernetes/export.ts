@@ -123,6 +123,7 @@ function lockFile(input: ExportInput, planned: readonly KubeObject[]): string {
     schema: LOCK_SCHEMA,
     app: ref.app,
     environment: ref.environment,
+    ...(input.desired.target === null ? {} : { target: input.desired.target }),
     release,
     images: [...new Set(planned.flatMap(imagesOf))].sort(),
     secrets: planned

@@ -24,6 +24,7 @@ export const ACTIONS = [
   'token:write',
   'target:read',
   'target:write',
+  'manifest:apply',
   'platform:collect',
 ] as const
 export type Action = (typeof ACTIONS)[number]

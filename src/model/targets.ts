@@ -1,6 +1,7 @@
 import type { Engine } from './engine.ts'
 import type { HostCheck } from './host.ts'
 import type { LogReader } from './logs.ts'
+import type { ClusterManifests } from './manifests.ts'
 import type { TargetName } from './names.ts'
 import type { TargetRecord } from './store.ts'
 
@@ -33,6 +34,8 @@ export interface TargetRegistry {
   readonly push: boolean
   readonly user: string | null
   readonly password: string | null
+  /** URL at which this server reaches it where that is another than the name says: inside of one cluster, also by http. */
+  readonly endpoint?: string
 }
 
 /** The clusters that environments may name as their target. Unknown names are FairwayError NOT_FOUND. */
@@ -53,6 +56,7 @@ export interface Targets {
 export interface Cluster {
   readonly engine: Engine
   readonly logs: LogReader
+  readonly manifests: ClusterManifests
 }
 
 /** Makes clusters usable; `kubernetes/` implements it. */

@@ -8,6 +8,7 @@ export function registrySettings(
   return {
     registry: registry.name,
     registryPush: String(registry.push),
+    ...(registry.endpoint === undefined ? {} : { registryEndpoint: registry.endpoint }),
     ...(registry.user === null ? {} : { registryUser: registry.user }),
     ...(registry.password === null ? {} : { registryPassword: registry.password }),
   }
@@ -20,6 +21,9 @@ export function registryOf(settings: Readonly<Record<string, string>>): TargetRe
   return {
     name,
     push: settings['registryPush'] === 'true',
+    ...(settings['registryEndpoint'] === undefined
+      ? {}
+      : { endpoint: settings['registryEndpoint'] }),
     user: settings['registryUser'] ?? null,
     password: settings['registryPassword'] ?? null,
   }

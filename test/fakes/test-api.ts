@@ -12,6 +12,7 @@ import type { Log } from '../../src/lib/log.ts'
 import type { Role } from '../../src/model/identity.ts'
 import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
+import { MemoryManifests } from './memory-manifests.ts'
 import { MemoryTargets } from './memory-targets.ts'
 import { MemoryTokenStore } from './memory-token-store.ts'
 
@@ -48,6 +49,7 @@ export async function createTestApi(
     sources,
     identity,
     targets: new MemoryTargets(),
+    manifests: new MemoryManifests(),
     registry: options.registry ?? null,
     info: { version: '0.0.0', engine: 'machine', runner: 'process' },
     log: recordingLog(logged),
@@ -87,6 +89,8 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   claim: { code: 'wrong', name: 'ada' },
   createToken: { name: 'ci', role: 'viewer' },
   putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
+  applyManifests: { files: { 'a.yaml': 'kind: Namespace' }, dryRun: true, prune: false },
+  adoptObjects: { objects: ['Deployment shop--production/web-a'] },
   missingContents: { digests: [EMPTY] },
   saveSource: { entries: [] },
   planApp: DEPLOY,

@@ -35,7 +35,11 @@ async function run(context: Context): Promise<number> {
         out.line(`  ${' '.repeat(width)}  ${out.paint('dim', `fix: ${check.fix}`)}`)
       }
     }
-    if (!args.flag('fix') && checks.some(({ status, fix }) => status !== 'ok' && fix !== null)) {
+    if (
+      !args.flag('fix') &&
+      args.value('target') === undefined &&
+      checks.some(({ status, fix }) => status !== 'ok' && fix !== null)
+    ) {
       out.note('`fairway doctor --fix` does these.')
     }
   }

@@ -22,7 +22,6 @@ export const target: Command = {
     'fairway target add prod --kubeconfig ~/.kube/config --context prod --registry registry.example.com/team --registry-user ci --registry-password -',
     'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
     'fairway target list',
-    'fairway doctor --target prod',
     'fairway target remove prod',
   ],
   options: [

@@ -1,0 +1,36 @@
+import { FairwayError } from '../model/errors.ts'
+import type { Identity } from '../model/identity.ts'
+import type { ManifestChange, Manifests } from '../model/manifests.ts'
+import { route, type Routes } from './route.ts'
+
+type ManifestRoutes = Pick<
+  Routes,
+  'exportApp' | 'adoptObjects' | 'applyManifests' | 'removeManifests'
+>
+
+export function manifestRoutes(manifests: Manifests, identity: Identity): ManifestRoutes {
+  return {
+    exportApp: route('exportApp', async ({ params, query, subject }) => {
+      const secrets = query.secrets === true
+      const may = identity.decide(subject(), 'config:read', params, params.environment)
+      if (secrets && !may.allowed) throw new FairwayError('FORBIDDEN', may.reason)
+      const files = await manifests.exportApp(params, { target: query.target ?? null, secrets })
+      return { files: Object.fromEntries(files) }
+    }),
+    adoptObjects: route('adoptObjects', ({ params, body }) =>
+      manifests.adopt(params, body.objects),
+    ),
+    applyManifests: route('applyManifests', async ({ params, body }) => {
+      const { files, ...options } = body
+      return view(await manifests.apply(params.target, new Map(Object.entries(files)), options))
+    }),
+    removeManifests: route('removeManifests', async ({ params, query }) => {
+      const { target, ...ref } = params
+      return view(await manifests.remove(target, ref, query.process ?? null))
+    }),
+  }
+}
+
+function view(changes: readonly ManifestChange[]): { changes: ManifestChange[] } {
+  return { changes: [...changes] }
+}
