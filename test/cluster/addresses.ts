@@ -7,6 +7,8 @@ export interface Addresses {
   readonly host: string
   /** Where the API server listens, and the gateway of all nodes. */
   readonly controlPlane: string
+  /** Of the control plane's interface; a locally administered one. */
+  readonly hardware: string
   readonly services: string
   readonly apiService: string
   readonly dnsService: string
@@ -34,6 +36,7 @@ export function addressesOf(index: number): Addresses {
     device: `fwlab${String(index)}`,
     host: `10.250.${String(index)}.254`,
     controlPlane: `10.250.${String(index)}.1`,
+    hardware: `02:fa:00:00:00:${index.toString(16).padStart(2, '0')}`,
     services: `10.251.${String(block)}.0/20`,
     apiService: `10.251.${String(block)}.1`,
     dnsService: `10.251.${String(block)}.10`,

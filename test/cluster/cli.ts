@@ -90,7 +90,10 @@ async function status(lab: Lab, name: string, say: (line: string) => void): Prom
   say(`kubectl     ${record.kubectl}`)
   say(`registry    ${record.registry ?? 'off'} (nodes: 127.0.0.1:5000)`)
   for (const node of record.nodes) say(`${node.name}       ${node.address}`)
-  say(`components  ${await lab.components()}`)
+  for (const { name: component, isRunning, restarts } of await lab.components()) {
+    const again = restarts === 0 ? '' : `, started again ${String(restarts)} times`
+    say(`${component.padEnd(24)} ${isRunning ? 'runs' : 'stopped'}${again}`)
+  }
   return 0
 }
 

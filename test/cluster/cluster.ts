@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { z } from 'zod'
 import { run } from '../../src/lib/process.ts'
 import { addons } from './addons.ts'
 import {
@@ -35,6 +36,8 @@ import { PolicyEnforcer } from './policy-enforcer.ts'
 import { RegistryForward } from './registry-forward.ts'
 import { Volumes } from './volumes.ts'
 import { waitUntil } from './wait.ts'
+
+const nodeList = z.object({ items: z.array(z.unknown()) })
 
 const PROCESSES = 8192
 /** Of the lab's memory, what the control plane keeps for itself. */
@@ -150,6 +153,11 @@ export class Cluster {
   }
 
   async waitUntilReady(): Promise<void> {
+    const count = this.#settings.nodes
+    await waitUntil(`${String(count)} nodes registered`, 60_000, async () => {
+      const { items } = nodeList.parse(await this.#client().call('GET', '/api/v1/nodes'))
+      return items.length >= count
+    })
     const wait = ['wait', '--timeout=120s']
     await this.#kubectl([...wait, '--for=condition=Ready', 'node', '--all'])
     const deployments = ['deployment/coredns', 'deployment/metrics-server']
@@ -271,7 +279,9 @@ async function linkLab(pid: number): Promise<Addresses> {
   await inLab('link', 'set', 'lo', 'up')
   await inLab('link', 'add', 'br0', 'type', 'bridge')
   const addresses = await takeAddresses(pid)
-  const { device, host, controlPlane: gateway, services, pods } = addresses
+  const { device, host, controlPlane: gateway, services, pods, hardware } = addresses
+  // Unless told, a bridge takes the lowest address of its ports, and is lost to its neighbours when a node comes or goes.
+  await inLab('link', 'set', 'br0', 'address', hardware)
   await inLab('link', 'set', 'up0', 'master', 'br0', 'up')
   await inLab('address', 'add', `${gateway}/24`, 'dev', 'br0')
   await inLab('link', 'set', 'br0', 'up')

@@ -1,12 +1,14 @@
 import { access, mkdir, open, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { minimalEnv, run, start } from '../../src/lib/process.ts'
 import { isAlive, signalProcess } from '../../src/lib/process-identity.ts'
 import { addressesOf } from './addresses.ts'
 import { build, BUILDS } from './builds.ts'
 import { Cgroup } from './cgroup.ts'
 import { writeImageArchive } from './image-archive.ts'
+import { lacksInotify } from './inotify.ts'
 import { LabFolder, type LabRecord, type LabSettings, type NodeRecord } from './lab-folder.ts'
 import { importOnNode } from './node-image.ts'
 import { missingPackages } from './packages.ts'
@@ -29,6 +31,11 @@ export interface LabState {
   readonly memory: number
 }
 
+const componentStates = z.array(
+  z.object({ name: z.string(), isRunning: z.boolean(), restarts: z.number() }),
+)
+export type ComponentState = Readonly<z.infer<typeof componentStates>[number]>
+
 /** A cluster of its own on this machine, kept by a supervisor process; every object of this class with the same folder speaks of the same lab. */
 export class Lab {
   readonly #folder: LabFolder
@@ -42,7 +49,7 @@ export class Lab {
   async up(options: LabOptions, say: (line: string) => void): Promise<LabRecord> {
     const state = await this.state()
     if (state?.isAlive !== true) {
-      const missing = await missingPackages()
+      const missing = (await missingPackages()) ?? (await lacksInotify(options.nodes))
       if (missing !== null) throw new Error(missing)
       if (state !== null) await this.down()
       const settings = await prepare(this.#folder.name, options, say)
@@ -50,7 +57,7 @@ export class Lab {
         await this.#folder.writeSettings(settings)
         await this.#startSupervisor()
       }
-    }
+    } else say(`lab ${this.#folder.name} runs already, as it was first asked for`)
     return this.#waitUntilReady(say)
   }
 
@@ -95,8 +102,8 @@ export class Lab {
     await this.#order('/component', { name, action })
   }
 
-  async components(): Promise<string> {
-    return this.#order('/components', null)
+  async components(): Promise<readonly ComponentState[]> {
+    return componentStates.parse(JSON.parse(await this.#order('/components', null)))
   }
 
   async #nodes(): Promise<readonly NodeRecord[]> {

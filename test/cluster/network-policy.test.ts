@@ -105,6 +105,15 @@ suite('NetworkPolicy as packet filter', () => {
     ])
   })
 
+  test('blocks of IPv6 mean nobody here, as no pod has such an address', () => {
+    const blocks = [
+      { cidr: '::/0', except: ['fc00::/7'] },
+      { cidr: '0.0.0.0/0', except: ['fe80::/10'] },
+    ]
+    const from = blocks.map((ipBlock) => ({ ipBlock }))
+    assert.deepEqual(allowed({ ingress: [{ from }] }), ['-s 0.0.0.0/0 -j RETURN'])
+  })
+
   test('pods that ended, or use the network of their node, have no address of their own', () => {
     const ended = podSchema.parse({ ...pods[0], status: { podIP: '10.0.1.1', phase: 'Failed' } })
     const policy = policySchema.parse({

@@ -164,8 +164,11 @@ function compose(place: Place | null, side: string, match: string): string {
 
 function placesOf(view: ClusterView, own: string, each: Peer): readonly Place[] {
   const { ipBlock, podSelector, namespaceSelector } = each
-  // Pods of the lab have no IPv6 addresses: such a block matches nothing.
-  if (ipBlock !== undefined) return ipBlock.cidr.includes(':') ? [] : [{ ...ipBlock, pod: null }]
+  if (ipBlock !== undefined) {
+    // Pods of the lab have no IPv6 addresses: such a block matches nothing.
+    const except = ipBlock.except.filter(isIpv4)
+    return isIpv4(ipBlock.cidr) ? [{ cidr: ipBlock.cidr, except, pod: null }] : []
+  }
   const namespaces = new Set(
     namespaceSelector === undefined
       ? [own]
@@ -222,6 +225,10 @@ function matches({ matchLabels, matchExpressions }: Selector, of: Record<string,
 function isReachable({ spec, status }: Pod): boolean {
   const isEnded = status.phase === 'Succeeded' || status.phase === 'Failed'
   return !spec.hostNetwork && status.podIP !== '' && !isEnded
+}
+
+function isIpv4(cidr: string): boolean {
+  return !cidr.includes(':')
 }
 
 /** At most 28 characters, as xtables wants it. */
