@@ -7,7 +7,7 @@ import { KINDS, type Kind } from './kinds.ts'
 import { ownedBy } from './labels.ts'
 import { ownedObject, type OwnedObject } from './owned-object.ts'
 import { podFacts, type PodFacts } from './pod-facts.ts'
-import { WatchCache } from './watch-cache.ts'
+import { WatchCache, type WatchCacheOptions } from './watch-cache.ts'
 import { workloadFacts, type WorkloadFacts } from './workload-facts.ts'
 
 export interface OwnedObjectsOptions {
@@ -15,11 +15,14 @@ export interface OwnedObjectsOptions {
   readonly owner: string
   readonly onChange: (kind: Kind, before: OwnedObject | null, now: OwnedObject | null) => void
   readonly onPod: (before: PodFacts | null, now: PodFacts | null) => void
+  /** After each try to reach the cluster: null = every kind can be watched, else why one cannot. */
   readonly onContact: (error: FairwayError | null) => void
   readonly clock: Clock
   readonly random: () => number
   readonly log: Log
 }
+
+type Common = Omit<WatchCacheOptions<OwnedObject>, 'trim' | 'onChange' | 'metadataOnly'>
 
 export interface Owned {
   readonly kind: Kind
@@ -51,9 +54,23 @@ export class OwnedObjects {
   readonly #plain: ReadonlyMap<Kind, WatchCache<OwnedObject>>
 
   constructor(options: OwnedObjectsOptions) {
-    const { client, owner, onContact, onPod, clock, random, log } = options
-    const common = { client, labels: ownedBy(owner), onContact, clock, random, log }
-    this.pods = new WatchCache({ ...common, kind: KINDS.Pod, trim: podFacts, onChange: onPod })
+    const { client, owner, onPod, clock, random, log } = options
+    const failed = new Map<Kind, FairwayError>()
+    const common = (kind: Kind): Common => ({
+      client,
+      kind,
+      labels: ownedBy(owner),
+      clock,
+      random,
+      log,
+      onContact: (error) => {
+        if (error === null) failed.delete(kind)
+        else failed.set(kind, error)
+        const [first = null] = failed.values()
+        options.onContact(first)
+      },
+    })
+    this.pods = new WatchCache({ ...common(KINDS.Pod), trim: podFacts, onChange: onPod })
     const cache = <T extends OwnedObject>(
       kind: Kind,
       trim: (object: Json) => T,
@@ -61,7 +78,7 @@ export class OwnedObjects {
     ): [Kind, WatchCache<T>] => {
       const onChange = (before: T | null, now: T | null): void =>
         options.onChange(kind, before, now)
-      return [kind, new WatchCache({ ...common, kind, trim, onChange, metadataOnly })]
+      return [kind, new WatchCache({ ...common(kind), trim, onChange, metadataOnly })]
     }
     this.#workloads = new Map([
       cache(KINDS.Deployment, workloadFacts, false),
