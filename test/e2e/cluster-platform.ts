@@ -1,0 +1,86 @@
+import { openTestCluster, type TestCluster } from '../cluster/test-cluster.ts'
+import type { Lab } from '../cluster/lab.ts'
+import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+
+/** The name of the cluster for `target:` in app files. */
+export const TARGET = 'prod'
+
+export interface ClusterPlatform {
+  readonly platform: PrivatePlatform
+  readonly cluster: TestCluster
+  readonly lab: Lab
+  /** Address and port of a Service; the lab routes them to this host. */
+  service(
+    namespace: string,
+    name?: string,
+  ): Promise<{ readonly host: string; readonly port: number }>
+  /** One object as the API server has it. */
+  object(namespace: string, kind: string, name: string): Promise<unknown>
+  /** Takes everything away, the lab too where it was started for this. */
+  destroy(): Promise<void>
+}
+
+export interface ClusterPlatformOptions {
+  readonly subnet: string
+  readonly nodes?: number
+  readonly env?: Readonly<Record<string, string>>
+  /** False: the suite adds the target itself. */
+  readonly addTarget?: boolean
+}
+
+/** False where a lab can be had: nodes of a cluster of the user's cannot reach the registry of a server on this machine. */
+export function lacksLab(): string | false {
+  const own = process.env['KUBECONFIG'] ?? ''
+  return own === '' ? false : 'needs a cluster lab of its own; KUBECONFIG names a cluster'
+}
+
+/** A whole Fairway of our own beside a real cluster that is its target; nodes pull from its registry. */
+export async function startClusterPlatform(
+  options: ClusterPlatformOptions,
+): Promise<ClusterPlatform> {
+  const { subnet, nodes = 1, env = {}, addTarget = true } = options
+  // Faults and the registry of nodes are for one suite alone: a lab is shared only when it is named.
+  const alone = process.env['FAIRWAY_LAB'] === undefined
+  const cluster = await openTestCluster({ nodes, alone })
+  let platform: PrivatePlatform | null = null
+  const destroy = async (): Promise<void> => {
+    try {
+      await platform?.destroy()
+    } finally {
+      await cluster.close()
+    }
+  }
+  try {
+    const { lab, host, kubeconfig } = cluster
+    if (lab === null || host === null) throw new Error('needs a cluster lab')
+    const names = { FAIRWAY_HOST_NAMES: host }
+    platform = await startPrivatePlatform({
+      runner: 'container',
+      subnet,
+      env: { ...names, ...env },
+    })
+    await lab.setRegistry(`127.0.0.1:${String(platform.apiPort)}`)
+    if (addTarget) await platform.must(targetArguments(kubeconfig))
+    return {
+      platform,
+      cluster,
+      lab,
+      service: async (namespace, name = 'web') => {
+        const path = 'jsonpath={.spec.clusterIP} {.spec.ports[0].port}'
+        const text = await cluster.kubectl(['get', 'service', name, '-n', namespace, '-o', path])
+        const [address = '', port = '80'] = text.split(' ')
+        return { host: address, port: Number(port) }
+      },
+      object: async (namespace, kind, name): Promise<unknown> =>
+        JSON.parse(await cluster.kubectl(['get', kind, name, '-n', namespace, '-o', 'json'])),
+      destroy,
+    }
+  } catch (error) {
+    await destroy()
+    throw error
+  }
+}
+
+export function targetArguments(kubeconfig: string): string[] {
+  return ['target', 'add', TARGET, '--kubeconfig', kubeconfig, '--pull-from', '127.0.0.1:5000']
+}
