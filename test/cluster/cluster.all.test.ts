@@ -28,6 +28,7 @@ async function lacks(): Promise<string | false> {
 suite('a lab of two nodes', { skip: await lacks(), timeout: 900_000 }, () => {
   let cluster: TestCluster
   let work = ''
+  let isOpen = false
   const kubectl = (...args: string[]): Promise<string> =>
     cluster.kubectl(['-n', NAMESPACE, ...args])
   const apply = (...objects: object[]): Promise<string> =>
@@ -39,6 +40,7 @@ suite('a lab of two nodes', { skip: await lacks(), timeout: 900_000 }, () => {
   before(async () => {
     work = await mkdtemp(join(tmpdir(), 'fairway-lab-test-'))
     cluster = await openTestCluster({ nodes: 2, alone: true })
+    isOpen = true
     await writeBusyboxImage(join(work, 'busybox.tar'))
     await cluster.lab?.importImage(join(work, 'busybox.tar'))
     await apply({
@@ -54,9 +56,10 @@ suite('a lab of two nodes', { skip: await lacks(), timeout: 900_000 }, () => {
   })
 
   after(async () => {
+    await rm(work, { recursive: true, force: true })
+    if (!isOpen) return
     const index = (await cluster.lab?.state())?.record.index
     await cluster.close()
-    await rm(work, { recursive: true, force: true })
     const links = await run('ip', ['-o', 'link'])
     assert.ok(!links.includes(`fwlab${String(index)}:`), 'the link is gone')
     assert.ok(!(await readdir(cgroupFolder())).includes(`fairway-lab-t${String(process.pid)}`))
