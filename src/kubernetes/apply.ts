@@ -18,6 +18,14 @@ export interface ApplierOptions {
   readonly width?: number
 }
 
+/** What has to be remembered of a planned object to see whether it is applied. */
+export interface Outline {
+  readonly key: string
+  /** Its hash. */
+  readonly plan: string
+  readonly name: ObjectName
+}
+
 export interface ApplyResult {
   readonly applied: number
 }
@@ -29,6 +37,10 @@ const RANKS: Readonly<Record<string, number>> = {
   Secret: 1,
   ConfigMap: 1,
   PersistentVolumeClaim: 1,
+  Role: 1,
+  ClusterRole: 1,
+  RoleBinding: 2,
+  ClusterRoleBinding: 2,
   NetworkPolicy: 2,
   PodDisruptionBudget: 2,
   Service: 2,
@@ -55,10 +67,9 @@ export class Applier {
   }
 
   /** True while nothing would be written for this object. */
-  isApplied(object: KubeObject): boolean {
-    const known = this.#known(object)
-    if (known === null || known.deleting || known.plan !== planOf(object)) return false
-    const key = objectKey(object)
+  isApplied({ key, plan, name }: Outline): boolean {
+    const known = this.#options.objects.get(name.kind, name.namespace, name.name)
+    if (known === null || known.deleting || known.plan !== plan) return false
     const owned = this.#owned.get(key)
     if (owned === undefined && !known.touched) this.#owned.set(key, known.owned)
     return owned === undefined ? !known.touched : owned === known.owned
@@ -72,7 +83,7 @@ export class Applier {
     planned: readonly KubeObject[],
     options: { readonly adopt?: ReadonlySet<string> } = {},
   ): Promise<ApplyResult> {
-    const pending = planned.filter((object) => !this.isApplied(object))
+    const pending = planned.filter((object) => !this.isApplied(outlineOf(object)))
     let fresh = false
     for (const group of ranked(pending)) {
       const results = await inParallel(group, this.#options.width ?? 4, async (object) => {
@@ -170,6 +181,10 @@ export class Applier {
     const { kind, namespace, name } = nameOf(object)
     return this.#options.objects.get(kind, namespace, name)
   }
+}
+
+export function outlineOf(object: KubeObject): Outline {
+  return { key: objectKey(object), plan: planOf(object), name: nameOf(object) }
 }
 
 /** @throws TypeError for a kind that is planned but not in kinds.ts */

@@ -34,8 +34,10 @@ const TICK_MS = 1_000
 const FIRST_LOOK_MS = 2_000
 const LOOKS = { firstMs: 3_000, maxMs: 300_000 }
 const LINES = 12
-/** Requests at once for looking closer, of all apps together. */
+/** Requests at once for looking closer, of all apps together, and how often it may begin: a thousand broken apps are no load for the API server. */
 const WIDTH = 4
+const BURST = 10
+const PER_TICK = 0.4
 
 /**
  * Looks closer at apps that are not as they should be: the words of failed probes, events, last lines. Deadlines pass without an event in the cluster, so it
@@ -46,6 +48,7 @@ export class Attention {
   readonly #watched = new Map<string, Watched>()
   readonly #looking = new Set<string>()
   #timer: NodeJS.Timeout | null = null
+  #budget = BURST
 
   constructor(options: AttentionOptions) {
     this.#options = options
@@ -84,6 +87,7 @@ export class Attention {
   // Private
 
   #tick(): void {
+    this.#budget = Math.min(BURST, this.#budget + PER_TICK)
     for (const [key, watched] of this.#watched) {
       const actual = this.#options.actual(key)
       if (isQuiet(actual)) {
@@ -106,10 +110,14 @@ export class Attention {
           return ready < desired && !watched.diagnoses.has(releaseKey(process, release))
         }),
     )
-    if (!undiagnosed && this.#options.clock.now() < watched.nextAt) return
-    if (this.#looking.has(key) || this.#looking.size >= WIDTH) return
+    const now = this.#options.clock.now()
+    // Without copies there is nothing to look at but what their maker says, which is known.
+    if (now < watched.nextAt && !undiagnosed) return
+    if (actual.instances.length === 0 && !undiagnosed) return
+    if (this.#looking.has(key) || this.#looking.size >= WIDTH || this.#budget < 1) return
+    this.#budget -= 1
     watched.looks += 1
-    watched.nextAt = this.#options.clock.now() + backoffMs(watched.looks, LOOKS)
+    watched.nextAt = now + backoffMs(watched.looks, LOOKS)
     this.#looking.add(key)
     this.#look(watched, actual)
       .catch((error: unknown) => {

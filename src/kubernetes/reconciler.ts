@@ -4,14 +4,13 @@ import type { DesiredApp } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type ProcessName } from '../model/names.ts'
 import { parseProcessName } from '../model/names.ts'
-import { Applier } from './apply.ts'
+import { Applier, outlineOf, type Outline } from './apply.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
 import { isRecord } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { namespaceOf } from './labels.ts'
 import { removeNamespace } from './namespace-end.ts'
-import type { KubeObject } from './object.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
 import type { PlanSettings } from './plan-settings.ts'
@@ -32,7 +31,7 @@ export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots'>
 /** Looks at an app that needs nothing this often all the same. */
 const RESYNC_MS = 1_800_000
 /** What is replaced is taken away once its replacement is ready; readiness is announced, this is for what is not. */
-const SOON_MS = 5_000
+const SOON_MS = 30_000
 
 /** What stands in the way, and whether the old may go. */
 export interface Progress {
@@ -46,6 +45,10 @@ export interface Progress {
 export class Reconciler {
   readonly applier: Applier
   readonly #options: ReconcilerOptions
+  readonly #outlines = new WeakMap<
+    DesiredApp,
+    { readonly facts: ClusterFacts; readonly basis: string; readonly outlines: readonly Outline[] }
+  >()
   #facts: ClusterFacts | null = null
 
   constructor(options: ReconcilerOptions) {
@@ -64,17 +67,17 @@ export class Reconciler {
     return { ...this.#options.settings, facts: this.#facts, slots: this.#slots(ref) }
   }
 
-  /** Null where the facts of the cluster are not known yet. */
-  planned(desired: DesiredApp): readonly KubeObject[] | null {
-    if (this.#facts === null || !this.#options.objects.synced) return null
-    const settings = { ...this.#options.settings, facts: this.#facts }
-    return planApp(desired, { ...settings, slots: this.#slots(desired.ref) })
-  }
-
-  /** True where nothing of the plan is left to write. */
+  /** True where nothing of the plan is left to write. Asked for every change that anybody watches: the plan is made once and only its outline kept. */
   isApplied(desired: DesiredApp): boolean {
-    const planned = this.planned(desired)
-    return planned?.every((object) => this.applier.isApplied(object)) ?? false
+    const facts = this.#facts
+    if (facts === null || !this.#options.objects.synced) return false
+    const slots = this.#slots(desired.ref)
+    const basis = JSON.stringify([...slots])
+    const known = this.#outlines.get(desired)
+    if (known?.facts === facts && known.basis === basis) return this.#areApplied(known.outlines)
+    const outlines = planApp(desired, { ...this.#options.settings, facts, slots }).map(outlineOf)
+    this.#outlines.set(desired, { facts, basis, outlines })
+    return this.#areApplied(outlines)
   }
 
   /** One pass. Resolves with the time after which to look again. @throws FairwayError CLUSTER_… */
@@ -105,6 +108,10 @@ export class Reconciler {
   }
 
   // Private
+
+  #areApplied(outlines: readonly Outline[]): boolean {
+    return outlines.every((outline) => this.applier.isApplied(outline))
+  }
 
   #slots(ref: AppRef): ReadonlyMap<ProcessName, ObservedSlots> {
     const slots = new Map<ProcessName, ObservedSlots>()
