@@ -1,6 +1,6 @@
 import type { Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
-import { envSecret } from './env-secret.ts'
+import { podEnv } from './pod-env.ts'
 import { LABELS, namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
@@ -23,7 +23,10 @@ export function planCron(
   const { schedule } = track?.spec ?? process
   if (schedule === null || track === undefined) return []
   const of = { release: track.release, kind: 'cron' } as const
-  const secret = envSecret({ ref, process: process.name, env: track.env, of }, settings)
+  const env = podEnv(
+    { ref, process: process.name, env: track.env, secretEnv: track.secretEnv, of },
+    settings,
+  )
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   // The pods of a run are no copies of the process.
   const runLabels = { ...labels, [LABELS.job]: 'cron' }
@@ -33,8 +36,7 @@ export function planCron(
       process: track.spec,
       image: track.image,
       argv: track.spec.command ?? track.image.command,
-      envSecret: secret?.metadata.name ?? null,
-      envNames: Object.keys(track.env),
+      env,
       labels: runLabels,
       kind: 'cron',
       replicas: 1,
@@ -60,7 +62,7 @@ export function planCron(
     },
   }
   return [
-    ...(secret === null ? [] : [secret]),
+    ...(env.secret === null ? [] : [env.secret]),
     kubeObject({
       apiVersion: 'batch/v1',
       kind: 'CronJob',

@@ -3,7 +3,7 @@ import type { ProcessSpec } from '../model/app-spec.ts'
 import type { JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey } from '../model/names.ts'
-import { envSecret } from './env-secret.ts'
+import { podEnv } from './pod-env.ts'
 import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
@@ -33,7 +33,10 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
   const name = jobName(job)
   const of = { release: job.release, kind: 'job', job: name } as const
-  const secret = envSecret({ ref, process: process.name, env: job.env, of }, settings)
+  const env = podEnv(
+    { ref, process: process.name, env: job.env, secretEnv: job.secretEnv, of },
+    settings,
+  )
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   const template = podTemplate(
     {
@@ -41,8 +44,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
       process,
       image,
       argv: job.argv,
-      envSecret: secret?.metadata.name ?? null,
-      envNames: Object.keys(job.env),
+      env,
       labels,
       kind: 'job',
       replicas: 1,
@@ -51,7 +53,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   )
   return [
     ...planBase(ref, [...processes].sort(byName), settings),
-    ...(secret === null ? [] : [secret]),
+    ...(env.secret === null ? [] : [env.secret]),
     kubeObject({
       apiVersion: 'batch/v1',
       kind: 'Job',

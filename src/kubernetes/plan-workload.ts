@@ -1,7 +1,7 @@
 import type { ProcessSpec } from '../model/app-spec.ts'
 import type { Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
-import { envSecret } from './env-secret.ts'
+import { podEnv } from './pod-env.ts'
 import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject, type Labels } from './object.ts'
 import { isStateful, peersServiceName, workloadName } from './object-names.ts'
@@ -24,7 +24,10 @@ export function planTrack(
   const process = workload.spec
   const own = track.spec
   const of = { release: track.release, slot, kind: 'service' } as const
-  const secret = envSecret({ ref, process: process.name, env: track.env, of }, settings)
+  const env = podEnv(
+    { ref, process: process.name, env: track.env, secretEnv: track.secretEnv, of },
+    settings,
+  )
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   const template = podTemplate(
     {
@@ -32,8 +35,7 @@ export function planTrack(
       process: own,
       image: track.image,
       argv: own.command ?? track.image.command,
-      envSecret: secret?.metadata.name ?? null,
-      envNames: Object.keys(track.env),
+      env,
       labels,
       kind: 'service',
       replicas: hasScaler(process, track) ? process.scale.max : track.replicas,
@@ -51,7 +53,7 @@ export function planTrack(
     ? { ...common, ...statefulFields(ref, process, settings) }
     : { ...common, ...deploymentFields(process, own, settings) }
   return [
-    ...(secret === null ? [] : [secret]),
+    ...(env.secret === null ? [] : [env.secret]),
     kubeObject({
       apiVersion: 'apps/v1',
       kind: isStateful(process) ? 'StatefulSet' : 'Deployment',

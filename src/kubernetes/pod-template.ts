@@ -1,3 +1,4 @@
+import type { PodEnv } from './pod-env.ts'
 import { withPort } from '../lib/port-argument.ts'
 import type { ProcessSpec, VolumeSpec } from '../model/app-spec.ts'
 import type { AppRef } from '../model/names.ts'
@@ -14,9 +15,7 @@ export interface PodInput {
   readonly process: ProcessSpec
   readonly image: ImageFacts
   readonly argv: readonly string[]
-  /** Names of the values that `envSecret` holds; null = there is none. */
-  readonly envSecret: string | null
-  readonly envNames: readonly string[]
+  readonly env: PodEnv
   readonly labels: Labels
   readonly kind: 'service' | 'job' | 'cron'
   /** Most copies that there may be, for the spread over nodes. */
@@ -83,7 +82,8 @@ function podSpec(input: PodInput, settings: BaseSettings): unknown {
 }
 
 function container(input: PodInput, port: number | null, settings: BaseSettings): unknown {
-  const { process, image, argv, envSecret, kind } = input
+  const { process, image, argv, kind } = input
+  const secret = input.env.secret?.metadata.name
   const command = withPort(argv, port).map(literal)
   return {
     name: CONTAINER,
@@ -92,7 +92,7 @@ function container(input: PodInput, port: number | null, settings: BaseSettings)
     ...(command.length === 0 ? {} : { command }),
     ...(port === null ? {} : { ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),
     env: platformEnv(input, port, settings),
-    ...(envSecret === null ? {} : { envFrom: [{ secretRef: { name: envSecret } }] }),
+    ...(secret === undefined ? {} : { envFrom: [{ secretRef: { name: secret } }] }),
     resources: resources(process),
     securityContext: CONTAINER_SECURITY_CONTEXT,
     volumeMounts: mounts(input),
@@ -110,9 +110,10 @@ function literal(text: string): string {
 }
 
 function platformEnv(input: PodInput, port: number | null, { facts }: BaseSettings): unknown[] {
-  const { ref, process, image, envNames } = input
-  const known = new Set([...Object.keys(image.env), ...envNames])
+  const { ref, process, image, env } = input
+  const known = new Set([...Object.keys(image.env), ...env.names])
   return [
+    ...Object.entries(env.plain).map(([name, value]) => ({ name, value: literal(value) })),
     // The home of the image's user is on a read-only disk, as everything but /tmp and /run is.
     ...(known.has('HOME') ? [] : [{ name: 'HOME', value: '/tmp' }]),
     ...(process.peers ? [{ name: 'PEERS_DNS', value: peersDns(ref, process.name, facts) }] : []),

@@ -28,6 +28,8 @@ export interface Track {
   readonly spec: ProcessSpec
   readonly image: ImageFacts
   readonly env: Readonly<Record<string, string>>
+  /** Names in `env` whose values are nobody's to read; absent = all of them. */
+  readonly secretEnv?: readonly string[]
   readonly replicas: number
   /** Share of the routes' traffic, 0 to 100; tracks of a workload sum to 100. */
   readonly weight: number
@@ -80,6 +82,8 @@ export interface JobRequest {
   readonly image: ImageFacts
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** As in `Track`. */
+  readonly secretEnv?: readonly string[]
   readonly timeoutMs: number
   /** The same key returns the same run: a resumed rollout finds its release command instead of starting a second one. */
   readonly key: string

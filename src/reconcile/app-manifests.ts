@@ -13,7 +13,7 @@ import type { Release } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
 import { activeRelease } from './app-planner.ts'
 import type { ConnectedClusters } from './connected-clusters.ts'
-import { desiredApp, processEnv } from './desired.ts'
+import { desiredApp, processEnv, secretEnv } from './desired.ts'
 
 export interface AppManifestsOptions {
   readonly store: Store
@@ -102,6 +102,7 @@ function releaseJob(release: Release): JobRequest | null {
     image: release.image,
     argv: spec.release.command,
     env: { ...processEnv(release, process), RELEASE_COMMAND: '1' },
+    secretEnv: secretEnv(release),
     timeoutMs: spec.release.timeoutMs,
     key: `release-${String(release.number)}`,
   }

@@ -91,6 +91,11 @@ export function processEnv(
   }
 }
 
+/** What a person has set with `fairway env set`; everything else stands in the app file. */
+export function secretEnv(release: Release): readonly string[] {
+  return Object.keys(release.config).sort()
+}
+
 // Private
 
 function trackOf(
@@ -105,6 +110,7 @@ function trackOf(
     spec: process,
     image: release.image,
     env: processEnv(release, process),
+    secretEnv: secretEnv(release),
     replicas: record.scale[process.name] ?? process.scale.min,
     weight: 100,
   }

@@ -18,7 +18,7 @@ import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import { checkConfig } from './config-limit.ts'
 import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, processEnv } from './desired.ts'
+import { desiredApp, processEnv, secretEnv } from './desired.ts'
 import { RolloutFeed } from './rollout-feed.ts'
 import { RolloutQueue } from './rollout-queue.ts'
 import { keptRelease, targetNow } from './target-now.ts'
@@ -225,6 +225,7 @@ export class ReconcilingPlatform implements Platform {
         image: release.image,
         argv: request.argv,
         env: processEnv(release, target),
+        secretEnv: secretEnv(release),
         timeoutMs: request.timeoutMs,
         key: `run-${this.#deps.randomId()}`,
         once: true,
