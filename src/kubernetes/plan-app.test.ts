@@ -587,18 +587,3 @@ function reversed(desired: DesiredApp): DesiredApp {
       .reverse(),
   }
 }
-
-test('values of the app file stand in the pods, values that a person has set in a Secret alone', () => {
-  const env = { GREETING: 'costs $(PRICE)', TOKEN: 'hunter2' }
-  const objects = planOf({}, [trackOf({ env, secretEnv: ['TOKEN'] })])
-  const secret = objects.find(({ kind }) => kind === 'Secret')
-  assert.deepEqual(secret?.['data'], { TOKEN: Buffer.from('hunter2').toString('base64') })
-  const pods = JSON.stringify(objects.filter(({ kind }) => kind === 'Deployment'))
-  assert.match(pods, /"name":"GREETING","value":"costs \$\$\(PRICE\)"/)
-  assert.doesNotMatch(pods, /hunter2|aHVudGVyMg/)
-  const none = planOf({}, [trackOf({ env, secretEnv: [] })])
-  assert.deepEqual(
-    none.filter(({ kind }) => kind === 'Secret'),
-    [],
-  )
-})
