@@ -73,7 +73,7 @@ export class ContainerRunner implements Runner {
     this.#options = options
     this.#runDir = runFolder(options.dataDir)
     this.#runtime = new OciRuntime(options.host, this.#runDir)
-    this.#exits = new FolderWatch(join(this.#runDir, 'exits'))
+    this.#exits = new FolderWatch(join(this.#runDir, 'exits'), { log: options.log })
     this.#logs = new LogRotation({ log: options.log })
     const subnet = parseSubnet(options.subnet ?? DEFAULT_SUBNET)
     this.network = new Network({

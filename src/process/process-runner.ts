@@ -60,7 +60,7 @@ export class ProcessRunner implements Runner {
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options
-    this.#exits = new FolderWatch(join(options.dataDir, 'exits'))
+    this.#exits = new FolderWatch(join(options.dataDir, 'exits'), { log: options.log })
   }
 
   async open(): Promise<void> {
