@@ -47,6 +47,9 @@ export interface BakeJob<Kind extends BuildPlan = BuildPlan> {
   readonly signal: AbortSignal
 }
 
+/** What the making of one layer needs to know of a bake. */
+export type LayerJob = Pick<BakeJob, 'kitchen' | 'step' | 'output' | 'signal'>
+
 /** A bake of something that has a source. */
 export interface SourceJob<Kind extends BuildPlan = BuildPlan> extends BakeJob<Kind> {
   readonly tree: AppTree

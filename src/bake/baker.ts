@@ -46,7 +46,13 @@ export interface BakerOptions {
 
 /** Does no I/O until the first bake. */
 export function createBaker(options: BakerOptions): Baker {
-  const kitchen: Kitchen = {
+  const kitchen = createKitchen(options)
+  return { bake: (request, progress, signal) => bake(kitchen, request, progress, signal) }
+}
+
+/** What all bakes of one server share. */
+export function createKitchen(options: BakerOptions): Kitchen {
+  return {
     images: options.images,
     debian: options.debian,
     sandbox: options.sandbox,
@@ -58,7 +64,6 @@ export function createBaker(options: BakerOptions): Baker {
     pull: options.pull,
     locks: new KeyedMutex(),
   }
-  return { bake: (request, progress, signal) => bake(kitchen, request, progress, signal) }
 }
 
 async function bake(
@@ -80,7 +85,7 @@ async function bake(
     await mkdir(kitchen.cacheDir, { recursive: true })
     return await bakePlan(job)
   } catch (error) {
-    throw translated(error)
+    throw inPlatformWords(error)
   }
 }
 
@@ -199,7 +204,7 @@ const REFERENCE_HINT =
 const DEBIAN_CODES: Readonly<Record<string, ErrorCode>> = { SIGNATURE_INVALID: 'SIGNATURE_INVALID' }
 
 /** Errors of the libraries below in the words of the platform; anything unknown stays what it is. */
-function translated(error: unknown): unknown {
+export function inPlatformWords(error: unknown): unknown {
   if (error instanceof OciError) {
     return new FairwayError(OCI_CODES[error.code] ?? 'INTERNAL', error.message, {
       cause: error,

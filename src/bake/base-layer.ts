@@ -10,7 +10,7 @@ import type { DebianPackage } from '../debian/debian-package.ts'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import { BaseRecord } from './base-record.ts'
-import type { BakeJob, PlacedLayer } from './bake-job.ts'
+import type { LayerJob, PlacedLayer } from './bake-job.ts'
 import { debEntries, MERGED_USR_LINKS } from './deb-entries.ts'
 import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
@@ -43,7 +43,7 @@ const BASE_MAX_AGE_MS = 24 * 3_600_000
  * archive's current packages. An archive that cannot be reached is no reason to fail while an older base is there.
  * @throws DebianError
  */
-export async function baseLayer(job: BakeJob, recipe: BaseRecipe): Promise<PlacedLayer> {
+export async function baseLayer(job: LayerJob, recipe: BaseRecipe): Promise<PlacedLayer> {
   const { kitchen } = job
   const file = join(kitchen.cacheDir, 'bases', `${recipe.name}-${kitchen.architecture}.json`)
   return kitchen.locks.run(`base ${recipe.name}`, async () => {
@@ -69,7 +69,7 @@ export async function baseLayer(job: BakeJob, recipe: BaseRecipe): Promise<Place
 /** Files that every image gets, besides those that Debian's `base-files` names. */
 const COMMON = ['base-files', 'ca-certificates', 'netbase', 'tzdata'] as const
 
-async function renew(job: BakeJob, recipe: BaseRecipe, file: string): Promise<PlacedLayer> {
+async function renew(job: LayerJob, recipe: BaseRecipe, file: string): Promise<PlacedLayer> {
   const archive = await job.kitchen.debian()
   await archive.ensureFresh(BASE_MAX_AGE_MS, job.signal)
   const chosen = await choosePackages(archive, recipe)
@@ -117,7 +117,7 @@ async function choosePackages(archive: DebianArchive, recipe: BaseRecipe): Promi
 }
 
 interface BaseParts {
-  readonly job: BakeJob
+  readonly job: LayerJob
   readonly archive: DebianArchive
   readonly recipe: BaseRecipe
   readonly chosen: ChosenPackages

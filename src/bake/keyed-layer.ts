@@ -1,5 +1,5 @@
 import type { LayerEntry } from '../oci/layer-entry.ts'
-import type { BakeJob, PlacedLayer } from './bake-job.ts'
+import type { LayerJob, PlacedLayer } from './bake-job.ts'
 
 /** gzip levels: `fast` where a person waits for it at every deploy, `small` for what is made once per runtime version. */
 export const LEVELS = { fast: 1, small: 6 } as const
@@ -12,7 +12,7 @@ export type Entries = Iterable<LayerEntry> | AsyncIterable<LayerEntry>
  * @param make calls `add` with the entries, whose files must be there until it resolves
  */
 export async function keyedLayer(
-  job: BakeJob,
+  job: LayerJob,
   key: string,
   level: keyof typeof LEVELS,
   make: (add: (entries: Entries) => Promise<PlacedLayer>) => Promise<PlacedLayer>,
@@ -27,14 +27,14 @@ export async function keyedLayer(
 }
 
 /** Null where no layer was made with this key, or it was collected. */
-export async function knownLayer(job: BakeJob, key: string): Promise<PlacedLayer | null> {
+export async function knownLayer(job: LayerJob, key: string): Promise<PlacedLayer | null> {
   const layer = await job.kitchen.images.findLayer(key)
   return layer === null ? null : { layer, created: false }
 }
 
 /** Without a key: a layer that is made at every bake (the app's own files); the store recognises one that it has. */
 export async function addLayer(
-  job: BakeJob,
+  job: LayerJob,
   entries: Entries,
   options: { readonly key?: string; readonly level: keyof typeof LEVELS },
 ): Promise<PlacedLayer> {

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { baseLayer } from './base-layer.ts'
-import type { BakeJob, PlacedLayer } from './bake-job.ts'
+import type { LayerJob, PlacedLayer } from './bake-job.ts'
 import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
 import { nodeBinary, nodeVersion } from './node-version.ts'
@@ -15,7 +15,7 @@ export interface NodeRuntime {
 const NODE_PATH = 'usr/local/bin/node'
 
 /** Node from npm's `node-linux-*` packages on the Debian libraries that it loads. */
-export async function nodeRuntime(job: BakeJob, major: number): Promise<NodeRuntime> {
+export async function nodeRuntime(job: LayerJob, major: number): Promise<NodeRuntime> {
   const version = await nodeVersion(job, major)
   // A binary that is not here yet is fetched for its libraries' sake only when the base has to be made.
   const base = await baseLayer(job, {

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeAtomically, readIfExists } from '../lib/atomic-file.ts'
-import type { Architecture, BakeJob } from './bake-job.ts'
+import type { Architecture, LayerJob } from './bake-job.ts'
 import { newestVersion, NPM_CPU, NPM_PACKAGE_ROOT, npmPackage } from './npm-package.ts'
 
 /** The newest LTS; apps that ask for no version get it. */
@@ -15,7 +15,7 @@ const RESOLVED_FOR_MS = 24 * 3_600_000
  * Exact version for a major. The runtime that Fairway itself is installed with answers at once; other majors are asked of the
  * npm registry once a day, and an old answer is good enough while the registry cannot be reached.
  */
-export async function nodeVersion(job: BakeJob, major: number): Promise<string> {
+export async function nodeVersion(job: LayerJob, major: number): Promise<string> {
   const own = installedRuntime(job.kitchen.architecture)
   if (own !== null && own.version.startsWith(`${String(major)}.`)) return own.version
   const { cacheDir, now } = job.kitchen
@@ -34,7 +34,7 @@ export async function nodeVersion(job: BakeJob, major: number): Promise<string> 
 }
 
 /** Path of the Node binary for Linux on this host. @throws FairwayError PACKAGE_UNAVAILABLE */
-export async function nodeBinary(job: BakeJob, version: string): Promise<string> {
+export async function nodeBinary(job: LayerJob, version: string): Promise<string> {
   const own = installedRuntime(job.kitchen.architecture)
   if (own?.version === version) return own.binary
   const name = runtimePackage(job)
@@ -42,7 +42,7 @@ export async function nodeBinary(job: BakeJob, version: string): Promise<string>
   return join(folder, NPM_PACKAGE_ROOT, 'node_modules', name, 'bin', 'node')
 }
 
-function runtimePackage(job: BakeJob): string {
+function runtimePackage(job: LayerJob): string {
   return `node-linux-${NPM_CPU[job.kitchen.architecture]}`
 }
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { ProgramError, run } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { BakeJob } from './bake-job.ts'
+import type { LayerJob } from './bake-job.ts'
 import { giveTo } from './owner.ts'
 
 /** Debian's name of an architecture -> npm's. */
@@ -18,7 +18,7 @@ export const NPM_PACKAGE_ROOT = 'opt/fairway'
  * configuration; npm checks the integrity. Install scripts do not run.
  * @throws FairwayError PACKAGE_UNAVAILABLE
  */
-export async function npmPackage(job: BakeJob, name: string, version: string): Promise<string> {
+export async function npmPackage(job: LayerJob, name: string, version: string): Promise<string> {
   const { cacheDir, architecture, locks } = job.kitchen
   const folder = join(
     cacheDir,
@@ -53,7 +53,7 @@ export async function npmPackage(job: BakeJob, name: string, version: string): P
 }
 
 /** Newest version of `name` in `range`. @throws FairwayError PACKAGE_UNAVAILABLE */
-export async function newestVersion(job: BakeJob, name: string, range: string): Promise<string> {
+export async function newestVersion(job: LayerJob, name: string, range: string): Promise<string> {
   const said = await hostNpm(job, ['view', `${name}@${range}`, 'version', '--json'])
   const versions: unknown = said.trim() === '' ? [] : JSON.parse(said)
   const newest: unknown = Array.isArray(versions) ? versions.at(-1) : versions
@@ -61,7 +61,7 @@ export async function newestVersion(job: BakeJob, name: string, range: string): 
   throw new FairwayError('PACKAGE_UNAVAILABLE', `the npm registry has no ${name} ${range}`)
 }
 
-async function hostNpm(job: BakeJob, args: readonly string[]): Promise<string> {
+async function hostNpm(job: LayerJob, args: readonly string[]): Promise<string> {
   const { sources, cacheDir } = job.kitchen
   try {
     return await run('npm', [...args, '--loglevel=error'], {

@@ -1,4 +1,5 @@
-import { run, runToEnd } from '../lib/process.ts'
+import { isMissing } from '../lib/missing-file.ts'
+import { ProgramError, run, runToEnd } from '../lib/process.ts'
 
 /**
  * Where packages come from: the host's own configuration of npm and pip, as data. Nothing here is a credential: it goes
@@ -55,12 +56,22 @@ interface PipConfig {
 }
 
 async function npmConfig(env: Readonly<Record<string, string>>): Promise<NpmConfig> {
-  const said = await run('npm', ['config', 'get', 'registry', 'cafile'], { env, timeoutMs: 30_000 })
+  const said = await npmSays(env)
   const value = (name: string): string | null => {
     const text = new RegExp(`^${name}=(.*)$`, 'm').exec(said)?.[1]?.trim() ?? ''
     return text === '' || text === 'null' || text === 'undefined' ? null : text
   }
   return { registry: value('registry'), caFile: value('cafile') }
+}
+
+/** A host without npm has no npm configuration; bakes that need npm fail when they do. */
+async function npmSays(env: Readonly<Record<string, string>>): Promise<string> {
+  try {
+    return await run('npm', ['config', 'get', 'registry', 'cafile'], { env, timeoutMs: 30_000 })
+  } catch (error) {
+    if (error instanceof ProgramError && isMissing(error.cause)) return ''
+    throw error
+  }
 }
 
 /** A host without pip has no pip configuration: everything null. */

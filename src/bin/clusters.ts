@@ -6,14 +6,18 @@ import type { TargetOptions } from './open-targets.ts'
 import { imageReference } from './release-images.ts'
 import { packageVersion } from './version.ts'
 
-export interface ClusterOptions extends Pick<TargetOptions, 'clock' | 'log' | 'defaultHost'> {
+export interface ClusterOptions extends Pick<
+  TargetOptions,
+  'clock' | 'log' | 'defaultHost' | 'inCluster'
+> {
   readonly owner: string
 }
 
 const PULL_SECRET = 'fairway-pull'
 
 /** Clusters as targets: images named and pulled as each target's registry says. */
-export function openClusters({ owner, clock, log, defaultHost }: ClusterOptions): Clusters {
+export function openClusters(options: ClusterOptions): Clusters {
+  const { owner, clock, log, defaultHost, inCluster } = options
   return new KubernetesClusters({
     owner,
     clock,
@@ -26,11 +30,12 @@ export function openClusters({ owner, clock, log, defaultHost }: ClusterOptions)
       (digest, ref) =>
         imageReference(registryOf(settings), digest, ref),
     pullSecret: ({ settings }) => pullSecret(settings),
+    ...(inCluster === undefined ? {} : { inCluster }),
   })
 }
 
 /** A `.dockerconfigjson` with the login for the registry's host; null where nobody has to log in. */
-function pullSecret(settings: Readonly<Record<string, string>>): PullSecret | null {
+export function pullSecret(settings: Readonly<Record<string, string>>): PullSecret | null {
   const registry = registryOf(settings)
   if (registry === null || registry.user === null || registry.password === null) return null
   const { name, user, password } = registry

@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
+import { isName, parseTargetName, type TargetName } from '../model/names.ts'
 import { environment, type Environment } from './environment.ts'
 
 export interface Config {
@@ -25,10 +26,29 @@ export interface Config {
   readonly collectGraceMinutes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
+  /** What nodes and servers log in with to `registry.ts`; null = there is none. A secret. */
+  readonly registryPassword: string | null
+  /** Set where this server runs in a cluster, to which it deploys. Never passed on: `fairway install` writes it. */
+  readonly home: HomeConfig | null
+}
+
+/** A server without a machine: apps run in the cluster around it. */
+export interface HomeConfig {
+  /** Name of the target that this cluster is, also for environments that name none. */
+  readonly target: TargetName
+  /** Settings of that target: its registry with password. */
+  readonly settings: Readonly<Record<string, string>>
+  readonly namespace: string
+  readonly pod: string
+  /** Where the kubelet asks. */
+  readonly healthPort: number
+  /** Of the cluster's API server, as every pod is told. */
+  readonly apiServer: { readonly host: string; readonly port: string }
 }
 
 const portNumber = 'expected a port number from 0 to 65535'
 const port = z.coerce.number(portNumber).int(portNumber).min(0, portNumber).max(65_535, portNumber)
+const settings = z.record(z.string(), z.string())
 const schema = z.object({
   FAIRWAY_DATA_DIR: z.string().min(1).optional(),
   FAIRWAY_DATABASE: z
@@ -56,6 +76,23 @@ const schema = z.object({
   FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
   FAIRWAY_COLLECT_GRACE_MINUTES: z.coerce.number().min(0).max(525_600).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
+  FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
+  FAIRWAY_HOME_TARGET: z.string().refine(isName, 'expected the name of a target').optional(),
+  FAIRWAY_HOME_SETTINGS: z
+    .string()
+    .default('{}')
+    .transform((text, context) => {
+      const parsed = settings.safeParse(parseJson(text))
+      if (parsed.success) return parsed.data
+      // What it is stays out of messages: it holds a password.
+      context.addIssue('expected a JSON object of texts')
+      return z.NEVER
+    }),
+  FAIRWAY_NAMESPACE: z.string().default('fairway-system'),
+  FAIRWAY_POD: z.string().default(''),
+  FAIRWAY_HEALTH_PORT: port.default(7071),
+  KUBERNETES_SERVICE_HOST: z.string().default(''),
+  KUBERNETES_SERVICE_PORT: z.string().default('443'),
 })
 
 /** @throws FairwayError INVALID_REQUEST naming every wrong variable */
@@ -94,6 +131,8 @@ export function readConfig(env: Environment = environment): Config {
     logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
     collectGraceMinutes: values.FAIRWAY_COLLECT_GRACE_MINUTES,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
+    registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
+    home: homeOf(values),
   })
 }
 
@@ -134,6 +173,26 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_LOGS_KEPT_DAYS: String(config.logsKeptDays),
     FAIRWAY_COLLECT_GRACE_MINUTES: String(config.collectGraceMinutes),
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
+  }
+}
+
+function homeOf(values: z.output<typeof schema>): HomeConfig | null {
+  if (values.FAIRWAY_HOME_TARGET === undefined) return null
+  return {
+    target: parseTargetName(values.FAIRWAY_HOME_TARGET),
+    settings: values.FAIRWAY_HOME_SETTINGS,
+    namespace: values.FAIRWAY_NAMESPACE,
+    pod: values.FAIRWAY_POD,
+    healthPort: values.FAIRWAY_HEALTH_PORT,
+    apiServer: { host: values.KUBERNETES_SERVICE_HOST, port: values.KUBERNETES_SERVICE_PORT },
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }
 

@@ -1,4 +1,4 @@
-import { createBaker } from '../bake/baker.ts'
+import { createBaker, type BakerOptions } from '../bake/baker.ts'
 import { readImageSources } from '../bake/image-sources.ts'
 import { readPackageSources } from '../bake/package-sources.ts'
 import { DebianArchive } from '../debian/debian-archive.ts'
@@ -25,15 +25,19 @@ export interface KitchenOptions {
  * Everything that only bakes need, loaded with the first one: a server that only runs apps does without OpenPGP, package indexes and
  * build plans. The host's package managers are asked here how they are configured.
  */
-export async function openKitchen({
+export async function openKitchen(options: KitchenOptions): Promise<Baker> {
+  return createBaker(await bakerOptions(options))
+}
+
+export async function bakerOptions({
   config,
   images,
   sandbox,
   folder,
   clock,
   log,
-}: KitchenOptions): Promise<Baker> {
-  return createBaker({
+}: KitchenOptions): Promise<BakerOptions> {
+  return {
     images,
     debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
     sandbox,
@@ -45,7 +49,7 @@ export async function openKitchen({
     },
     now: () => clock.now(),
     log,
-  })
+  }
 }
 
 /** Every way to write the address of our own API, where the registry is: images of it need no network and no login. */

@@ -11,10 +11,12 @@ import type { Config } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
 
 export interface StoreOptions {
-  readonly config: Pick<Config, 'database'>
+  readonly config: Pick<Config, 'database' | 'home'>
   readonly folder: DataFolder
   readonly clock: Clock
   readonly log: Log
+  /** Called once the database answers, before this server waits for its turn. */
+  readonly standsBy?: () => void
 }
 
 export interface OpenStore {
@@ -26,6 +28,9 @@ export interface OpenStore {
 /** Below the minute that `fairway up` waits, so that it can say what was wrong. */
 const START_PATIENCE_MS = 30_000
 const LEASE_MS = 30_000
+/** In a cluster another server stands by already: it asks often, and takes over soon after one that died. */
+const HOME_LEASE_MS = 15_000
+const HOME_ASK_MS = 500
 
 /**
  * The store that the configuration names, once this server is the one that decides. SQLite's lock on the data folder says so for one machine;
@@ -40,7 +45,8 @@ export async function openStore(options: StoreOptions): Promise<OpenStore> {
   return { store, close: () => store.close() }
 }
 
-async function openShared({ folder, clock, log }: StoreOptions, url: string): Promise<OpenStore> {
+async function openShared(options: StoreOptions, url: string): Promise<OpenStore> {
+  const { config, folder, clock, log } = options
   // Loaded where they are used: the driver costs memory.
   const { openPostgresStore } = await import('../store/postgres-store.ts')
   const { openPostgresLease } = await import('../store/postgres-lease.ts')
@@ -50,11 +56,14 @@ async function openShared({ folder, clock, log }: StoreOptions, url: string): Pr
   const database = { url, clock, log, random: Math.random, startPatienceMs: START_PATIENCE_MS }
   const store = await openPostgresStore(database)
   const lease = await openPostgresLease({ ...database, name: 'server' })
+  options.standsBy?.()
   const keeping = await keepLease(
     {
       lease,
       holder: await serverId(folder),
-      ttlMs: LEASE_MS,
+      ...(config.home === null
+        ? { ttlMs: LEASE_MS }
+        : { ttlMs: HOME_LEASE_MS, askMs: HOME_ASK_MS }),
       log,
       elapsedMs: () => performance.now(),
     },

@@ -16,6 +16,8 @@ export interface ReleaseImagesOptions {
   readonly clock: Clock
   /** Data folder. */
   readonly root: string
+  /** True: what this store lacks may lie in the target's registry, pushed by the server before this one. */
+  readonly elsewhere?: boolean
 }
 
 const LATEST = 'latest'
@@ -26,6 +28,8 @@ export function releaseImages(options: ReleaseImagesOptions): ReleaseImages {
   const { repositories } = images
   return {
     publish: async ({ ref, number, image }) => {
+      // A server that took over in a cluster has not baked it; its name is in the target's registry.
+      if ((await images.image(image.digest)) === null && options.elsewhere === true) return
       for (const tag of [String(number), LATEST]) await images.tag(refKey(ref), tag, image.digest)
     },
     deliver: async ({ ref, number, image, spec }) => {
@@ -34,8 +38,9 @@ export function releaseImages(options: ReleaseImagesOptions): ReleaseImages {
       if (target === null) throw new FairwayError('NOT_FOUND', `there is no target ${spec.target}`)
       const registry = registryOf(target.settings)
       if (registry === null) throw noRegistry(target.name)
-      if (registry.push) await push(images, image.digest, repositoryOf(registry, ref), registry)
-      else await images.tag(refKey(ref), String(number), image.digest)
+      if (!registry.push) await images.tag(refKey(ref), String(number), image.digest)
+      else if (options.elsewhere !== true || (await images.image(image.digest)) !== null)
+        await pushImage(images, image.digest, repositoryOf(registry, ref), registry)
     },
     withdraw: async (ref, number) => {
       const repository = refKey(ref)
@@ -65,15 +70,17 @@ export function imageReference(
   return `${repositoryOf(registry ?? { name: 'no-registry.invalid' }, ref)}@${digest}`
 }
 
-async function push(
+/** Sends an image to a target's registry. @param repository host, path and name @throws FairwayError REGISTRY_FAILED */
+export async function pushImage(
   images: ImageStore,
   digest: Digest,
   repository: string,
-  { user, password }: TargetRegistry,
+  { user, password, endpoint }: TargetRegistry,
 ): Promise<void> {
   const auth = user === null ? {} : { auth: { username: user, password: password ?? '' } }
   try {
-    await images.push(digest, `${repository}@${digest}`, auth)
+    const at = endpoint === undefined ? {} : { endpoint, plainHttp: true }
+    await images.push(digest, `${repository}@${digest}`, { ...auth, ...at })
   } catch (error) {
     if (!(error instanceof OciError)) throw error
     throw new FairwayError(

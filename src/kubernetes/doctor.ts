@@ -24,7 +24,7 @@ const WATCHED: readonly Kind[] = [
 ]
 const WRITE_VERBS = ['get', 'list', 'watch', 'create', 'patch', 'delete'] as const
 
-interface Right {
+export interface Right {
   readonly group: string
   readonly resource: string
   readonly subresource?: string
@@ -52,6 +52,25 @@ export async function checkCluster(client: ClusterClient): Promise<readonly Host
     if (!(error instanceof FairwayError)) throw error
     return [check('cluster', 'fail', error.message, error.hint)]
   }
+}
+
+/** Everything without which apps cannot be run. @param routes kinds that routes become on this cluster */
+export function neededRights(routes: readonly Kind[]): readonly Right[] {
+  return [
+    ...[...WATCHED, ...routes].flatMap((kind) =>
+      WRITE_VERBS.map((verb) => ({ group: groupOf(kind), resource: kind.plural, verb })),
+    ),
+    ...['get', 'list', 'watch', 'delete'].map((verb) => ({ group: '', resource: 'pods', verb })),
+    { group: '', resource: 'pods', subresource: 'log', verb: 'get' },
+    { group: '', resource: 'pods', subresource: 'exec', verb: 'get' },
+    { group: '', resource: 'pods', subresource: 'exec', verb: 'create' },
+    { group: '', resource: 'events', verb: 'list' },
+  ]
+}
+
+/** The API group of a kind; '' for the core. */
+export function groupOf({ apiVersion }: Pick<Kind, 'apiVersion'>): string {
+  return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : ''
 }
 
 // Private
@@ -179,17 +198,7 @@ async function missingRights(
   client: ClusterClient,
   facts: ClusterFacts,
 ): Promise<readonly Right[]> {
-  const routes = facts.gateway === null ? KINDS.Ingress : KINDS.HTTPRoute
-  const rights: Right[] = [
-    ...[...WATCHED, routes].flatMap((kind) =>
-      WRITE_VERBS.map((verb) => ({ group: groupOf(kind), resource: kind.plural, verb })),
-    ),
-    ...['get', 'list', 'watch', 'delete'].map((verb) => ({ group: '', resource: 'pods', verb })),
-    { group: '', resource: 'pods', subresource: 'log', verb: 'get' },
-    { group: '', resource: 'pods', subresource: 'exec', verb: 'get' },
-    { group: '', resource: 'pods', subresource: 'exec', verb: 'create' },
-    { group: '', resource: 'events', verb: 'list' },
-  ]
+  const rights = neededRights([facts.gateway === null ? KINDS.Ingress : KINDS.HTTPRoute])
   const answers = await Promise.all(
     rights.map(async (right) => ({ right, allowed: await isAllowed(client, right) })),
   )
@@ -204,8 +213,4 @@ async function isAllowed(client: ClusterClient, right: Right): Promise<boolean> 
   }
   const answer = await client.create(KINDS.SelfSubjectAccessReview, null, review)
   return at(answer, 'status', 'allowed') === true
-}
-
-function groupOf({ apiVersion }: Kind): string {
-  return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : ''
 }

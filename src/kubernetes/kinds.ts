@@ -44,6 +44,15 @@ export const KINDS = Object.freeze({
   ReferenceGrant: kind('gateway.networking.k8s.io/v1beta1', 'ReferenceGrant', 'referencegrants'),
   Gateway: kind('gateway.networking.k8s.io/v1', 'Gateway', 'gateways'),
   GatewayClass: kind('gateway.networking.k8s.io/v1', 'GatewayClass', 'gatewayclasses', false),
+  Role: kind('rbac.authorization.k8s.io/v1', 'Role', 'roles'),
+  RoleBinding: kind('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings'),
+  ClusterRole: kind('rbac.authorization.k8s.io/v1', 'ClusterRole', 'clusterroles', false),
+  ClusterRoleBinding: kind(
+    'rbac.authorization.k8s.io/v1',
+    'ClusterRoleBinding',
+    'clusterrolebindings',
+    false,
+  ),
   SelfSubjectAccessReview: kind(
     'authorization.k8s.io/v1',
     'SelfSubjectAccessReview',

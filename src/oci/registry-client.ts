@@ -11,6 +11,8 @@ export interface RegistryClientOptions {
   readonly auth?: Credentials
   /** Another base URL for the reference's host, such as a mirror. */
   readonly endpoint?: string
+  /** The endpoint may be plain http though it is not on loopback: the network between is trusted. */
+  readonly plainHttp?: boolean
   readonly fetch?: typeof fetch
   readonly signal?: AbortSignal
   /** Ends a download that gives nothing for so long; default 60 s. */

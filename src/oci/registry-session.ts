@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly host: string
   /** Another base URL for that host, such as a mirror. */
   readonly endpoint?: string
+  /** The endpoint itself may be plain http; where it redirects to may not. */
+  readonly plainHttp?: boolean
   /** `repository:team/app:pull`. */
   readonly scope: string
   readonly auth?: Credentials
@@ -47,7 +49,7 @@ export class RegistrySession {
     this.#options = options
     const scheme = isLoopback(options.host) ? 'http' : 'https'
     this.#base = new URL(options.endpoint ?? `${scheme}://${options.host}`)
-    if (this.#base.protocol === 'http:' && !isLoopback(this.#base.host)) {
+    if (!this.#isSafe(this.#base)) {
       throw new OciError('INVALID_REQUEST', `${this.#base.host}: plain http is for loopback only`)
     }
   }
@@ -127,7 +129,7 @@ export class RegistrySession {
   async #follow(request: RegistryRequest): Promise<Response> {
     let url = new URL(request.url, this.#base)
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      if (url.protocol === 'http:' && !(isLoopback(url.host) && isLoopback(this.#base.host))) {
+      if (!this.#isSafe(url)) {
         throw this.#failed(`it sent us to ${url.origin}, which is not encrypted`)
       }
       const mine = url.origin === this.#base.origin ? this.#authorization : null
@@ -142,6 +144,13 @@ export class RegistrySession {
       url = new URL(target, url)
     }
     throw this.#failed('it sends us from one address to the next')
+  }
+
+  /** Encrypted, on this machine from beginning to end, or declared to be safe. */
+  #isSafe(url: URL): boolean {
+    if (url.protocol === 'https:') return true
+    if (url.origin === this.#base.origin && this.#options.plainHttp === true) return true
+    return isLoopback(url.host) && isLoopback(this.#base.host)
   }
 
   async #fetch(url: URL, init: RequestInit): Promise<Response> {

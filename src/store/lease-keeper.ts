@@ -8,6 +8,8 @@ export interface LeaseKeeperOptions {
   /** It is renewed three times in that. */
   readonly ttlMs: number
   readonly log: Log
+  /** How often one that another has is asked for; default a third of its time to live. */
+  readonly askMs?: number
   /** Milliseconds of a clock that nobody sets, such as `performance.now`. */
   readonly elapsedMs: () => number
 }
@@ -25,7 +27,7 @@ export async function keepLease(
   options: LeaseKeeperOptions,
   signal: AbortSignal,
 ): Promise<KeptLease> {
-  const { lease, holder, ttlMs, log, elapsedMs } = options
+  const { lease, holder, ttlMs, log, elapsedMs, askMs = ttlMs / 3 } = options
   let told = false
   for (;;) {
     signal.throwIfAborted()
@@ -35,7 +37,7 @@ export async function keepLease(
     if (!told)
       log.info({ holder: (await tried(() => lease.current(), log))?.holder }, 'waits for the lease')
     told = true
-    await sleep(ttlMs / 3, undefined, { signal })
+    await sleep(askMs, undefined, { signal })
   }
 }
 

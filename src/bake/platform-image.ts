@@ -1,0 +1,158 @@
+import { lstat, readdir, readlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { baseLayer } from './base-layer.ts'
+import type { Kitchen, LayerJob, PlacedLayer } from './bake-job.ts'
+import { inPlatformWords } from './baker.ts'
+import { addLayer } from './keyed-layer.ts'
+import { nodeRuntime } from './node-runtime.ts'
+import { DEFAULT_NODE_MAJOR } from './node-version.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { LayerEntry } from '../oci/layer-entry.ts'
+
+/** The files of a program of ours, placed below `app`; the same files make the same image. */
+export interface PlatformFiles {
+  /** What changes with every version. */
+  readonly source: readonly LayerEntry[]
+  /** What changes seldom: dependencies. */
+  readonly modules: readonly LayerEntry[]
+}
+
+/** Where the image tells what its base is made of, so that a server in it can bake for others from it without a package source. */
+export const BASE_LIST = 'app/base.json'
+
+/** One entry of that list; contents are in the image itself. */
+export type BaseEntry =
+  | { readonly type: 'symlink'; readonly path: string; readonly target: string }
+  | {
+      readonly type: 'file' | 'directory'
+      readonly path: string
+      readonly mode: number
+      readonly owner: number
+    }
+
+/** Nobody in particular, as in images of apps. */
+const USER = '65532:65532'
+
+/**
+ * The image of the control plane itself: Debian's libraries, Node, dependencies, source. Nothing in it tells when or where it was made.
+ * @throws FairwayError PACKAGE_UNAVAILABLE, SIGNATURE_INVALID
+ */
+export async function bakePlatform(
+  kitchen: Kitchen,
+  files: PlatformFiles,
+  { step, signal }: Pick<LayerJob, 'step' | 'signal'>,
+): Promise<Digest> {
+  const job: LayerJob = { kitchen, step, signal, output: () => undefined }
+  try {
+    const { version, layers } = await nodeRuntime(job, DEFAULT_NODE_MAJOR)
+    const modules = await addLayer(job, files.modules, { level: 'small' })
+    const list = await baseList(kitchen, layers)
+    const source = await addLayer(job, [...files.source, list], { level: 'small' })
+    return await kitchen.images.addImage({
+      layers: [...layers, modules, source].map(({ layer }) => layer),
+      config: {
+        architecture: kitchen.architecture,
+        cmd: ['node', 'src/bin/server.ts'],
+        env: { HOME: '/tmp', PATH: '/usr/local/bin:/usr/bin:/bin', NODE_VERSION: version },
+        user: USER,
+        workingDir: '/app',
+        labels: { 'org.opencontainers.image.title': 'fairway-server' },
+      },
+    })
+  } catch (error) {
+    throw inPlatformWords(error)
+  }
+}
+
+/** PostgreSQL's programs from Debian, and a shell, which initdb needs. @throws FairwayError PACKAGE_UNAVAILABLE, SIGNATURE_INVALID */
+export async function bakePostgres(
+  kitchen: Kitchen,
+  { step, signal }: Pick<LayerJob, 'step' | 'signal'>,
+): Promise<{ readonly digest: Digest; readonly major: string }> {
+  const job: LayerJob = { kitchen, step, signal, output: () => undefined }
+  try {
+    const archive = await kitchen.debian()
+    const found = await archive.resolve(['postgresql'], { exclude: NOT_NEEDED })
+    const server = found.find(({ name }) => /^postgresql-\d+$/.test(name))
+    if (server === undefined) throw new Error('the package postgresql names no server')
+    const major = server.name.slice('postgresql-'.length)
+    const base = await baseLayer(job, {
+      name: `postgres${major}`,
+      whole: [server.name, `postgresql-client-${major}`, 'dash'],
+      libraries: ['libc6', 'libpq5'],
+      roots: () => Promise.resolve([]),
+      exclude: NOT_NEEDED,
+      // Compiling queries at run time: an option, and larger than all the rest.
+      optional: ['libLLVM-14.so.1', 'libLLVM-19.so.1', 'libpython3.11.so.1.0', 'libperl.so.5.36'],
+      extra: [{ type: 'symlink', path: 'usr/bin/sh', target: 'dash' }],
+    })
+    const digest = await kitchen.images.addImage({
+      layers: [base.layer],
+      config: {
+        architecture: kitchen.architecture,
+        cmd: ['postgres'],
+        env: { HOME: '/tmp', PATH: `/usr/lib/postgresql/${major}/bin:/usr/bin:/bin` },
+        user: USER,
+        // Ends sessions instead of waiting for them.
+        stopSignal: 'SIGINT',
+        labels: { 'org.opencontainers.image.title': 'fairway-postgres' },
+      },
+    })
+    return { digest, major }
+  } catch (error) {
+    throw inPlatformWords(error)
+  }
+}
+
+// Private
+
+/** Dependencies of packages that no server in a container needs. */
+const NOT_NEEDED = [
+  'adduser',
+  'debconf',
+  'dpkg',
+  'init-system-helpers',
+  'libllvm14',
+  'libllvm19',
+  'locales',
+  'locales-all',
+  'logrotate',
+  'lsb-base',
+  'openssl',
+  'perl',
+  'perl-base',
+  'postgresql-client-common',
+  'postgresql-common',
+  'ssl-cert',
+  'sysvinit-utils',
+  'ucf',
+] as const
+
+async function baseList(kitchen: Kitchen, layers: readonly PlacedLayer[]): Promise<LayerEntry> {
+  const [base] = layers
+  if (base === undefined) throw new TypeError('a runtime without base')
+  const alone = await kitchen.images.addImage({ layers: [base.layer], config: {} })
+  const [folder = ''] = await kitchen.images.lowerDirs(alone)
+  const entries = await listed(folder, '')
+  const bytes = Buffer.from(JSON.stringify({ diffId: base.layer.diffId, entries }))
+  return { type: 'file', path: BASE_LIST, mode: 0o644, content: { bytes } }
+}
+
+/** An unpacked layer's own modes and links, without contents. */
+async function listed(folder: string, below: string): Promise<readonly BaseEntry[]> {
+  const found: BaseEntry[] = []
+  for (const name of (await readdir(join(folder, below))).sort()) {
+    const path = below === '' ? name : `${below}/${name}`
+    const stat = await lstat(join(folder, path))
+    const mode = stat.mode & 0o7777
+    if (stat.isSymbolicLink())
+      found.push({ type: 'symlink', path, target: await readlink(join(folder, path)) })
+    else if (stat.isDirectory())
+      found.push(
+        { type: 'directory', path, mode, owner: stat.uid },
+        ...(await listed(folder, path)),
+      )
+    else found.push({ type: 'file', path, mode, owner: stat.uid })
+  }
+  return found
+}

@@ -1,0 +1,53 @@
+/** The registry of a control plane in a cluster: an image store on a disk of its own, open to whoever knows the password. */
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import { FairwayError } from '../model/errors.ts'
+import { ImageStore } from '../oci/image-store.ts'
+import { createRegistry, type Authorization } from '../registry/registry.ts'
+import { readConfig } from './config.ts'
+import { createDataFolder, dataFolder } from './data-folder.ts'
+import { endOnFailure } from './program-failure.ts'
+import { programLog } from './program-log.ts'
+import { untilTold } from './until-told.ts'
+
+const config = readConfig()
+const folder = dataFolder(config.dataDir)
+const log = programLog('server', config.logLevel)
+endOnFailure(log, config)
+const { registryPassword } = config
+if (registryPassword === null)
+  throw new FairwayError('INVALID_REQUEST', 'FAIRWAY_REGISTRY_PASSWORD is not set')
+const expected = hash('sha256', registryPassword, 'buffer')
+
+await createDataFolder(folder)
+const images = await ImageStore.open({ root: folder.images, log })
+const registry = createRegistry({
+  images,
+  authorize: (request) => Promise.resolve(authorized(request)),
+  randomId: () => randomBytes(18).toString('hex'),
+  log,
+})
+// Uploads last as long as they last.
+const server = createServer({ requestTimeout: 0 }, (request, response) => {
+  if (request.url?.startsWith('/v2') === true) void registry.handle(request, response)
+  else response.writeHead(404).end()
+})
+server.listen(config.api)
+await once(server, 'listening')
+log.info({ api: config.api, dataDir: config.dataDir }, 'registry answers')
+await untilTold()
+server.close()
+server.closeIdleConnections()
+await once(server, 'close')
+await registry.close()
+
+/** Basic, any name: the password is what counts. Hashes of one length are compared, so time tells nothing. */
+function authorized({ headers }: IncomingMessage): Authorization {
+  const [scheme = '', value = ''] = (headers.authorization ?? '').split(' ')
+  if (scheme.toLowerCase() !== 'basic') return 'unauthenticated'
+  const given = Buffer.from(value, 'base64')
+    .toString()
+    .replace(/^[^:]*:/, '')
+  return timingSafeEqual(hash('sha256', given, 'buffer'), expected) ? 'ok' : 'unauthenticated'
+}
