@@ -296,7 +296,13 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
     assert.equal(still, before)
     await bed.engine.adopt(ref, [`Service ${namespace}/api`])
     await until(bed, ref, converged)
-    const other = ['apply', '--server-side', '--field-manager=other', '--force-conflicts']
+    const other = [
+      'apply',
+      '--server-side',
+      '--validate=false',
+      '--field-manager=other',
+      '--force-conflicts',
+    ]
     await apply(
       cluster,
       [

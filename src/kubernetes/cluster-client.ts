@@ -200,7 +200,12 @@ export class ClusterClient {
    */
   async *watch(
     kind: Kind,
-    options: ListOptions & { readonly resourceVersion: string; readonly seconds: number },
+    options: ListOptions & {
+      readonly resourceVersion: string
+      readonly seconds: number
+      /** The server has taken the watch. */
+      readonly onOpen?: () => void
+    },
     signal: AbortSignal,
   ): AsyncGenerator<WatchedChange> {
     const query = selection(options, {
@@ -221,6 +226,7 @@ export class ClusterClient {
       what,
     )
     await this.#expectSuccess(response, what)
+    options.onOpen?.()
     try {
       for await (const line of textLines(response.body)) yield changeOf(line, this.#target(what))
     } catch (error) {

@@ -76,9 +76,10 @@ export class OwnedObjects {
       trim: (object: Json) => T,
       metadataOnly: boolean,
     ): [Kind, WatchCache<T>] => {
+      const optional = kind === KINDS.HTTPRoute
       const onChange = (before: T | null, now: T | null): void =>
         options.onChange(kind, before, now)
-      return [kind, new WatchCache({ ...common(kind), trim, onChange, metadataOnly })]
+      return [kind, new WatchCache({ ...common(kind), trim, onChange, metadataOnly, optional })]
     }
     this.#workloads = new Map([
       cache(KINDS.Deployment, workloadFacts, false),

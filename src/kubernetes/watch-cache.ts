@@ -20,6 +20,8 @@ export interface WatchCacheOptions<T extends Cached> {
   readonly kind: Kind
   readonly labels: string
   readonly metadataOnly?: boolean
+  /** Not every cluster has this kind. The answer to somebody without rights for it is the same, whether it is there or not. */
+  readonly optional?: boolean
   /** Keeps only what is needed of an object. */
   readonly trim: (object: Json) => T
   readonly onChange: (before: T | null, now: T | null) => void
@@ -32,7 +34,7 @@ export interface WatchCacheOptions<T extends Cached> {
 
 const WATCH_SECONDS = 300
 const FIRST_WAIT_MS = 250
-const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 10_000
 /** A kind that this cluster does not have may be installed later. */
 const ABSENT_KIND_WAIT_MS = 600_000
 
@@ -89,14 +91,12 @@ export class WatchCache<T extends Cached> {
     for (let failures = 0; !signal.aborted;) {
       try {
         if (version === '') version = await this.#list(signal)
-        this.#options.onContact(null)
-        failures = 0
-        version = await this.#watch(version, signal)
-      } catch (error) {
-        if (error instanceof WatchLost) {
-          version = error.version
+        version = await this.#watch(version, signal, () => {
           failures = 0
-        }
+          this.#options.onContact(null)
+        })
+      } catch (error) {
+        if (error instanceof WatchLost) version = error.version
         if (error instanceof WatchExpired) version = ''
         else failures += 1
         await this.#pause(error, failures, signal)
@@ -122,11 +122,18 @@ export class WatchCache<T extends Cached> {
   }
 
   /** Resolves with the version to go on from when the server ends the watch, as it does every few minutes. */
-  async #watch(from: string, signal: AbortSignal): Promise<string> {
+  async #watch(from: string, signal: AbortSignal, onOpen: () => void): Promise<string> {
     const { client, kind, labels, metadataOnly = false, random } = this.#options
     let version = from
     const seconds = Math.round(WATCH_SECONDS * (1 + random()))
-    const options = { namespace: null, labels, metadataOnly, resourceVersion: version, seconds }
+    const options = {
+      namespace: null,
+      labels,
+      metadataOnly,
+      resourceVersion: version,
+      seconds,
+      onOpen,
+    }
     try {
       for await (const { type, object } of client.watch(kind, options, signal)) {
         version = textAt(object, 'metadata', 'resourceVersion')
@@ -170,6 +177,12 @@ export class WatchCache<T extends Cached> {
     this.#synced.resolve(undefined)
   }
 
+  #isAbsent(error: unknown): boolean {
+    if (!(error instanceof FairwayError)) return false
+    if (numberAt(error.details, 'status') === 404) return true
+    return this.#options.optional === true && error.code === 'CLUSTER_FORBIDDEN'
+  }
+
   async #pause(error: unknown, failures: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     const { clock, random } = this.#options
@@ -181,7 +194,7 @@ export class WatchCache<T extends Cached> {
     const { log, kind, onContact } = this.#options
     const cause = error instanceof WatchLost ? error.cause : error
     if (cause instanceof WatchExpired) return FIRST_WAIT_MS
-    if (cause instanceof FairwayError && numberAt(cause.details, 'status') === 404) {
+    if (this.#isAbsent(cause)) {
       this.#becomeSynced()
       return ABSENT_KIND_WAIT_MS
     }
