@@ -156,9 +156,13 @@ export class KubernetesEngine implements Engine {
     const key = refKey(ref)
     this.#apps.set(key, { ref, desired: null, problem: null, adopt: new Set() })
     this.#queue.add(key, true)
-    while (this.#apps.get(key)?.desired === null) {
+    for (;;) {
       this.#closing.signal.throwIfAborted()
       const seen = this.#changes.version(key)
+      const app = this.#apps.get(key)
+      if (app?.desired !== null) return
+      // It goes on being removed; whoever waits should know that it takes a person.
+      if (app.problem?.lasting === true) throw app.problem.error
       await this.#changes.after(key, seen, this.#closing.signal)
     }
   }

@@ -1,8 +1,10 @@
-import type { ClusterClient } from './cluster-client.ts'
+import type { ClusterClient, ListOptions } from './cluster-client.ts'
 import type { ClusterFacts, GatewayFacts } from './cluster-facts.ts'
 import { at, listAt, named, recordAt, textAt, type Json } from './json-value.ts'
 import { KINDS, pathOf, type Kind } from './kinds.ts'
 import { FairwayError } from '../model/errors.ts'
+
+const EVERYWHERE: ListOptions = Object.freeze({ namespace: null })
 
 /** Reads what plans depend on. What we may not read counts as not there. @throws FairwayError CLUSTER_UNREACHABLE, CLUSTER_UNAUTHORIZED */
 export async function readFacts(
@@ -12,7 +14,8 @@ export async function readFacts(
   const version = await client.getPath('/version', 'get the version', { signal })
   const groups = await client.getPath('/apis', 'list the APIs', { signal })
   const has = (group: string): boolean => named(listAt(groups, 'groups'), 'name', group) !== null
-  const list = (kind: Kind): Promise<readonly Json[]> => listIfAllowed(client, kind, signal)
+  const list = (kind: Kind): Promise<readonly Json[]> =>
+    listIfAllowed(client, kind, EVERYWHERE, signal)
   const [classes, storage, nodes, gateways] = await Promise.all([
     list(KINDS.IngressClass),
     list(KINDS.StorageClass),
@@ -39,10 +42,11 @@ export async function readFacts(
 export async function listIfAllowed(
   client: ClusterClient,
   kind: Kind,
+  options: ListOptions = EVERYWHERE,
   signal?: AbortSignal,
 ): Promise<readonly Json[]> {
   try {
-    return (await client.list(kind, { namespace: null }, signal)).items
+    return (await client.list(kind, options, signal)).items
   } catch (error) {
     if (error instanceof FairwayError && ABSENT.has(error.code)) return []
     throw error
@@ -106,7 +110,7 @@ async function clusterRanges(
   signal?: AbortSignal,
 ): Promise<readonly string[] | null> {
   const pods = nodes.flatMap((node) => listAt(node, 'spec', 'podCIDRs').map(String))
-  const services = await listIfAllowed(client, KINDS.ServiceCIDR, signal)
+  const services = await listIfAllowed(client, KINDS.ServiceCIDR, EVERYWHERE, signal)
   const cidrs = services.flatMap((one) => listAt(one, 'spec', 'cidrs').map(String))
   return pods.length === 0 || cidrs.length === 0 ? null : [...new Set([...pods, ...cidrs])].sort()
 }

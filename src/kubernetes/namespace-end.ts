@@ -1,4 +1,5 @@
 import type { ClusterClient } from './cluster-client.ts'
+import { listIfAllowed } from './facts.ts'
 import { textAt, type Json } from './json-value.ts'
 import { KINDS, type Kind } from './kinds.ts'
 import { labelOf, LABELS } from './labels.ts'
@@ -67,7 +68,7 @@ async function hasStrangers(
 ): Promise<boolean> {
   for (const kind of PEOPLES_KINDS) {
     const labels = `${LABELS.owner}!=${owner}`
-    const { items } = await client.list(kind, { namespace, labels, metadataOnly: true })
+    const items = await listIfAllowed(client, kind, { namespace, labels, metadataOnly: true })
     if (items.some((object) => !isClusters(object))) return true
   }
   return false
