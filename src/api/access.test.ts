@@ -30,6 +30,7 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   applyManifests: ['admin'],
   removeManifests: ['admin'],
   checkTarget: ['developer', 'admin'],
+  installPlatform: ['admin'],
   missingContents: ['developer', 'admin'],
   putContent: ['developer', 'admin'],
   postContents: ['developer', 'admin'],

@@ -4,6 +4,7 @@ import { BYTES } from '../contract/endpoint.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Identity } from '../model/identity.ts'
+import type { Installer } from '../model/installer.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
@@ -30,6 +31,7 @@ export interface ApiOptions {
   readonly identity: Identity
   readonly targets: Targets
   readonly manifests: Manifests
+  readonly installer: Installer
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
   readonly info: ServerInfo
@@ -57,7 +59,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const routes: Routes = {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
-    ...targetRoutes(options.targets),
+    ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests, options.identity),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),

@@ -20,6 +20,9 @@ export interface RouteServerOptions {
   readonly upgrades: Upgrades
 }
 
+/** Their answer comes when everything is done. */
+const LONG: ReadonlySet<EndpointName> = new Set(['destroyApp', 'collect', 'installPlatform'])
+
 /** Hangs routes into Fastify: what every one of them has in common stands here. */
 export class RouteServer {
   readonly #identity: Identity
@@ -156,7 +159,7 @@ export class RouteServer {
 
   async #inTime(name: EndpointName, result: Promise<unknown>): Promise<unknown> {
     const { answerMs, longAnswerMs } = this.#limits
-    const ms = name === 'destroyApp' || name === 'collect' ? longAnswerMs : answerMs
+    const ms = LONG.has(name) ? longAnswerMs : answerMs
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {

@@ -1,9 +1,13 @@
+import type { Installer } from '../model/installer.ts'
 import type { Targets } from '../model/targets.ts'
 import { route, type Routes } from './route.ts'
 
-type TargetRoutes = Pick<Routes, 'listTargets' | 'putTarget' | 'removeTarget' | 'checkTarget'>
+type TargetRoutes = Pick<
+  Routes,
+  'listTargets' | 'putTarget' | 'removeTarget' | 'checkTarget' | 'installPlatform'
+>
 
-export function targetRoutes(targets: Targets): TargetRoutes {
+export function targetRoutes(targets: Targets, installer: Installer): TargetRoutes {
   return {
     listTargets: route('listTargets', async () => ({
       targets: (await targets.list()).map((target) => ({ ...target, apps: [...target.apps] })),
@@ -16,5 +20,9 @@ export function targetRoutes(targets: Targets): TargetRoutes {
     checkTarget: route('checkTarget', async ({ params }) => ({
       checks: [...(await targets.check(params.target))],
     })),
+    installPlatform: route('installPlatform', async ({ params, body, signal }) => {
+      const done = await installer.install({ target: params.target, ...body }, signal)
+      return { ...done, notes: [...done.notes] }
+    }),
   }
 }

@@ -74,7 +74,10 @@ function lazyClusters(options: TargetOptions): Clusters {
 }
 
 /** The name under which this installation owns objects on clusters: made once, kept with the apps. */
-async function ownerOf({ store, randomId }: TargetOptions): Promise<string> {
+export async function ownerOf({
+  store,
+  randomId,
+}: Pick<TargetOptions, 'store' | 'randomId'>): Promise<string> {
   const known = await store.getSetting(OWNER)
   if (known !== null) return known
   const owner = `fairway-${randomId()}`

@@ -17,9 +17,9 @@ import { recordRunning } from './background-program.ts'
 import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
-import { lazyBaker } from './lazy-baker.ts'
+import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openStore } from './open-store.ts'
-import { openTargets } from './open-targets.ts'
+import { openTargets, ownerOf } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { keepMemoryQuiet } from './quiet-memory.ts'
@@ -115,6 +115,11 @@ const api = createApi({
   identity,
   targets,
   manifests,
+  installer: lazyInstaller(async () => {
+    const { createInstaller } = await import('./install.ts')
+    const owner = (): Promise<string> => ownerOf({ store, randomId })
+    return createInstaller({ config, images, sandbox, folder, clock, log, store, owner })
+  }),
   registry: registry.handle,
   info: { version: packageVersion(), engine: engine.name, runner },
   hosts: config.hostNames,

@@ -22,6 +22,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   env: async () => (await import('./commands/env.ts')).env,
   run: async () => (await import('./commands/run.ts')).run,
   exec: async () => (await import('./commands/exec.ts')).exec,
+  install: async () => (await import('./commands/install.ts')).install,
   export: async () => (await import('./commands/export.ts')).exportCommand,
   apply: async () => (await import('./commands/apply.ts')).apply,
   delete: async () => (await import('./commands/delete.ts')).deleteCommand,

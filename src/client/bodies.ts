@@ -228,6 +228,13 @@ export const BODIES = {
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),
+  installPlatform: object<ResponseOf<'installPlatform'>>({
+    manifests: text,
+    image: text,
+    active: orNull(text),
+    claim: orNull(text),
+    notes: list(text),
+  }),
   exportApp: object<ResponseOf<'exportApp'>>({ files: map(text) }),
   applyManifests: changes,
   removeManifests: changes,

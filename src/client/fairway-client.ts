@@ -4,7 +4,7 @@ import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endp
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
 import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
 import type { DeployBody } from '../contract/source.ts'
-import type { CheckBody, NewTargetBody, TargetBody } from '../contract/target.ts'
+import type { CheckBody, InstalledBody, NewTargetBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody } from '../contract/token.ts'
 import { BODIES } from './bodies.ts'
 import { Connection, type Call, type ConnectionOptions } from './connection.ts'
@@ -70,6 +70,12 @@ export class FairwayClient {
   async checkTarget(target: string): Promise<readonly CheckBody[]> {
     return (await this.#connection.value(call('checkTarget', { target }), BODIES.checkTarget))
       .checks
+  }
+
+  /** Bakes, applies and waits: minutes. */
+  installPlatform(target: string, body: BodyOf<'installPlatform'>): Promise<InstalledBody> {
+    const wanted = call('installPlatform', { target }, { json: body, timeoutMs: 1_200_000 })
+    return this.#connection.value(wanted, BODIES.installPlatform)
   }
 
   /** Manifests by path below the folder of the export. */

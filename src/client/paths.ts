@@ -22,6 +22,7 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   adoptObjects: ['POST', `${APP}/adopt`],
   applyManifests: ['POST', '/v1/targets/:target/manifests'],
   removeManifests: ['DELETE', '/v1/targets/:target/manifests/:environment/:app'],
+  installPlatform: ['POST', '/v1/targets/:target/platform'],
   checkTarget: ['GET', '/v1/targets/:target/checks'],
   missingContents: ['POST', '/v1/sources/missing'],
   putContent: ['PUT', '/v1/contents/:digest'],

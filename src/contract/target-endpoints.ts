@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { GET, type Endpoint } from './endpoint.ts'
 import { targetName } from './name.ts'
-import { hostCheck, target, targetBody } from './target.ts'
+import { hostCheck, installBody, installed, target, targetBody } from './target.ts'
 
 const targetParams = z.strictObject({ target: targetName })
 
@@ -44,5 +44,23 @@ export const TARGET_ENDPOINTS = {
     action: 'target:read',
     summary: 'What a cluster has and lacks, and what follows from it',
     errors: ['NOT_FOUND', 'CLUSTER_UNREACHABLE', 'CLUSTER_UNAUTHORIZED'],
+  },
+  installPlatform: {
+    ...GET,
+    method: 'POST',
+    path: '/v1/targets/:target/platform',
+    params: targetParams,
+    body: installBody,
+    response: installed,
+    action: 'target:write',
+    summary: 'Puts the control plane itself on a cluster and waits until it is ready there',
+    errors: [
+      'NOT_FOUND',
+      'CLUSTER_UNREACHABLE',
+      'CLUSTER_CONFLICT',
+      'CLUSTER_FORBIDDEN',
+      'REGISTRY_FAILED',
+      'TIMEOUT',
+    ],
   },
 } as const satisfies Record<string, Endpoint>

@@ -42,6 +42,42 @@ export const hostCheck = z
   })
   .meta({ id: 'Check' })
 
+const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+const nodePort = z.number().int().min(1024).max(65_535)
+
+export const installBody = z.strictObject({
+  namespace: z.string().regex(dnsLabel, 'expected a DNS label'),
+  database: z
+    .string()
+    .max(4096)
+    .regex(/^postgres(ql)?:\/\//, 'expected the URL of a PostgreSQL database: postgres://…')
+    .nullable(),
+  hosts: z
+    .array(
+      z
+        .string()
+        .max(253)
+        .regex(/^[a-z0-9.:[\]-]+$/, 'expected a host name'),
+    )
+    .max(20),
+  nodePort: nodePort.nullable(),
+  registryPort: nodePort,
+  dryRun: z.boolean(),
+})
+
+/** What was put on the cluster. `manifests` hold passwords. */
+export const installed = z
+  .object({
+    manifests: z.string(),
+    image: z.string(),
+    active: z.string().nullable(),
+    claim: z.string().nullable(),
+    notes: z.array(z.string()),
+  })
+  .meta({ id: 'Installed' })
+
+export type InstallBody = z.input<typeof installBody>
+export type InstalledBody = z.output<typeof installed>
 export type TargetBody = z.output<typeof target>
 export type NewTargetBody = z.input<typeof targetBody>
 export type CheckBody = z.output<typeof hostCheck>

@@ -50,6 +50,10 @@ export async function createTestApi(
     identity,
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
+    installer: {
+      install: () =>
+        Promise.resolve({ manifests: '', image: 'x@y', active: null, claim: null, notes: [] }),
+    },
     registry: options.registry ?? null,
     info: { version: '0.0.0', engine: 'machine', runner: 'process' },
     log: recordingLog(logged),
@@ -90,6 +94,14 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   createToken: { name: 'ci', role: 'viewer' },
   putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
   applyManifests: { files: { 'a.yaml': 'kind: Namespace' }, dryRun: true, prune: false },
+  installPlatform: {
+    namespace: 'fairway-system',
+    database: null,
+    hosts: [],
+    nodePort: null,
+    registryPort: 30500,
+    dryRun: true,
+  },
   adoptObjects: { objects: ['Deployment shop--production/web-a'] },
   missingContents: { digests: [EMPTY] },
   saveSource: { entries: [] },

@@ -1,0 +1,117 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { FairwayError } from '../../model/errors.ts'
+import { parseTargetName } from '../../model/names.ts'
+import type { InstalledBody } from '../../contract/target.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { readLine } from '../prompt.ts'
+
+const NAMESPACE = 'fairway-system'
+const REGISTRY_PORT = '30500'
+const FILE = 'fairway.yaml'
+
+export const install: Command = {
+  name: 'install',
+  summary: 'put the control plane itself on a cluster',
+  usage: '',
+  details: [
+    'Bakes this server into an image, delivers it to the registry of the target and applies two servers of which one decides and one stands by. The new control plane has its own apps, users and releases; this one stays as it is. Doing it again brings it to the version of this server.',
+    'Its records need a PostgreSQL: --database names yours (- reads the URL from standard input, for it holds a password), --with-postgres starts one instance on one disk, without backups.',
+    'The user of the target’s kubeconfig must be allowed to give the rights that the control plane needs; --dry-run shows them.',
+  ],
+  examples: [
+    'fairway install --target prod --database - < database-url',
+    'fairway install --target lab --with-postgres --node-port 30700 --host 10.0.0.11',
+    'fairway install --target prod --with-postgres --dry-run -o manifests',
+  ],
+  options: [
+    { name: 'target', value: 'NAME', summary: 'the cluster' },
+    {
+      name: 'database',
+      value: 'URL',
+      summary: 'PostgreSQL that pods of the cluster reach; - reads it from standard input',
+    },
+    { name: 'with-postgres', summary: 'one PostgreSQL on the cluster itself' },
+    { name: 'namespace', value: 'NAME', summary: `where to (default: ${NAMESPACE})` },
+    { name: 'host', value: 'NAMES', summary: 'names under which its API is called, with commas' },
+    { name: 'node-port', value: 'N', summary: 'API at this port of every node too' },
+    {
+      name: 'registry-port',
+      value: 'N',
+      summary: `port of every node for its registry, where the target has none to push to (default: ${REGISTRY_PORT})`,
+    },
+    { name: 'dry-run', summary: 'change nothing, write the manifests' },
+    { name: 'output', short: 'o', value: 'DIR', summary: 'with --dry-run: folder to write to' },
+  ],
+  positionals: { min: 0, max: 0 },
+  run,
+}
+
+async function run(context: Context): Promise<number> {
+  const { args, out } = context
+  const target = args.value('target')
+  if (target === undefined) throw new FairwayError('INVALID_REQUEST', 'install needs --target NAME')
+  const dryRun = args.flag('dry-run')
+  const namespace = args.value('namespace') ?? NAMESPACE
+  const database = await databaseUrl(context)
+  if (!out.json) out.note('Bakes the image, which takes a minute the first time…')
+  const nodePort = args.value('node-port')
+  const done = await context.client().installPlatform(parseTargetName(target), {
+    namespace,
+    database,
+    hosts: (args.value('host') ?? '').split(',').filter((name) => name !== ''),
+    nodePort: nodePort === undefined ? null : Number(nodePort),
+    registryPort: Number(args.value('registry-port') ?? REGISTRY_PORT),
+    dryRun,
+  })
+  if (dryRun) return show(context, done)
+  if (out.json) out.object({ ...done, manifests: undefined })
+  else tell(context, done, { target, namespace, nodePort })
+  return 0
+}
+
+function tell(
+  { out }: Context,
+  { active, claim, image, notes }: InstalledBody,
+  at: {
+    readonly target: string
+    readonly namespace: string
+    readonly nodePort: string | undefined
+  },
+): void {
+  out.note(`The control plane runs on ${at.target}: ${active ?? ''} is active, another stands by.`)
+  out.note(`image ${image}`)
+  for (const note of notes) out.note(note)
+  const url = at.nodePort === undefined ? 'http://127.0.0.1:7070' : `http://NODE:${at.nodePort}`
+  if (at.nodePort === undefined)
+    out.note(`Reach it: kubectl -n ${at.namespace} port-forward service/fairway 7070:7070`)
+  if (claim === null) out.note(`It has been claimed: fairway login ${url} --token TOKEN`)
+  else out.line(`fairway login ${url} --claim ${claim}`)
+}
+
+function show({ args, out, io }: Context, { manifests, notes }: InstalledBody): number {
+  const folder = args.value('output')
+  if (folder === undefined) {
+    if (out.json) out.object({ manifests })
+    else out.line(manifests.trimEnd())
+    return 0
+  }
+  const full = resolve(io.cwd, folder)
+  mkdirSync(full, { recursive: true })
+  // Passwords of its database and registry are in it.
+  writeFileSync(join(full, FILE), manifests, { mode: 0o600 })
+  if (out.json) out.object({ folder: full, files: [FILE] })
+  else out.line(join(folder, FILE))
+  for (const note of notes) out.note(note)
+  return 0
+}
+
+async function databaseUrl({ args, io }: Context): Promise<string | null> {
+  const given = args.value('database')
+  if ((given === undefined) === !args.flag('with-postgres'))
+    throw new FairwayError('INVALID_REQUEST', 'install needs either --database or --with-postgres')
+  if (given !== '-') return given ?? null
+  const question = io.stdin.isTTY === true ? 'URL of the database: ' : ''
+  return (await readLine(io, question, { hidden: true })).trim()
+}
