@@ -82,11 +82,11 @@ export async function startInBackground(
     ended.how = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
   })
   child.unref()
-  const deadline = Date.now() + options.timeoutMs
+  const deadline = performance.now() + options.timeoutMs
   while (!(await options.answers())) {
     if (ended.how !== null)
       throw await failed(program, logged, `ended at once: ${ended.how}`, 'CONFLICT')
-    if (Date.now() > deadline) throw await failed(program, logged, 'does not answer', 'TIMEOUT')
+    if (performance.now() > deadline) throw await failed(program, logged, 'does not answer', 'TIMEOUT')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }
@@ -112,9 +112,9 @@ export async function stopInBackground(
   const running = await runningProcess(program)
   if (running === null) return false
   await signalProcess(running, 'SIGTERM')
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   while (await isAlive(running)) {
-    if (Date.now() > deadline) await signalProcess(running, 'SIGKILL')
+    if (performance.now() > deadline) await signalProcess(running, 'SIGKILL')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
   await rm(pidFile(program), { force: true })

@@ -17,9 +17,9 @@ export async function oneAtATime<T>(
   const database = new DatabaseSync(lockFile)
   try {
     database.exec('pragma busy_timeout = 0')
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     while (!tryLock(database)) {
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new FairwayError('CONFLICT', 'another `fairway up` or `down` is still at work', {
           hint: 'Wait until it has ended, then try again.',
         })

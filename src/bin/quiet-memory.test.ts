@@ -35,6 +35,7 @@ test('looks until it is told to end', async () => {
   const asked: number[] = []
   const clock: Clock = {
     now: () => 0,
+    elapsed: () => 0,
     sleep: () => (used.length === 0 ? Promise.reject(new Error('ended')) : Promise.resolve()),
   }
   let collections = 0

@@ -73,7 +73,7 @@ async function killAll(all: readonly Helper[]): Promise<void> {
 }
 
 async function waitUntil(clock: Clock, isTrue: () => Promise<boolean>): Promise<void> {
-  for (const end = clock.now() + PATIENCE_MS; clock.now() < end;) {
+  for (const end = clock.elapsed() + PATIENCE_MS; clock.elapsed() < end;) {
     if (await isTrue()) return
     await clock.sleep(5)
   }

@@ -12,7 +12,7 @@ class Setup {
   readonly identity: ClaimableIdentity
 
   constructor() {
-    const clock = { now: () => this.now, sleep: () => Promise.resolve() }
+    const clock = { now: () => this.now, elapsed: () => this.now, sleep: () => Promise.resolve() }
     this.identity = createIdentity({ store: this.store, clock, randomBytes })
   }
 

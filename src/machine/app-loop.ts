@@ -41,6 +41,8 @@ export class AppLoop {
   readonly #deps: AppLoopDeps
   readonly #tracked = new Map<InstanceId, Tracked>()
   readonly #watches = new Map<InstanceId, AbortController>()
+  /** `Clock.elapsed` at the start of each. */
+  readonly #since = new Map<InstanceId, number>()
   #desired: DesiredApp
   #served: DesiredApp | null = null
   #timer: NodeJS.Timeout | undefined
@@ -82,6 +84,8 @@ export class AppLoop {
   /** Takes over what an earlier server left. `routed` = the router still sends requests to it, so it was ready. */
   adopt(found: FoundInstance, routed: boolean): void {
     const running = found.state === 'running'
+    const { clock } = this.#deps
+    this.#since.set(found.spec.id, clock.elapsed() - Math.max(0, clock.now() - found.startedAt))
     this.#put({
       spec: found.spec,
       phase: !running ? 'crashed' : routed ? 'ready' : 'starting',
@@ -123,7 +127,7 @@ export class AppLoop {
     const steps = plan({
       desired: this.#desired,
       instances,
-      notBefore: this.crashes.notBefore(),
+      notBefore: this.#notBefore(now),
       now,
     })
     for (const step of steps) this.#begin(step)
@@ -133,6 +137,12 @@ export class AppLoop {
     }
     this.#publish()
     this.#deps.onChange()
+  }
+
+  /** On today's wall clock, whatever it showed at the crash. */
+  #notBefore(now: number): ReadonlyMap<string, number> {
+    const offset = now - this.#deps.clock.elapsed()
+    return new Map([...this.crashes.notBefore()].map(([key, at]) => [key, at + offset]))
   }
 
   #begin(step: PlanStep): void {
@@ -165,14 +175,14 @@ export class AppLoop {
     if (found === null) return
     const spec = this.#instanceSpec(found.workload, found.track)
     const key = releaseKey(process, release)
-    const startedAt = spec.createdAt
+    this.#since.set(spec.id, this.#deps.clock.elapsed())
     this.#put({
       spec,
       phase: 'starting',
       reason: 'starting',
       address: null,
       source: null,
-      startedAt,
+      startedAt: spec.createdAt,
       restarts: this.crashes.restarts(key),
       exit: null,
     })
@@ -188,7 +198,7 @@ export class AppLoop {
     } catch (error) {
       if (this.#deps.signal.aborted) return
       const text = error instanceof FairwayError ? error.message : `cannot start: ${String(error)}`
-      this.#crash(spec, { text, startedAt, hopeless: true })
+      this.#crash(spec, { text, hopeless: true })
     }
   }
 
@@ -212,6 +222,7 @@ export class AppLoop {
     this.#unwatch(id)
     await this.#untilDone(() => runner.remove(id))
     this.#tracked.delete(id)
+    this.#since.delete(id)
     this.wake()
   }
 
@@ -253,13 +264,13 @@ export class AppLoop {
     const leaving = tracked.phase === 'draining' || tracked.phase === 'stopping'
     if (event.kind === 'exited' && !leaving) {
       const text = describeExit(event.exit, spec.resources.memory)
-      this.#crash(spec, { text, startedAt: tracked.startedAt, hopeless: false, exit: event.exit })
+      this.#crash(spec, { text, hopeless: false, exit: event.exit })
     }
     if (leaving) return
     if (event.kind === 'waiting') this.#change(spec.id, { reason: `waiting: ${event.text}` })
     if (event.kind === 'ready') this.#becomeReady(spec, tracked)
     if (event.kind === 'unready') this.#change(spec.id, { phase: 'unready', reason: event.text })
-    if (event.kind === 'late') this.#background('kill', this.#killLate(spec, tracked, event.text))
+    if (event.kind === 'late') this.#background('kill', this.#killLate(spec, event.text))
     this.wake()
   }
 
@@ -271,14 +282,14 @@ export class AppLoop {
   }
 
   /** Not ready in time: it counts as a crash, and its remains say why. */
-  async #killLate(spec: InstanceSpec, tracked: Tracked, text: string): Promise<void> {
+  async #killLate(spec: InstanceSpec, text: string): Promise<void> {
     const seconds = String(Math.round(spec.health.startMs / 1000))
     this.#unwatch(spec.id)
     const ports = await this.#deps.runner.listeningPorts(spec.id)
     const listening =
       ports.length === 0 ? 'it listens on no port' : `it listens on ${ports.join(', ')}`
     const why = `not ready within ${seconds} s: ${text}; ${listening}`
-    this.#crash(spec, { text: why, startedAt: tracked.startedAt, hopeless: true })
+    this.#crash(spec, { text: why, hopeless: true })
     const { signal } = spec.shutdown
     await this.#deps.runner.stop(spec.id, {
       signal,
@@ -288,19 +299,20 @@ export class AppLoop {
 
   #crash(
     spec: InstanceSpec,
-    crash: { text: string; startedAt: number; hopeless: boolean; exit?: FoundInstance['exit'] },
+    crash: { text: string; hopeless: boolean; exit?: FoundInstance['exit'] },
   ): void {
     const { clock, logs } = this.#deps
-    const { text, startedAt, hopeless, exit = null } = crash
+    const { text, hopeless, exit = null } = crash
     const at = clock.now()
+    const elapsedMs = clock.elapsed()
     const key = releaseKey(spec.process, spec.release)
     this.crashes.add(key, {
-      at,
-      ranForMs: at - startedAt,
+      elapsedMs,
+      ranForMs: elapsedMs - (this.#since.get(spec.id) ?? elapsedMs),
       text,
       hopeless,
     })
-    const pauseMs = (this.crashes.notBefore().get(key) ?? at) - at
+    const pauseMs = (this.crashes.notBefore().get(key) ?? elapsedMs) - elapsedMs
     const reason = pauseMs > 0 ? `${text}, next start after ${String(pauseMs / 1000)} s` : text
     this.#change(spec.id, { phase: 'crashed', reason, exit, address: null, source: null })
     this.#background('note', logs.note(spec, text, at))

@@ -7,7 +7,7 @@ export const CRASHES_UNTIL_FAILING = 3
 interface CrashRecord {
   readonly count: number
   readonly total: number
-  readonly lastAt: number
+  readonly lastMs: number
   readonly text: string
   /** Trying again as it is will not help: it missed its deadline or could not be started at all. */
   readonly hopeless: boolean
@@ -20,7 +20,8 @@ export class CrashHistory {
   add(
     key: string,
     crash: {
-      readonly at: number
+      /** `Clock.elapsed` at its end. */
+      readonly elapsedMs: number
       readonly ranForMs: number
       readonly text: string
       readonly hopeless: boolean
@@ -28,8 +29,8 @@ export class CrashHistory {
   ): void {
     const before = this.#records.get(key)
     const count = crash.ranForMs >= PROVEN_MS ? 1 : (before?.count ?? 0) + 1
-    const { at, text, hopeless } = crash
-    this.#records.set(key, { count, total: (before?.total ?? 0) + 1, lastAt: at, text, hopeless })
+    const { elapsedMs: lastMs, text, hopeless } = crash
+    this.#records.set(key, { count, total: (before?.total ?? 0) + 1, lastMs, text, hopeless })
   }
 
   /** A copy became ready after all. */
@@ -38,12 +39,12 @@ export class CrashHistory {
     if (before !== undefined) this.#records.set(key, { ...before, hopeless: false })
   }
 
-  /** Earliest next start per key; the first crash is repaired at once. */
+  /** Earliest next start per key, in the time of `Clock.elapsed`; the first crash is repaired at once. */
   notBefore(): ReadonlyMap<string, number> {
     return new Map(
       [...this.#records]
         .filter(([, record]) => record.count > 0)
-        .map(([key, record]) => [key, record.lastAt + backoffMs(record.count - 1)]),
+        .map(([key, record]) => [key, record.lastMs + backoffMs(record.count - 1)]),
     )
   }
 

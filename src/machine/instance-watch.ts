@@ -75,7 +75,7 @@ async function becomesReady(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { spec, clock, onEvent } = options
-  const began = clock.now()
+  const began = clock.elapsed()
   const deadline = began + spec.health.startMs
   let last = ''
   for (;;) {
@@ -84,11 +84,11 @@ async function becomesReady(
     if (answer.ok) return true
     if (answer.text !== last) onEvent({ kind: 'waiting', text: answer.text })
     last = answer.text
-    if (clock.now() >= deadline) {
+    if (clock.elapsed() >= deadline) {
       onEvent({ kind: 'late', text: answer.text })
       return false
     }
-    await clock.sleep(pauseAfter(clock.now() - began, spec.health), signal)
+    await clock.sleep(pauseAfter(clock.elapsed() - began, spec.health), signal)
   }
 }
 
@@ -108,10 +108,10 @@ async function staysReady(
     if (answer.ok && since !== null) onEvent({ kind: 'ready' })
     if (answer.ok) since = null
     if (failures >= spec.health.failures && since === null) {
-      since = clock.now()
+      since = clock.elapsed()
       onEvent({ kind: 'unready', text: answer.text })
     }
-    if (since !== null && clock.now() - since >= spec.health.startMs) {
+    if (since !== null && clock.elapsed() - since >= spec.health.startMs) {
       onEvent({ kind: 'late', text: answer.text })
       return
     }

@@ -63,7 +63,7 @@ export class TrafficShift {
     const { engine, clock, signal, say } = this.#options
     const { ref } = rollout
     const before = await engine.measure(ref)
-    const since = clock.now()
+    const since = clock.elapsed()
     const pauseMs = this.#pauseMs()
     say(`${String(rollout.share)} % of the traffic goes to release ${this.#number()}`)
     for (;;) {
@@ -74,7 +74,7 @@ export class TrafficShift {
       const verdicts = this.#judge(before, await engine.measure(ref))
       const bad = verdicts.find(({ verdict }) => verdict === 'fail')
       if (bad !== undefined) throw this.#refused(rollout, bad.reason)
-      const waited = clock.now() - since
+      const waited = clock.elapsed() - since
       if (waited < pauseMs) continue
       const held = verdicts.find(({ verdict }) => verdict === 'hold')
       if (held === undefined) {

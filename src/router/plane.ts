@@ -21,6 +21,8 @@ import { TargetState, type TargetContext } from './target.ts'
 export interface PlaneOptions {
   readonly limits: RouterLimits
   readonly clock: Clock
+  /** Milliseconds; for deadlines and durations. */
+  readonly now: () => number
   readonly log: Log
   /** 0 <= x < 1. */
   readonly random: () => number
@@ -61,8 +63,7 @@ export class Plane {
 
   constructor(options: PlaneOptions) {
     this.#options = options
-    const { limits, clock } = options
-    const now = (): number => clock.now()
+    const { limits, now } = options
     this.#targetContext = { limits, now, buffer: Buffer.allocUnsafeSlow(READ_BUFFER) }
     this.#exchangeContext = {
       limits,
@@ -198,6 +199,11 @@ export class Plane {
       target.sweep(now)
       if (target.holders.size === 0) this.#outside.delete(target)
     }
+  }
+
+  /** After a pause in which servers may have closed what lies idle, none of it is used again. */
+  closeIdle(): void {
+    for (const target of this.#targets.values()) target.closeIdle()
   }
 
   /** Resolves when nothing is in flight any more. */

@@ -8,6 +8,7 @@ import { silentLog, type Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Address } from '../model/instance.ts'
+import { AwakeTime } from './awake-time.ts'
 import { connectTraffic } from './control-client.ts'
 import { ControlServer } from './control-server.ts'
 import type { RouterStatus } from './control-schema.ts'
@@ -79,6 +80,7 @@ class RunningRouter implements Router {
   readonly #options: RouterOptions
   readonly #limits: RouterLimits
   readonly #clock: Clock
+  readonly #time: AwakeTime
   readonly #log: Log
   readonly #plane: Plane
   readonly #sources: Sources
@@ -101,10 +103,12 @@ class RunningRouter implements Router {
     this.#limits = Object.freeze({ ...DEFAULT_LIMITS, ...options.limits })
     this.#clock = clock
     this.#log = log
+    this.#time = new AwakeTime(() => clock.elapsed(), SWEEP_MS)
     this.#startedAt = clock.now()
     this.#plane = new Plane({
       limits: this.#limits,
       clock,
+      now: this.#time.now,
       log,
       random,
       requestId: requestIds(),
@@ -223,7 +227,7 @@ class RunningRouter implements Router {
       plane: this.#plane,
       limits: this.#limits,
       sources: this.#sources,
-      now: () => this.#clock.now(),
+      now: this.#time.now,
       log: this.#log,
     })
   }
@@ -290,8 +294,8 @@ class RunningRouter implements Router {
     wait: (ms: number) => Promise<void>,
     graceMs: number,
   ): Promise<void> {
-    const end = this.#clock.now() + graceMs
-    while (this.#clock.now() < end && listeners.some(({ connections }) => connections > 0)) {
+    const end = this.#clock.elapsed() + graceMs
+    while (this.#clock.elapsed() < end && listeners.some(({ connections }) => connections > 0)) {
       await wait(50)
     }
   }
@@ -317,7 +321,12 @@ class RunningRouter implements Router {
   }
 
   #sweep(): void {
-    const now = this.#clock.now()
+    const missedMs = this.#time.tick()
+    if (missedMs > 0) {
+      this.#log.warn({ missedMs: Math.round(missedMs) }, 'the router could not run for a while')
+      this.#plane.closeIdle()
+    }
+    const now = this.#time.now()
     this.#plane.sweep(now)
     for (const listener of this.#listeners()) listener.sweep(now)
   }

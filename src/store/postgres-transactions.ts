@@ -55,7 +55,7 @@ export class PostgresTransactions implements Transactions {
 
   async #untilDone<T>(attempt: () => Promise<T>): Promise<T> {
     const { clock, random, patienceMs, label, log } = this.#options
-    const deadline = clock.now() + patienceMs
+    const deadline = clock.elapsed() + patienceMs
     let next = attempt
     for (let failures = 1; ; failures++) {
       try {
@@ -64,7 +64,7 @@ export class PostgresTransactions implements Transactions {
         if (!(error instanceof PostgresFailure)) throw error
         const pauses = PAUSES[error.kind]
         const pauseMs = pauses === undefined ? 0 : backoffMs(failures, pauses) * (0.5 + random())
-        if (pauses === undefined || clock.now() + pauseMs > deadline) throw explained(error, label)
+        if (pauses === undefined || clock.elapsed() + pauseMs > deadline) throw explained(error, label)
         if (error.kind === 'outage' && failures === 1)
           log.warn(
             { database: label, code: error.code, reason: error.message },

@@ -19,7 +19,7 @@ async function newStore(limits: Partial<SourceLimits> = {}) {
   count++
   const root = join(folder, String(count))
   const time = { now: Date.now() }
-  const clock = { now: () => time.now, sleep: () => Promise.resolve() }
+  const clock = { now: () => time.now, elapsed: () => time.now, sleep: () => Promise.resolve() }
   return { root, time, clock, store: await openSourceStore({ root, clock, limits }) }
 }
 
