@@ -24,19 +24,14 @@ export class ClusterApp {
   static async create(bed: ClusterPlatform, name: string, replicas: number): Promise<ClusterApp> {
     const folder = await mkdtemp(join(tmpdir(), `fairway-bench-${name}-`))
     await cp(APP, folder, { recursive: true })
-    const web = {
-      scale: { min: replicas },
-      resources: { cpu: 0.2, memory: '64Mi' },
-      shutdown: { drain: '5s', stop: '10s' },
-    }
-    const file = {
-      version: 1,
-      name,
-      processes: { web },
-      environments: { production: { target: TARGET } },
-    }
-    await writeFile(join(folder, 'fairway.yaml'), stringify(file))
-    return new ClusterApp(bed, name, folder)
+    const app = new ClusterApp(bed, name, folder)
+    await app.#describe(replicas, null)
+    return app
+  }
+
+  /** From the next deploy on. */
+  releaseCommand(replicas: number, command: readonly string[]): Promise<void> {
+    return this.#describe(replicas, command)
   }
 
   async writeVersion(version: string): Promise<void> {
@@ -56,5 +51,21 @@ export class ClusterApp {
 
   async remove(): Promise<void> {
     await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async #describe(replicas: number, release: readonly string[] | null): Promise<void> {
+    const web = {
+      scale: { min: replicas },
+      resources: { cpu: 0.2, memory: '64Mi' },
+      shutdown: { drain: '5s', stop: '10s' },
+    }
+    const file = {
+      version: 1,
+      name: this.name,
+      ...(release === null ? {} : { release: { command: release } }),
+      processes: { web },
+      environments: { production: { target: TARGET } },
+    }
+    await writeFile(join(this.folder, 'fairway.yaml'), stringify(file))
   }
 }

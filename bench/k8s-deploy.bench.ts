@@ -1,5 +1,5 @@
 import { ClusterClient } from '../src/kubernetes/cluster-client.ts'
-import { numberAt, recordAt, type Json } from '../src/kubernetes/json-value.ts'
+import { listAt, numberAt, recordAt, type Json } from '../src/kubernetes/json-value.ts'
 import { KINDS } from '../src/kubernetes/kinds.ts'
 import { workloadFacts } from '../src/kubernetes/workload-facts.ts'
 import { systemClock } from '../src/lib/clock.ts'
@@ -21,6 +21,7 @@ const COPIES = 2
 /** Where kubectl's copies of our objects run; none of our labels is on them. */
 const PLAIN = 'plain'
 const WORKLOAD = 'web-a'
+const PULL_SECRET = 'fairway-pull'
 const VERSIONS = ['one', 'two'] as const
 
 /** Milliseconds from the start of the command. */
@@ -102,10 +103,11 @@ async function prepare(sides: Sides): Promise<Readonly<Record<(typeof VERSIONS)[
   return manifests
 }
 
-/** The Deployment, Service and account that run, for another namespace and without anything of ours. */
+/** What runs, for another namespace and without anything of ours. */
 async function plainCopy({ client, app }: Sides): Promise<Json> {
   const { namespace } = app
   const names = [
+    { kind: KINDS.Secret, name: PULL_SECRET },
     { kind: KINDS.ServiceAccount, name: 'web' },
     { kind: KINDS.Service, name: 'web' },
     { kind: KINDS.Deployment, name: WORKLOAD },
@@ -114,23 +116,19 @@ async function plainCopy({ client, app }: Sides): Promise<Json> {
   for (const { kind, name } of names) {
     const object = await client.get({ kind, namespace, name })
     if (object === null) throw new Error(`${kind.kind} ${namespace}/${name} is not there`)
-    const { spec, automountServiceAccountToken } = object
-    items.push({
-      apiVersion: object['apiVersion'],
-      kind: object['kind'],
-      metadata: { name, namespace: PLAIN },
-      ...(spec === undefined ? { automountServiceAccountToken } : { spec: withoutOwner(spec) }),
-    })
+    const copy = withoutOwner(object)
+    items.push({ ...copy, metadata: { name, namespace: PLAIN }, status: undefined })
   }
   return { apiVersion: 'v1', kind: 'List', items }
 }
 
 /** Addresses are the cluster's to give; with the owner's label our engine would take it for ours. */
-function withoutOwner(spec: unknown): unknown {
+function withoutOwner(object: Json): Json {
   const dropped = new Set(['clusterIP', 'clusterIPs', 'fairway/owner'])
-  const text = JSON.stringify(spec, (key, value: unknown) => (dropped.has(key) ? undefined : value))
-  const copy: unknown = JSON.parse(text)
-  return copy
+  const text = JSON.stringify(object, (key, value: unknown): unknown =>
+    dropped.has(key) ? undefined : value,
+  )
+  return recordAt({ copy: JSON.parse(text) as unknown }, 'copy')
 }
 
 async function applied({ bed }: Sides, manifest: Json): Promise<void> {
@@ -179,8 +177,7 @@ function generationOf(object: Json): number {
 }
 
 function readySeconds(list: Json): number {
-  const items = Array.isArray(list['items']) ? list['items'] : []
-  const specs = items.map((item) => recordAt({ item }, 'item', 'spec'))
+  const specs = listAt(list, 'items').map((item) => recordAt(item, 'spec'))
   return Math.max(0, ...specs.map((spec) => numberAt(spec, 'minReadySeconds') ?? 0))
 }
 

@@ -24,7 +24,8 @@ export interface ServiceLoad {
 }
 
 const KINDS = ['kept', 'new', 'kept', 'post', 'new', 'kept', 'new', 'post', 'slow', 'kept'] as const
-type Kind = (typeof KINDS)[number]
+/** How a request is sent: over a kept connection, a new one, … */
+export type Kind = (typeof KINDS)[number]
 
 const TICK_MS = 5
 const TIMEOUT_MS = 10_000
@@ -34,7 +35,11 @@ const FAILURES_SHOWN = 10
  * Requests begun at a constant rate, whatever the answers do. Nothing is tried again: kept connections and new ones, GET and POST, quick and slow ones
  * must all be answered with 200.
  */
-export function startServiceLoad(address: ServiceAddress, rate: number): ServiceLoad {
+export function startServiceLoad(
+  address: ServiceAddress,
+  rate: number,
+  kinds: readonly Kind[] = KINDS,
+): ServiceLoad {
   // In turns, so that no connection is idle for long.
   const agent = new Agent({ keepAlive: true, maxSockets: 8, scheduling: 'fifo' })
   const counts = new Map<Kind, { sent: number; failed: number }>()
@@ -67,7 +72,7 @@ export function startServiceLoad(address: ServiceAddress, rate: number): Service
     ticked = performance.now()
     const due = Math.floor(((performance.now() - began) / 1000) * rate)
     for (; begun < due; begun++) {
-      const kind = KINDS[begun % KINDS.length] ?? 'kept'
+      const kind = kinds[begun % kinds.length] ?? 'new'
       const work = send(kind, String(begun)).finally(() => running.delete(work))
       running.add(work)
     }

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { openTestCluster, type TestCluster } from '../cluster/test-cluster.ts'
 import type { Lab } from '../cluster/lab.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
@@ -45,6 +46,7 @@ export async function startClusterPlatform(
   let platform: PrivatePlatform | null = null
   const destroy = async (): Promise<void> => {
     try {
+      if (!alone && platform !== null) await destroyApps(platform)
       await platform?.destroy()
     } finally {
       await cluster.close()
@@ -80,6 +82,18 @@ export async function startClusterPlatform(
     throw error
   }
 }
+
+/** A lab that goes on takes what is in it along. */
+async function destroyApps(platform: PrivatePlatform): Promise<void> {
+  const { stdout } = await platform.fairway(['ps', '--json'])
+  const parsed = apps.safeParse(JSON.parse(stdout === '' ? '{}' : stdout))
+  for (const { ref } of parsed.data?.apps ?? [])
+    await platform.fairway(['destroy', ref.app, '--env', ref.environment, '--yes'])
+}
+
+const apps = z.object({
+  apps: z.array(z.object({ ref: z.object({ app: z.string(), environment: z.string() }) })),
+})
 
 export function targetArguments(kubeconfig: string): string[] {
   return ['target', 'add', TARGET, '--kubeconfig', kubeconfig, '--pull-from', '127.0.0.1:5000']
