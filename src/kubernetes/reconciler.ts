@@ -11,6 +11,7 @@ import { isRecord } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { namespaceOf } from './labels.ts'
 import { removeNamespace } from './namespace-end.ts'
+import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
 import type { PlanSettings } from './plan-settings.ts'
@@ -49,27 +50,23 @@ export class Reconciler {
     DesiredApp,
     { readonly facts: ClusterFacts; readonly basis: string; readonly outlines: readonly Outline[] }
   >()
-  #facts: ClusterFacts | null = null
+  readonly #facts: KnownFacts
 
   constructor(options: ReconcilerOptions) {
-    const { client, objects, settings } = options
+    const { client, objects, settings, clock, log } = options
     this.#options = options
+    this.#facts = new KnownFacts({ read: options.facts, clock, log })
     this.applier = new Applier({ client, objects, owner: settings.owner })
   }
 
-  /** Reads the facts of the cluster again with the next pass. */
-  forgetFacts(): void {
-    this.#facts = null
-  }
-
   async settings(ref: AppRef): Promise<PlanSettings> {
-    this.#facts ??= await this.#options.facts()
-    return { ...this.#options.settings, facts: this.#facts, slots: this.#slots(ref) }
+    const facts = await this.#facts.get()
+    return { ...this.#options.settings, facts, slots: this.#slots(ref) }
   }
 
   /** True where nothing of the plan is left to write. Asked for every change that anybody watches: the plan is made once and only its outline kept. */
   isApplied(desired: DesiredApp): boolean {
-    const facts = this.#facts
+    const facts = this.#facts.current
     if (facts === null || !this.#options.objects.synced) return false
     const slots = this.#slots(desired.ref)
     const basis = JSON.stringify([...slots])
