@@ -86,7 +86,8 @@ export async function startInBackground(
   while (!(await options.answers())) {
     if (ended.how !== null)
       throw await failed(program, logged, `ended at once: ${ended.how}`, 'CONFLICT')
-    if (performance.now() > deadline) throw await failed(program, logged, 'does not answer', 'TIMEOUT')
+    if (performance.now() > deadline)
+      throw await failed(program, logged, 'does not answer', 'TIMEOUT')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }

@@ -64,7 +64,8 @@ export class PostgresTransactions implements Transactions {
         if (!(error instanceof PostgresFailure)) throw error
         const pauses = PAUSES[error.kind]
         const pauseMs = pauses === undefined ? 0 : backoffMs(failures, pauses) * (0.5 + random())
-        if (pauses === undefined || clock.elapsed() + pauseMs > deadline) throw explained(error, label)
+        if (pauses === undefined || clock.elapsed() + pauseMs > deadline)
+          throw explained(error, label)
         if (error.kind === 'outage' && failures === 1)
           log.warn(
             { database: label, code: error.code, reason: error.message },
