@@ -142,10 +142,19 @@ test('whatever the parameters and the query', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...NAMES),
-      fc.array(text, { minLength: 7, maxLength: 7 }),
+      fc.array(text, { minLength: 8, maxLength: 8 }),
       query,
       async (name, texts, pairs) => {
-        const keys = ['app', 'environment', 'rollout', 'instance', 'token', 'digest']
+        const keys = [
+          'app',
+          'environment',
+          'rollout',
+          'instance',
+          'token',
+          'digest',
+          'target',
+          'node',
+        ]
         const params = Object.fromEntries(keys.map((key, n) => [key, texts[n] ?? '']))
         const url = `${endpointUrl(ENDPOINTS[name], params)}?${new URLSearchParams(pairs).toString()}`
         const { method, headers, payload } = goodRequest(name, tokens.admin)
