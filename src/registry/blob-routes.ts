@@ -62,7 +62,14 @@ export class BlobRoutes {
       answer(response, 202, progress(upload))
       return
     }
-    await this.#finish(exchange, upload, digest)
+    // Nobody else knows this upload: what breaks off is over, and what lasts is not forgotten.
+    await uploads.use(upload, async () => {
+      try {
+        await this.#finish(exchange, upload, digest)
+      } finally {
+        await uploads.end(upload)
+      }
+    })
   }
 
   /** …/blobs/uploads/<id> */

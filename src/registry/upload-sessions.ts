@@ -23,6 +23,8 @@ interface UploadSessionsOptions {
 export class UploadSessions {
   readonly #options: UploadSessionsOptions
   readonly #sessions = new Map<string, Session>()
+  /** Being opened: they count before they are there. */
+  #opening = 0
 
   constructor(options: UploadSessionsOptions) {
     this.#options = options
@@ -31,14 +33,14 @@ export class UploadSessions {
   /** @throws RegistryError TOOMANYREQUESTS */
   async open(repository: string, begin: () => Promise<BlobDraft>): Promise<Upload> {
     await this.#expire()
-    if (this.#sessions.size >= this.#options.maxUploads) {
+    if (this.#sessions.size + this.#opening >= this.#options.maxUploads) {
       throw new RegistryError(
         { status: 429, code: 'TOOMANYREQUESTS', headers: { 'retry-after': '5' } },
         `${this.#options.maxUploads} uploads are open already`,
       )
     }
     const id = this.#options.randomId()
-    const draft = await begin()
+    const draft = await this.#begun(begin)
     const session = { id, repository, draft, usedAt: this.#options.now(), busy: false }
     this.#sessions.set(id, session)
     return session
@@ -83,6 +85,15 @@ export class UploadSessions {
   }
 
   // Private
+
+  async #begun(begin: () => Promise<BlobDraft>): Promise<BlobDraft> {
+    this.#opening += 1
+    try {
+      return await begin()
+    } finally {
+      this.#opening -= 1
+    }
+  }
 
   async #expire(): Promise<void> {
     const before = this.#options.now() - this.#options.ttlMs
