@@ -1,7 +1,7 @@
 import type { Log } from '../lib/log.ts'
-import type { Engine } from '../model/engine.ts'
+import type { DesiredApp, Engine } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { TargetName } from '../model/names.ts'
+import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { Cluster, Clusters } from '../model/targets.ts'
 
@@ -16,6 +16,8 @@ export class ConnectedClusters {
   readonly #options: ConnectedClustersOptions
   readonly #connecting = new Map<TargetName, Promise<Cluster>>()
   readonly #connected = new Map<TargetName, Cluster>()
+  /** What was applied to each target, by app: an engine that is connected anew takes what nobody told it of for orphans. */
+  readonly #wanted = new Map<TargetName, Map<string, DesiredApp>>()
   #open = false
 
   constructor(options: ConnectedClustersOptions) {
@@ -44,6 +46,18 @@ export class ConnectedClusters {
     return connecting
   }
 
+  /** Holds for every engine that the target has from now on, also under other credentials. */
+  async apply(name: TargetName, desired: DesiredApp): Promise<void> {
+    const wanted = this.#wanted.get(name) ?? new Map<string, DesiredApp>()
+    this.#wanted.set(name, wanted.set(refKey(desired.ref), desired))
+    await (await this.connected(name)).engine.apply(desired)
+  }
+
+  async remove(name: TargetName, ref: AppRef): Promise<void> {
+    this.#wanted.get(name)?.delete(refKey(ref))
+    await (await this.connected(name)).engine.remove(ref)
+  }
+
   /** Null until it is connected. */
   engineNow(name: TargetName): Engine | null {
     return this.#connected.get(name)?.engine ?? null
@@ -66,6 +80,8 @@ export class ConnectedClusters {
     if (record === null) throw unknownTarget(name)
     const cluster = await this.#options.clusters.connect(record)
     this.#connected.set(name, cluster)
+    for (const desired of this.#wanted.get(name)?.values() ?? [])
+      await cluster.engine.apply(desired)
     // What should run is told before anything is opened; a target that is added later is open from its first use.
     if (this.#open) await this.#openEngine(name, cluster)
     return cluster

@@ -59,17 +59,20 @@ export class TargetedEngine implements Engine {
   async apply(desired: DesiredApp): Promise<void> {
     const key = refKey(desired.ref)
     const before = this.#placed.get(key)
-    const engine = await this.#engine(desired.target)
-    this.#placed.set(key, desired.target)
-    if (before !== undefined && before !== desired.target) this.#leave(desired.ref, before)
-    await engine.apply(desired)
+    const { target } = desired
+    // A target that does not exist is no place.
+    await this.#engine(target)
+    this.#placed.set(key, target)
+    if (before !== undefined && before !== target) this.#leave(desired.ref, before)
+    if (target === null) await this.#options.machine.apply(desired)
+    else await this.#options.clusters.apply(target, desired)
   }
 
   async remove(ref: AppRef): Promise<void> {
     const places = new Set(this.#leaving.get(refKey(ref)) ?? [])
     const placed = this.#placed.get(refKey(ref)) ?? (await this.#options.targetOf(ref))
     places.add(placed ?? null)
-    for (const target of places) await (await this.#engine(target)).remove(ref)
+    for (const target of places) await this.#removeFrom(target, ref)
     this.#placed.delete(refKey(ref))
     this.#leaving.delete(refKey(ref))
   }
@@ -84,8 +87,14 @@ export class TargetedEngine implements Engine {
   }
 
   async *watch(ref: AppRef, signal: AbortSignal): AsyncIterable<ActualApp> {
-    const engine = await this.#engine(this.#placed.get(refKey(ref)) ?? null)
-    yield* engine.watch(ref, signal)
+    const engineOf = (): Promise<Engine> => this.#engine(this.#placed.get(refKey(ref)) ?? null)
+    // A target that is added again has a new engine: whoever waits goes on with that one.
+    for (let before: Engine | null = null; !signal.aborted && !this.#closing.signal.aborted;) {
+      const engine = await engineOf()
+      if (engine === before) return
+      before = engine
+      yield* engine.watch(ref, signal)
+    }
   }
 
   async runJob(
@@ -126,6 +135,11 @@ export class TargetedEngine implements Engine {
     return (await this.#options.clusters.connected(target)).engine
   }
 
+  async #removeFrom(place: TargetName | null, ref: AppRef): Promise<void> {
+    if (place === null) await this.#options.machine.remove(ref)
+    else await this.#options.clusters.remove(place, ref)
+  }
+
   /** In the background: the new place has to serve first, and the old one may not answer for a while. */
   #leave(ref: AppRef, place: TargetName | null): void {
     const key = refKey(ref)
@@ -133,7 +147,7 @@ export class TargetedEngine implements Engine {
     this.#leaving.set(key, places.add(place))
     const left = this.#untilServing(ref, place).then(async (serves) => {
       if (!serves) return
-      await (await this.#engine(place)).remove(ref)
+      await this.#removeFrom(place, ref)
       places.delete(place)
     })
     left.catch((error: unknown) => {
