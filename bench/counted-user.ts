@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises'
+import { runToEnd } from '../src/lib/process.ts'
 import type { TestCluster } from '../test/cluster/test-cluster.ts'
 import { connectionOf } from '../test/kubernetes-bed.ts'
 
@@ -39,8 +40,11 @@ export class CountedUser {
 
   /** Requests of this user since the API server began, watches included. */
   async requests(): Promise<number> {
-    const metrics = await this.#cluster.kubectl(['get', '--raw', '/metrics'])
-    return metrics
+    const { program, kubeconfig } = this.#cluster
+    const asked = ['--kubeconfig', kubeconfig, 'get', '--raw', '/metrics']
+    const { code, stdout, stderr } = await runToEnd(program, asked, { maxOutput: 64 << 20 })
+    if (code !== 0) throw new Error(`the API server's metrics: ${stderr}`)
+    return stdout
       .split('\n')
       .filter((line) => line.startsWith(COUNTER) && line.includes(`flow_schema="${NAME}"`))
       .reduce((sum, line) => sum + Number(line.split(' ').at(-1) ?? 0), 0)

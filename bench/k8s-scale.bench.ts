@@ -73,6 +73,8 @@ async function measure(sides: Sides, { say }: BenchOptions): Promise<BenchResult
   const before = await user.requests()
   const start = performance.now()
   const there = untilThere(client, owner, APPS)
+  // Told by `await there` below, unless the server does not even start.
+  there.catch(() => undefined)
   await platform.must(['up'])
   const answers = (performance.now() - start) / 1000
   await there
