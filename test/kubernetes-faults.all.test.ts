@@ -416,6 +416,36 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
     await bed.engine.remove(ref)
   })
 
+  test('exec: input to its end, both outputs, exit codes, a terminal of any size; usage', async () => {
+    const ref = newApp()
+    const { instances } = await converge(ref, desiredCopies(ref, 1))
+    const id = instances[0]?.id ?? ''
+    const script =
+      'process.stdin.on("data",(d)=>process.stdout.write(String(d).toUpperCase())).on("end",()=>{console.error("end");process.exitCode=7})'
+    const plain = { argv: ['/bin/node', '-e', script], env: {}, tty: false }
+    const session = await bed.engine.exec(ref, id, plain)
+    const [out, err] = [textOf(session.stdio), textOf(session.stderr)]
+    session.stdio.end('héllo')
+    assert.deepEqual([(await session.exit).code, await out, await err], [7, 'HÉLLO', 'end\n'])
+    const size =
+      'process.stdout.on("resize",()=>{console.log(process.stdout.columns+"x"+process.stdout.rows);process.exit()});setInterval(()=>{},1000);console.log("on")'
+    const terminal = await bed.engine.exec(ref, id, {
+      argv: ['/bin/node', '-e', size],
+      env: {},
+      tty: true,
+    })
+    terminal.stdio.once('data', () => terminal.resize(91, 37))
+    assert.match(await textOf(terminal.stdio), /91x37/)
+    assert.equal((await terminal.exit).code, 0)
+    await assert.rejects(bed.engine.exec(ref, 'web-none', plain), { code: 'NOT_FOUND' })
+    await eventually(async () => {
+      const usage = (await bed.engine.usage(ref)).get(id)
+      assert.ok((usage?.memoryBytes ?? 0) > 1 << 20)
+      assert.equal(usage?.memoryLimitBytes, 64 << 20)
+    })
+    await bed.engine.remove(ref)
+  })
+
   test('logs of copies: history, search, follow over a rollout', async () => {
     const ref = newApp()
     await converge(ref, desiredCopies(ref, 1))
@@ -449,6 +479,12 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
 })
 
 const RBAC = 'rbac.authorization.k8s.io/v1'
+
+async function textOf(stream: NodeJS.ReadableStream | null): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream ?? []) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks).toString('utf8')
+}
 
 function namespaceName(name: string): Parameters<EngineBed['client']['get']>[0] {
   return { kind: KINDS.Namespace, namespace: null, name }
