@@ -19,6 +19,13 @@ export interface ImagePull {
   readonly sources: () => Promise<ImageSources>
 }
 
+export interface OwnRuntime {
+  /** '24.21.0'. */
+  readonly version: string
+  /** Path of the program, for Linux. */
+  readonly binary: string
+}
+
 /** What every bake of one server shares. */
 export interface Kitchen {
   readonly images: ImageStore
@@ -28,6 +35,8 @@ export interface Kitchen {
   readonly cacheDir: string
   readonly sources: PackageSources
   readonly architecture: Architecture
+  /** The Node that this server itself runs with, where apps may have the same; else the one that npm installed beside it. */
+  readonly ownRuntime: OwnRuntime | null
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly log: Log

@@ -17,7 +17,15 @@ import type { ImageStore } from '../oci/image-store.ts'
 import { OciError } from '../oci/oci-error.ts'
 import { count, size } from './amounts.ts'
 import { openAppTree } from './app-tree.ts'
-import type { Architecture, BakedApp, BakeJob, ImagePull, Kitchen, SourceJob } from './bake-job.ts'
+import type {
+  Architecture,
+  BakedApp,
+  BakeJob,
+  ImagePull,
+  Kitchen,
+  OwnRuntime,
+  SourceJob,
+} from './bake-job.ts'
 import { bakeBinary } from './binary-app.ts'
 import { checkPlatform, imageFacts } from './image-facts.ts'
 import { importArchive, importLayout, pullImage } from './imported-image.ts'
@@ -42,6 +50,7 @@ export interface BakerOptions {
   readonly pull: ImagePull
   /** Default: this host's. */
   readonly architecture?: Architecture
+  readonly ownRuntime?: OwnRuntime
 }
 
 /** Does no I/O until the first bake. */
@@ -59,6 +68,7 @@ export function createKitchen(options: BakerOptions): Kitchen {
     cacheDir: options.cacheDir,
     sources: options.packageSources,
     architecture: options.architecture ?? (process.arch === 'arm64' ? 'arm64' : 'amd64'),
+    ownRuntime: options.ownRuntime ?? null,
     now: options.now,
     log: options.log,
     pull: options.pull,

@@ -56,7 +56,7 @@ export async function baseLayer(job: LayerJob, recipe: BaseRecipe): Promise<Plac
     try {
       return await renew(job, recipe, file)
     } catch (error) {
-      const unreachable = error instanceof DebianError && error.code === 'ARCHIVE_UNREACHABLE'
+      const unreachable = error instanceof DebianError && UNREACHABLE.has(error.code)
       if (!unreachable || record === null || known === null) throw error
       job.step(
         `base: ${record.label} of ${new Date(record.at).toISOString().slice(0, 10)}; ${error.message}`,
@@ -65,6 +65,9 @@ export async function baseLayer(job: LayerJob, recipe: BaseRecipe): Promise<Plac
     }
   })
 }
+
+/** Also where no source is configured: a server in a cluster brings its own base. */
+const UNREACHABLE: ReadonlySet<string> = new Set(['ARCHIVE_UNREACHABLE', 'SOURCES_MISSING'])
 
 /** Files that every image gets, besides those that Debian's `base-files` names. */
 const COMMON = ['base-files', 'ca-certificates', 'netbase', 'tzdata'] as const

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeAtomically, readIfExists } from '../lib/atomic-file.ts'
-import type { Architecture, LayerJob } from './bake-job.ts'
+import type { LayerJob, OwnRuntime } from './bake-job.ts'
 import { newestVersion, NPM_CPU, NPM_PACKAGE_ROOT, npmPackage } from './npm-package.ts'
 
 /** The newest LTS; apps that ask for no version get it. */
@@ -16,7 +16,7 @@ const RESOLVED_FOR_MS = 24 * 3_600_000
  * npm registry once a day, and an old answer is good enough while the registry cannot be reached.
  */
 export async function nodeVersion(job: LayerJob, major: number): Promise<string> {
-  const own = installedRuntime(job.kitchen.architecture)
+  const own = installedRuntime(job.kitchen)
   if (own !== null && own.version.startsWith(`${String(major)}.`)) return own.version
   const { cacheDir, now } = job.kitchen
   const record = join(cacheDir, `node-${String(major)}.json`)
@@ -35,7 +35,7 @@ export async function nodeVersion(job: LayerJob, major: number): Promise<string>
 
 /** Path of the Node binary for Linux on this host. @throws FairwayError PACKAGE_UNAVAILABLE */
 export async function nodeBinary(job: LayerJob, version: string): Promise<string> {
-  const own = installedRuntime(job.kitchen.architecture)
+  const own = installedRuntime(job.kitchen)
   if (own?.version === version) return own.binary
   const name = runtimePackage(job)
   const folder = await npmPackage(job, name, version)
@@ -47,9 +47,8 @@ function runtimePackage(job: LayerJob): string {
 }
 
 /** The optional dependency of Fairway itself, where npm installed it. */
-function installedRuntime(
-  architecture: Architecture,
-): { readonly version: string; readonly binary: string } | null {
+function installedRuntime({ architecture, ownRuntime }: LayerJob['kitchen']): OwnRuntime | null {
+  if (ownRuntime !== null) return ownRuntime
   const file = resolveIfThere(`node-linux-${NPM_CPU[architecture]}/package.json`)
   if (file === null) return null
   const manifest: unknown = JSON.parse(readFileSync(file, 'utf8'))

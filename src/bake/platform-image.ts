@@ -1,5 +1,5 @@
-import { lstat, readdir, readlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createReadStream } from 'node:fs'
+import { createGunzip } from 'node:zlib'
 import { baseLayer } from './base-layer.ts'
 import type { Kitchen, LayerJob, PlacedLayer } from './bake-job.ts'
 import { inPlatformWords } from './baker.ts'
@@ -8,6 +8,7 @@ import { nodeRuntime } from './node-runtime.ts'
 import { DEFAULT_NODE_MAJOR } from './node-version.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
+import { TarReader } from '../oci/tar-reader.ts'
 
 /** The files of a program of ours, placed below `app`; the same files make the same image. */
 export interface PlatformFiles {
@@ -27,7 +28,10 @@ export type BaseEntry =
       readonly type: 'file' | 'directory'
       readonly path: string
       readonly mode: number
-      readonly owner: number
+      readonly uid: number
+      readonly gid: number
+      /** Base64; only of files that container runtimes put others over. */
+      readonly content?: string
     }
 
 /** Nobody in particular, as in images of apps. */
@@ -131,28 +135,34 @@ const NOT_NEEDED = [
 async function baseList(kitchen: Kitchen, layers: readonly PlacedLayer[]): Promise<LayerEntry> {
   const [base] = layers
   if (base === undefined) throw new TypeError('a runtime without base')
-  const alone = await kitchen.images.addImage({ layers: [base.layer], config: {} })
-  const [folder = ''] = await kitchen.images.lowerDirs(alone)
-  const entries = await listed(folder, '')
-  const bytes = Buffer.from(JSON.stringify({ diffId: base.layer.diffId, entries }))
+  const { digest, diffId } = base.layer
+  const entries = await listed(kitchen.images.blobs.path(digest))
+  const bytes = Buffer.from(JSON.stringify({ diffId, entries }))
   return { type: 'file', path: BASE_LIST, mode: 0o644, content: { bytes } }
 }
 
-/** An unpacked layer's own modes and links, without contents. */
-async function listed(folder: string, below: string): Promise<readonly BaseEntry[]> {
+/** A runtime of containers puts its own over these. */
+const COVERED: ReadonlySet<string> = new Set(['etc/hosts', 'etc/hostname', 'etc/resolv.conf'])
+
+/** The entries of a layer that we made, which is gzip. An unpacked tree has other owners where its files are mapped. */
+async function listed(blob: string): Promise<readonly BaseEntry[]> {
+  const reader = new TarReader(createReadStream(blob).pipe(createGunzip()))
   const found: BaseEntry[] = []
-  for (const name of (await readdir(join(folder, below))).sort()) {
-    const path = below === '' ? name : `${below}/${name}`
-    const stat = await lstat(join(folder, path))
-    const mode = stat.mode & 0o7777
-    if (stat.isSymbolicLink())
-      found.push({ type: 'symlink', path, target: await readlink(join(folder, path)) })
-    else if (stat.isDirectory())
-      found.push(
-        { type: 'directory', path, mode, owner: stat.uid },
-        ...(await listed(folder, path)),
-      )
-    else found.push({ type: 'file', path, mode, owner: stat.uid })
+  for (let entry = await reader.next(); entry !== null; entry = await reader.next()) {
+    const { type, mode, uid, gid } = entry
+    const path = entry.path.replace(/\/$/, '')
+    if (type === 'symlink') found.push({ type, path, target: entry.linkpath })
+    else if (type === 'directory') found.push({ type, path, mode, uid, gid })
+    else if (type === 'file') {
+      const content = COVERED.has(path) ? await contentOf(reader) : undefined
+      found.push({ type, path, mode, uid, gid, ...(content === undefined ? {} : { content }) })
+    } else throw new TypeError(`a base with a ${type}: ${path}`)
   }
   return found
+}
+
+async function contentOf(reader: TarReader): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of reader.content()) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('base64')
 }

@@ -1,6 +1,7 @@
 import { createBaker, type BakerOptions } from '../bake/baker.ts'
 import { readImageSources } from '../bake/image-sources.ts'
 import { readPackageSources } from '../bake/package-sources.ts'
+import { seedBase } from '../bake/seeded-base.ts'
 import { DebianArchive } from '../debian/debian-archive.ts'
 import type { Log } from '../lib/log.ts'
 import type { Baker } from '../model/build-plan.ts'
@@ -26,7 +27,9 @@ export interface KitchenOptions {
  * build plans. The host's package managers are asked here how they are configured.
  */
 export async function openKitchen(options: KitchenOptions): Promise<Baker> {
-  return createBaker(await bakerOptions(options))
+  const given = await bakerOptions(options)
+  if (options.config.home !== null) await seedBase(given)
+  return createBaker(given)
 }
 
 export async function bakerOptions({
@@ -47,6 +50,9 @@ export async function bakerOptions({
       ownHosts: ownHosts(config),
       sources: () => readImageSources({ env: environment, uid: process.getuid?.() ?? 0 }),
     },
+    ...(config.home === null
+      ? {}
+      : { ownRuntime: { version: process.versions.node, binary: process.execPath } }),
     now: () => clock.now(),
     log,
   }

@@ -12,6 +12,7 @@ const WATCHED: readonly Kind[] = [
   KINDS.Namespace,
   KINDS.ServiceAccount,
   KINDS.Secret,
+  KINDS.ConfigMap,
   KINDS.PersistentVolumeClaim,
   KINDS.NetworkPolicy,
   KINDS.PodDisruptionBudget,
