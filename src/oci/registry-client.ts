@@ -5,7 +5,13 @@ import { MAX_MANIFEST_BYTES, type Descriptor } from './manifest.ts'
 import { INDEX_TYPES, MANIFEST_TYPES } from './media-type.ts'
 import { OciError } from './oci-error.ts'
 import type { Reference } from './reference.ts'
-import { bodyOf, readLimited, RegistrySession, type Credentials } from './registry-session.ts'
+import {
+  bodyOf,
+  DOCUMENT_MS,
+  readLimited,
+  RegistrySession,
+  type Credentials,
+} from './registry-session.ts'
 
 export interface RegistryClientOptions {
   readonly auth?: Credentials
@@ -17,6 +23,8 @@ export interface RegistryClientOptions {
   readonly signal?: AbortSignal
   /** Ends a download that gives nothing for so long; default 60 s. */
   readonly idleMs?: number
+  /** Longest time for the whole of a manifest; default 120 s. */
+  readonly documentMs?: number
 }
 
 const RESUMES = 3
@@ -26,13 +34,14 @@ export class RegistryClient implements BlobSource {
   readonly #reference: Reference
   readonly #session: RegistrySession
   readonly #idleMs: number
+  readonly #documentMs: number
 
   constructor(
     reference: Reference,
     access: 'pull' | 'pull,push',
     options: RegistryClientOptions = {},
   ) {
-    const { idleMs = 60_000, ...session } = options
+    const { idleMs = 60_000, documentMs = DOCUMENT_MS, ...session } = options
     const { host, repository } = reference
     this.#reference = reference
     this.#session = new RegistrySession({
@@ -41,13 +50,14 @@ export class RegistryClient implements BlobSource {
       ...session,
     })
     this.#idleMs = idleMs
+    this.#documentMs = documentMs
   }
 
   /** The manifest or index that the reference names, byte for byte. @throws OciError NOT_FOUND, DIGEST_MISMATCH, REGISTRY_FAILED */
   async resolve(): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }> {
     const { digest, tag } = this.#reference
     const response = await this.#manifest(digest ?? tag ?? 'latest')
-    const bytes = await readLimited(response, MAX_MANIFEST_BYTES)
+    const bytes = await readLimited(response, MAX_MANIFEST_BYTES, this.#documentMs)
     const actual = sha256(bytes)
     const promised = digest ?? response.headers.get('docker-content-digest')
     if (promised !== null && isDigest(promised) && promised !== actual) {
@@ -63,7 +73,7 @@ export class RegistryClient implements BlobSource {
 
   async manifest(descriptor: Descriptor): Promise<AsyncIterable<Uint8Array>> {
     const response = await this.#manifest(descriptor.digest)
-    return bodyOf(response)
+    return bodyOf(response, { totalMs: this.#documentMs })
   }
 
   /** A download that breaks off is resumed where it stopped. */
@@ -150,7 +160,7 @@ export class RegistryClient implements BlobSource {
     let done = 0
     for (let breaks = 0; ; breaks += 1) {
       try {
-        for await (const chunk of withIdleLimit(bodyOf(response), this.#idleMs)) {
+        for await (const chunk of bodyOf(response, { idleMs: this.#idleMs })) {
           done += chunk.length
           yield chunk
         }
@@ -176,27 +186,5 @@ export class RegistryClient implements BlobSource {
   #refused(status: number, what: string): OciError {
     const why = status === 401 || status === 403 ? 'does not allow it' : `answered ${status}`
     return new OciError('REGISTRY_FAILED', `registry ${this.#reference.host} ${why}: ${what}`)
-  }
-}
-
-// Private
-
-async function* withIdleLimit(
-  source: AsyncIterable<Uint8Array>,
-  idleMs: number,
-): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]()
-  for (;;) {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`nothing came for ${idleMs} ms`)), idleMs)
-    })
-    try {
-      const next = await Promise.race([iterator.next(), late])
-      if (next.done === true) return
-      yield next.value
-    } finally {
-      clearTimeout(timer)
-    }
   }
 }

@@ -191,18 +191,44 @@ export class RegistrySession {
   }
 }
 
-/** Chunks of the answer's body. */
-export async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+/** Longest time for the whole of a small answer. */
+export const DOCUMENT_MS = 120_000
+
+/** Chunks of the answer's body. @throws Error where nothing comes for `idleMs`, or it is not whole within `totalMs` */
+export async function* bodyOf(
+  response: Response,
+  { idleMs, totalMs }: { readonly idleMs?: number; readonly totalMs?: number } = {},
+): AsyncGenerator<Uint8Array> {
   if (response.body === null) return
-  const chunks: AsyncIterable<Uint8Array> = response.body
-  yield* chunks
+  const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader()
+  const total =
+    totalMs === undefined ? null : alarm(totalMs, `no whole answer within ${totalMs} ms`)
+  let whole = false
+  try {
+    for (;;) {
+      const idle = idleMs === undefined ? null : alarm(idleMs, `nothing came for ${idleMs} ms`)
+      const alarms = [total, idle].flatMap((one) => (one === null ? [] : [one.rings]))
+      const next = await Promise.race([reader.read(), ...alarms]).finally(() => idle?.stop())
+      whole = next.done
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    total?.stop()
+    // What nobody reads any more must not hold the connection, nor be waited for.
+    if (!whole) reader.cancel().catch(() => undefined)
+  }
 }
 
-/** @throws OciError TOO_LARGE */
-export async function readLimited(response: Response, limit: number): Promise<Buffer> {
+/** @throws OciError TOO_LARGE; Error where it is not whole within `totalMs` */
+export async function readLimited(
+  response: Response,
+  limit: number,
+  totalMs = DOCUMENT_MS,
+): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of bodyOf(response)) {
+  for await (const chunk of bodyOf(response, { totalMs })) {
     size += chunk.length
     if (size > limit) throw new OciError('TOO_LARGE', `an answer of more than ${limit} bytes`)
     chunks.push(chunk)
@@ -217,6 +243,14 @@ export function isLoopback(host: string): boolean {
 }
 
 // Private
+
+function alarm(ms: number, message: string): { rings: Promise<never>; stop: () => void } {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(message)), ms)
+  // It may ring while nobody listens: between two chunks.
+  promise.catch(() => undefined)
+  return { rings: promise, stop: () => clearTimeout(timer) }
+}
 
 function isTransient(status: number): boolean {
   return status === 408 || status === 429 || status >= 500
