@@ -5,6 +5,7 @@ import type { FieldConflict } from './cluster-error.ts'
 import { isRecord, listAt, textAt, type Json } from './json-value.ts'
 import { kindOf, type Kind } from './kinds.ts'
 import { labelOf, LABELS, namespaceOf, PLAN_ANNOTATION } from './labels.ts'
+import { FILES_OWNER } from './manifest-files.ts'
 import { objectKey, type KubeObject } from './object.ts'
 import { wasApplied, type OwnedObject } from './owned-object.ts'
 import type { OwnedObjects } from './owned-objects.ts'
@@ -170,7 +171,7 @@ export class Applier {
     if (owner === '' && wasApplied(live)) return
     const { metadata } = object
     const key = objectKey(object)
-    const whose = owner === '' ? 'was not made by Fairway' : 'belongs to another Fairway server'
+    const whose = WHOSE.get(owner) ?? 'belongs to another Fairway server'
     throw new FairwayError('CLUSTER_CONFLICT', `${key} exists and ${whose}; it was not touched`, {
       hint: `Take it over with \`fairway adopt\`, or delete it: kubectl delete ${object.kind.toLowerCase()} ${metadata.name}${metadata.namespace === undefined ? '' : ` -n ${metadata.namespace}`}`,
       details: { object: key, foreign: true, process: processOf(object) },
@@ -205,6 +206,12 @@ export function ranked(objects: readonly KubeObject[]): readonly (readonly KubeO
 }
 
 // Private
+
+/** Whose an object is, by the label of its owner; every other one is a server's. */
+const WHOSE: ReadonlyMap<string, string> = new Map([
+  ['', 'was not made by Fairway'],
+  [FILES_OWNER, 'was applied from files'],
+])
 
 /** The same as `objectKey` of the planned object. */
 function keyOf(kind: Kind, { namespace, name }: OwnedObject): string {

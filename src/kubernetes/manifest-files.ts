@@ -22,6 +22,7 @@ const ALLOWED = new Set([
   'Namespace',
   'ServiceAccount',
   'Secret',
+  'PersistentVolumeClaim',
   'Deployment',
   'StatefulSet',
   'Service',

@@ -16,7 +16,7 @@ export const deleteCommand: Command = {
     'fairway delete production/shop/worker --target prod --yes',
   ],
   options: [
-    { name: 'target', value: 'NAME', summary: 'cluster' },
+    { name: 'target', value: 'NAME', summary: 'cluster; always needed' },
     { name: 'yes', short: 'y', summary: 'do not ask' },
   ],
   positionals: { min: 1, max: 1 },

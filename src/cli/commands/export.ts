@@ -10,8 +10,8 @@ export const exportCommand: Command = {
   summary: 'write the serving release as plain Kubernetes manifests',
   usage: '',
   details: [
-    'Writes DIR/envs/<environment>/<app>/*.yaml, the same bytes for the same release. Values of variables are left out, and app.lock.yaml names them; --secrets writes them too, for a folder that nobody else reads.',
-    '`kubectl apply --server-side -f DIR -R`, `kubectl apply -k`, Flux, Argo CD or `fairway apply` take the files. What is applied from files belongs to them: the server does not touch it.',
+    'Writes DIR/envs/<environment>/<app>/*.yaml, the same bytes for the same release. Values that `fairway env set` gave and logins of registries are left out, and app.lock.yaml names them; --secrets writes them too, for a folder that nobody else reads.',
+    '`kubectl apply --server-side -k DIR/envs/<environment>/<app>`, Flux, Argo CD or `fairway apply` take the files. What is applied from files belongs to them: the server does not touch it.',
   ],
   examples: [
     'fairway export --env production -o deploy',
@@ -24,7 +24,7 @@ export const exportCommand: Command = {
       value: 'NAME',
       summary: 'cluster that the files are for (default: the environment’s)',
     },
-    { name: 'secrets', summary: 'write the values of variables too' },
+    { name: 'secrets', summary: 'write those values too' },
   ],
   positionals: { min: 0, max: 0 },
   run,

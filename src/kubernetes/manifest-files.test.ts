@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { appOf, GATEWAY, settingsWith, workloadOf } from '../../test/fakes/cluster-plan.ts'
+import { parseProcessName } from '../model/names.ts'
+import { exportFiles } from './export.ts'
+import { FILES_OWNER, readManifests } from './manifest-files.ts'
+
+test('every kind that an export writes is taken back, disks too', () => {
+  const disk = { name: 'data', sizeBytes: 2 ** 30, mount: '/data' }
+  const desired = appOf(
+    workloadOf({ volumes: [{ ...disk, shared: true }] }),
+    workloadOf({
+      name: parseProcessName('db'),
+      type: 'worker',
+      routes: [],
+      volumes: [{ ...disk, name: 'own', shared: false }],
+    }),
+  )
+  const settings = settingsWith({ facts: GATEWAY, owner: FILES_OWNER })
+  const kinds = readManifests(exportFiles({ desired, job: null, settings, secrets: 'write' })).map(
+    ({ kind }) => kind.kind,
+  )
+  assert.equal(kinds[0], 'Namespace')
+  for (const kind of ['PersistentVolumeClaim', 'StatefulSet', 'Deployment', 'HTTPRoute'])
+    assert.ok(kinds.includes(kind), `${kind} is not among ${kinds.join(', ')}`)
+})
