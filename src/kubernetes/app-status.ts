@@ -33,6 +33,8 @@ export interface Observation {
   readonly answerOf: (pod: PodFacts) => string | null
   readonly everReady: (pod: PodFacts) => boolean
   readonly now: number
+  /** When the engine began to look. */
+  readonly since?: number
 }
 
 /** A quota or a webhook may let the next copy pass. */
@@ -69,8 +71,9 @@ function stateOf(pod: PodFacts, desired: DesiredApp | null, seen: Observation): 
   const workload = desired?.workloads.find(({ process }) => process === pod.process)
   const track = workload?.tracks.find(({ release }) => release === pod.release)
   const startMs = track?.spec.health.startMs ?? DEFAULT_START_MS
-  const { now } = seen
-  return podState(pod, { now, startMs, answer: seen.answerOf(pod), everReady: seen.everReady(pod) })
+  const { now, since = 0 } = seen
+  const [answer, everReady] = [seen.answerOf(pod), seen.everReady(pod)]
+  return podState(pod, { now, since, startMs, answer, everReady })
 }
 
 function trackOf(pod: PodFacts, desired: DesiredApp | null): Track['name'] {

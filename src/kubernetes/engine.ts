@@ -69,6 +69,7 @@ export class KubernetesEngine implements Engine {
   readonly #usage: UsageReader
   #unreachable: FairwayError | null = null
   #open = false
+  #since = 0
 
   constructor(options: KubernetesEngineOptions) {
     const { client, settings, clock, log, random, width = 8 } = options
@@ -122,6 +123,7 @@ export class KubernetesEngine implements Engine {
   open(): Promise<void> {
     if (!this.#open) {
       this.#open = true
+      this.#since = this.#options.clock.now()
       this.#objects.start(this.#closing.signal)
       this.#begin().catch((error: unknown) => {
         if (!this.#closing.signal.aborted)
@@ -182,6 +184,7 @@ export class KubernetesEngine implements Engine {
       answerOf: (pod) => this.#attention.answerOf(pod),
       everReady: ({ uid }) => this.#everReady.has(uid),
       now: this.#options.clock.now(),
+      since: this.#since,
     })
   }
 

@@ -106,6 +106,7 @@ async function follow(
   signal: AbortSignal,
 ): Promise<End> {
   const { clock, client } = deps
+  const since = clock.now()
   for (;;) {
     if (signal.aborted) {
       await stop(name, deps)
@@ -113,7 +114,7 @@ async function follow(
     }
     const [pod] = deps.podsOf(namespaceOf(job.ref), name.name)
     if (pod !== undefined) output.follow(pod)
-    const end = pod === undefined ? null : endOf(pod, clock.now())
+    const end = pod === undefined ? null : endOf(pod, clock.now(), since)
     if (end !== null) return end
     if (clock.now() - began >= job.timeoutMs) {
       await stop(name, deps)
@@ -127,13 +128,14 @@ async function follow(
   }
 }
 
-function endOf(pod: PodFacts, now: number): End | null {
+/** `since`: what was in its way before we looked, such as a registry that was away with us, is not held against it. */
+function endOf(pod: PodFacts, now: number, since: number): End | null {
   const hasEnded = pod.phase === 'Succeeded' || pod.phase === 'Failed'
   if (hasEnded && pod.exit !== null)
     return { code: pod.exit.code, reason: describeExit(pod.exit, pod) }
   if (hasEnded) return { code: null, reason: pod.message === '' ? pod.reason : pod.message }
-  if (now - pod.createdAt < BEGIN_MS) return null
-  const view = { now, startMs: Infinity, answer: null, everReady: true }
+  if (now - Math.max(pod.createdAt, since) < BEGIN_MS) return null
+  const view = { now, since, startMs: Infinity, answer: null, everReady: true }
   const { hopeless, reason } = podState(pod, view)
   return hopeless ? { code: null, reason } : null
 }

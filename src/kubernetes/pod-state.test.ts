@@ -18,7 +18,7 @@ interface Sample {
 
 function look(
   sample: Sample,
-  view: { seconds?: number; answer?: string; everReady?: boolean } = {},
+  view: { seconds?: number; answer?: string; everReady?: boolean; since?: number } = {},
 ): PodState {
   const time = new Date(T0).toISOString()
   const facts = podFacts({
@@ -51,8 +51,9 @@ function look(
       ...sample.extra,
     },
   })
-  const { seconds = 1, answer = null, everReady = false } = view
-  return podState(facts, { now: T0 + seconds * 1000, startMs: 20_000, answer, everReady })
+  const { seconds = 1, answer = null, everReady = false, since = 0 } = view
+  const now = T0 + seconds * 1000
+  return podState(facts, { now, since: T0 + since * 1000, startMs: 20_000, answer, everReady })
 }
 
 const running = { running: { startedAt: '2026-01-01T00:00:00Z' } }
@@ -105,6 +106,17 @@ describe('state of a pod', () => {
     const pull = { waiting: { reason: 'ImagePullBackOff', message: 'Back-off pulling image "x"' } }
     assert.equal(look({ state: pull }).hopeless, false)
     assert.ok(look({ state: pull }, { seconds: 30 }).hopeless)
+    assert.equal(look({ state: pull }, { seconds: 30, since: 25 }).hopeless, false)
+    for (const message of [
+      'failed to do request: Head "http://r/v2/x/manifests/y?ns=r": EOF',
+      'dial tcp 10.0.0.1:5000: connect: connection refused',
+      'unexpected status from HEAD request to http://r/v2/x: 503 Service Unavailable',
+    ]) {
+      const silent = { waiting: { reason: 'ErrImagePull', message } }
+      assert.equal(look({ state: silent }, { seconds: 50 }).hopeless, false, message)
+      assert.equal(look({ state: silent }, { seconds: 100, since: 60 }).hopeless, false, message)
+      assert.ok(look({ state: silent }, { seconds: 70 }).hopeless, message)
+    }
     const conditions = [
       {
         type: 'PodScheduled',

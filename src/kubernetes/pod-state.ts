@@ -22,6 +22,10 @@ const PROVEN_MS = 60_000
 const PROBE_ROUNDING_MS = 1_500
 /** A pull that failed once may have hit a registry that was starting. */
 const PULL_PATIENCE_MS = 10_000
+/** Nobody answered: the node asks again after 10, 20 and 40 seconds. Where we are the registry ourselves, it was away with us. */
+const SILENCE_PATIENCE_MS = 60_000
+const SILENCE =
+  /\b(EOF|connection refused|connection reset|timeout|no route to host|context deadline exceeded)\b|: 5\d\d /
 /** A node may be on its way, from an autoscaler or a pod that leaves. */
 const SCHEDULE_PATIENCE_MS = 15_000
 
@@ -41,6 +45,8 @@ export interface PodView {
   readonly answer: string | null
   /** It was ready at some time. */
   readonly everReady: boolean
+  /** When we began to look; nothing that was in the way before is held against a pod. */
+  readonly since?: number
 }
 
 /** Pure: what a pod does and why. */
@@ -49,7 +55,7 @@ export function podState(pod: PodFacts, view: PodView): PodState {
     return { state: pod.ready ? 'draining' : 'stopping', reason: 'leaving', hopeless: false }
   if (pod.phase === 'Failed' || pod.phase === 'Succeeded') return ended(pod)
   if (pod.unschedulable !== '') return unscheduled(pod, view.now)
-  if (pod.waiting !== null) return waiting(pod, pod.waiting, view.now)
+  if (pod.waiting !== null) return waiting(pod, pod.waiting, view)
   if (!pod.running) return pod.exit === null ? STARTING : crashed(pod)
   if (!pod.ready) return notReady(pod, view)
   const reason = pod.restarts > 0 ? `restarted after ${lastExit(pod)}` : ''
@@ -102,12 +108,14 @@ function unscheduled(pod: PodFacts, now: number): PodState {
 function waiting(
   pod: PodFacts,
   { reason, message }: { readonly reason: string; readonly message: string },
-  now: number,
+  { now, since = 0 }: PodView,
 ): PodState {
   if (reason === 'CrashLoopBackOff') return crashed(pod)
   if (!HOPELESS.has(reason)) return STARTING
   const text = message === '' ? reason : `${reason}: ${message}`
-  return { state: 'starting', reason: text, hopeless: now - pod.createdAt > PULL_PATIENCE_MS }
+  const patience = SILENCE.test(message) ? SILENCE_PATIENCE_MS : PULL_PATIENCE_MS
+  const hopeless = now - Math.max(pod.createdAt, since) > patience
+  return { state: 'starting', reason: text, hopeless }
 }
 
 function crashed(pod: PodFacts): PodState {
