@@ -1,6 +1,7 @@
 import { KubernetesClusters } from '../kubernetes/clusters.ts'
 import type { PullSecret } from '../kubernetes/plan-settings.ts'
 import type { Clusters } from '../model/targets.ts'
+import { metricsOf } from '../reconcile/target-metrics.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
 import type { TargetOptions } from './open-targets.ts'
 import { imageReference } from './release-images.ts'
@@ -30,6 +31,8 @@ export function openClusters(options: ClusterOptions): Clusters {
       (digest, ref) =>
         imageReference(registryOf(settings), digest, ref),
     pullSecret: ({ settings }) => pullSecret(settings),
+    metrics: ({ settings }) => metricsOf(settings),
+    fetch: globalThis.fetch,
     ...(inCluster === undefined ? {} : { inCluster }),
   })
 }

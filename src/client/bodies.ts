@@ -195,6 +195,7 @@ const target = object<TargetBody>({
   server: text,
   context: orNull(text),
   registry: orNull(text),
+  metrics: orNull(text),
   createdAt: number,
   apps: list(text),
 })

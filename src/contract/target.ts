@@ -15,10 +15,21 @@ const registry = z.strictObject({
   password: z.string().min(1).max(65_536).nullable(),
 })
 
+const metrics = z.strictObject({
+  /** Base URL of something that speaks the HTTP API of Prometheus. */
+  url: z.string().min(1).max(2048),
+  token: z
+    .string()
+    .max(16_384)
+    .regex(/^[\x21-\x7e]+$/, 'expected a token of visible ASCII characters')
+    .nullable(),
+})
+
 export const targetBody = z.strictObject({
   kubeconfig: z.string().min(1).max(MAX_KUBECONFIG),
   context: z.string().min(1).max(255).nullable(),
   registry: registry.nullable(),
+  metrics: metrics.nullable().default(null),
 })
 
 /** A cluster that apps are deployed to; credentials are never part of an answer. */
@@ -28,6 +39,7 @@ export const target = z
     server: z.string(),
     context: z.string().nullable(),
     registry: z.string().nullable(),
+    metrics: z.string().nullable(),
     createdAt: time,
     apps: z.array(z.string()),
   })

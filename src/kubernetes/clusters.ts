@@ -4,14 +4,17 @@ import type { HostCheck } from '../model/host.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 import type { TargetRecord } from '../model/store.ts'
-import type { Cluster, Clusters } from '../model/targets.ts'
+import type { Cluster, Clusters, TargetMetrics } from '../model/targets.ts'
 import { ClusterClient } from './cluster-client.ts'
 import { checkCluster } from './doctor.ts'
 import { KubernetesEngine } from './engine.ts'
 import { readKubeconfig, type ClusterConnection } from './kubeconfig.ts'
 import { PodLogReader } from './log-reader.ts'
 import { Manifests } from './manifests.ts'
+import { checkMetrics } from './metrics-check.ts'
+import { MetricsSource } from './metrics-source.ts'
 import type { PullSecret } from './plan-settings.ts'
+import { TrafficReader } from './traffic-reader.ts'
 
 export interface KubernetesClustersOptions {
   /** Name of this installation, the same for its whole life and of no other: a label value. */
@@ -20,6 +23,9 @@ export interface KubernetesClustersOptions {
   readonly imageOf: (target: TargetRecord) => (digest: Digest, ref: AppRef) => string
   readonly pullSecret: (target: TargetRecord) => PullSecret | null
   readonly defaultHost: (ref: AppRef) => string
+  /** Where the target's requests are counted; null = nowhere that we know of. */
+  readonly metrics: (target: TargetRecord) => TargetMetrics | null
+  readonly fetch: typeof globalThis.fetch
   readonly clock: Clock
   readonly random: () => number
   readonly logOf: (target: TargetName) => Log
@@ -53,7 +59,9 @@ export class KubernetesClusters implements Clusters {
       defaultHost,
     }
     const log = this.#options.logOf(target.name)
-    const engine = new KubernetesEngine({ client, settings, clock, random, log })
+    const source = this.#metrics(target)
+    const traffic = source === null ? null : new TrafficReader(source, clock)
+    const engine = new KubernetesEngine({ client, settings, traffic, clock, random, log })
     const logs = new PodLogReader({
       client,
       pods: (ref) => engine.pods(ref),
@@ -71,10 +79,18 @@ export class KubernetesClusters implements Clusters {
   async check(target: TargetRecord): Promise<readonly HostCheck[]> {
     const client = await this.#client(target)
     try {
-      return await checkCluster(client)
+      const source = this.#metrics(target)
+      const found = await checkCluster(client)
+      return source === null ? found : [...found, await checkMetrics(source)]
     } finally {
       await client.close()
     }
+  }
+
+  #metrics(target: TargetRecord): MetricsSource | null {
+    const { metrics, fetch } = this.#options
+    const found = metrics(target)
+    return found === null ? null : new MetricsSource({ ...found, fetch })
   }
 
   async #client({ kubeconfig, context }: TargetRecord): Promise<ClusterClient> {

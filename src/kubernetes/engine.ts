@@ -2,7 +2,14 @@ import { Changes } from '../lib/changes.ts'
 import type { Log } from '../lib/log.ts'
 import type { AppSpec } from '../model/app-spec.ts'
 import type { Clock } from '../model/clock.ts'
-import type { ActualApp, DesiredApp, Engine, JobRequest, JobResult } from '../model/engine.ts'
+import type {
+  ActualApp,
+  DesiredApp,
+  Engine,
+  JobRequest,
+  JobResult,
+  ReleaseTraffic,
+} from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceId, Usage } from '../model/instance.ts'
 import { refKey, type AppRef } from '../model/names.ts'
@@ -17,6 +24,7 @@ import { namespaceOf } from './labels.ts'
 import type { OwnedObject } from './owned-object.ts'
 import { OwnedObjects } from './owned-objects.ts'
 import { planJob } from './plan-job.ts'
+import { planNotes } from './plan-notes.ts'
 import type { PodFacts } from './pod-facts.ts'
 import {
   asFairwayError,
@@ -26,6 +34,8 @@ import {
   type Progress,
 } from './reconciler.ts'
 import { refOfKey } from './ref-key.ts'
+import { servingOf } from './serving.ts'
+import type { TrafficReader } from './traffic-reader.ts'
 import { unsupportedKeys } from './unsupported-keys.ts'
 import { UsageReader } from './usage.ts'
 import { WorkQueue } from './work-queue.ts'
@@ -34,6 +44,8 @@ export interface KubernetesEngineOptions {
   readonly client: ClusterClient
   /** Of plans: the owner's name, how nodes name images, the pull secret, hosts of routes without one. */
   readonly settings: EngineSettings
+  /** Reads what releases served; null = nothing on this cluster says it, and no canary is judged by it. */
+  readonly traffic?: TrafficReader | null
   readonly clock: Clock
   readonly log: Log
   /** 0 to 1, for jitter. */
@@ -116,7 +128,12 @@ export class KubernetesEngine implements Engine {
   }
 
   unsupported(spec: AppSpec): readonly string[] {
-    return unsupportedKeys(spec)
+    const { traffic = null } = this.#options
+    return unsupportedKeys(spec, { isMeasured: traffic !== null })
+  }
+
+  async notes(desired: DesiredApp): Promise<readonly string[]> {
+    return planNotes(desired, await this.#reconciler.settings(desired.ref))
   }
 
   /** Never waits for the cluster. Apps that were applied before are adopted as they are; what else is ours there is removed a little later. */
@@ -231,9 +248,15 @@ export class KubernetesEngine implements Engine {
     return this.#options.client.exec(namespace, instance, pod.container, request)
   }
 
-  /** Requests go past us on a cluster. */
-  measure(): Promise<null> {
-    return Promise.resolve(null)
+  /** Requests go past us on a cluster: what its metrics say. */
+  async measure(ref: AppRef): Promise<readonly ReleaseTraffic[] | null> {
+    const { traffic = null } = this.#options
+    if (traffic === null) return null
+    const namespace = namespaceOf(ref)
+    const desired = this.#apps.get(refKey(ref))?.desired ?? null
+    const pods = this.#objects.pods.in(namespace)
+    const serving = servingOf(namespace, desired, pods, this.#objects.workloads(namespace))
+    return traffic.read(serving, this.#closing.signal)
   }
 
   usage(ref: AppRef): Promise<ReadonlyMap<InstanceId, Usage>> {

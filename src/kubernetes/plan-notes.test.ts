@@ -63,10 +63,20 @@ test('keys that no cluster honours are named', () => {
       }),
     ),
   )
-  assert.deepEqual(unsupportedKeys(spec), [
+  assert.deepEqual(unsupportedKeys(spec, { isMeasured: false }), [
     'processes.web.shutdown.signal',
     'processes.web.resources.pids',
     'processes.web.maxAge',
   ])
-  assert.deepEqual(unsupportedKeys(specOf(appOf(workloadOf()))), [])
+  assert.deepEqual(unsupportedKeys(specOf(appOf(workloadOf())), { isMeasured: false }), [])
+})
+
+test('a canary is judged only where something says what it serves', () => {
+  const analysis = { maxErrorRate: 0.01, p95Ms: null, minRequests: 100 }
+  const canary = { steps: [5, 100], pauseMs: 1000, analysis }
+  const spec = specOf(appOf(workloadOf({ strategy: 'canary', canary })))
+  assert.deepEqual(unsupportedKeys(spec, { isMeasured: true }), [])
+  assert.deepEqual(unsupportedKeys(spec, { isMeasured: false }), ['processes.web.deploy.analysis'])
+  const stepped = workloadOf({ strategy: 'canary', canary: { ...canary, analysis: null } })
+  assert.deepEqual(unsupportedKeys(specOf(appOf(stepped)), { isMeasured: false }), [])
 })

@@ -3,8 +3,14 @@ import type { AppSpec, ProcessSpec } from '../model/app-spec.ts'
 /** The platform's own number of processes per copy; a cluster's nodes have one for all pods. */
 const DEFAULT_PIDS = 512
 
-/** Keys of the app file that a cluster cannot honour, as dotted paths. */
-export function unsupportedKeys(spec: AppSpec): readonly string[] {
+/**
+ * Keys of the app file that a cluster cannot honour, as dotted paths.
+ * @param target.isMeasured something says what the releases serve there, by which a canary can be judged
+ */
+export function unsupportedKeys(
+  spec: AppSpec,
+  { isMeasured }: { readonly isMeasured: boolean },
+): readonly string[] {
   return Object.values<ProcessSpec>(spec.processes).flatMap((process) => {
     const asked: readonly (readonly [string, boolean])[] = [
       ['routes', process.routes.length > 0 && process.type !== 'web'],
@@ -12,6 +18,7 @@ export function unsupportedKeys(spec: AppSpec): readonly string[] {
       ['shutdown.signal', process.shutdown.signal !== 'SIGTERM'],
       ['resources.pids', process.resources.pids !== DEFAULT_PIDS],
       ['maxAge', process.maxAgeMs !== null],
+      ['deploy.analysis', process.canary?.analysis != null && !isMeasured],
     ]
     return asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : []))
   })

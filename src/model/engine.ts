@@ -108,6 +108,8 @@ export interface Engine {
   flavourOf(spec: AppSpec): 'image' | 'host'
   /** Keys of the app file that this engine cannot honour, as dotted paths. Empty = all fine. */
   unsupported(spec: AppSpec): readonly string[]
+  /** What people should know of this target: what this engine does otherwise than the app file says, and why. One line each; absent = never anything. */
+  notes?(desired: DesiredApp): Promise<readonly string[]>
   /** Adopts what runs, starts converging. */
   open(): Promise<void>
   /** Sets the target and returns at once; convergence shows in `watch`. */

@@ -9,6 +9,9 @@ export interface HostCheck {
   readonly fix: string | null
 }
 
+/** Name of the finding on a target's source of metrics. */
+export const METRICS_CHECK = 'traffic metrics'
+
 export interface HostDoctor {
   check(): Promise<readonly HostCheck[]>
   /** Repairs what it can, saying each step before it is done. Never throws for a step that fails: it says why in one line. */

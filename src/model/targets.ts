@@ -12,6 +12,8 @@ export interface TargetView {
   readonly server: string
   readonly context: string | null
   readonly registry: string | null
+  /** URL of the metrics by which canaries are judged there. */
+  readonly metrics: string | null
   readonly createdAt: number
   /** Apps whose serving release runs there, as `app/environment`. */
   readonly apps: readonly string[]
@@ -24,6 +26,16 @@ export interface NewTarget {
   /** Null = the file's `current-context`. */
   readonly context: string | null
   readonly registry: TargetRegistry | null
+  /** Null = nothing there says what releases serve: canaries go by readiness alone. */
+  readonly metrics: TargetMetrics | null
+}
+
+/** Something that speaks the HTTP API of Prometheus and knows of the cluster's requests. */
+export interface TargetMetrics {
+  /** As `parseMetricsUrl` gives it. */
+  readonly url: string
+  /** Sent as `Authorization: Bearer`. */
+  readonly token: string | null
 }
 
 /** Where the cluster's nodes get images from. */

@@ -89,14 +89,22 @@ function refuseKeys(
   }))
   const keys = [...reading.laterKeys, ...unsupported]
   if (keys.length === 0) return
+  const name = reading.spec.target === null ? engine.name : 'kubernetes'
+  const unjudged = keys.some(({ path }) => path.endsWith('.deploy.analysis'))
   const lines = keys.map(({ path, at }) => `${at === null ? '' : `${at}: `}\`${path}\``)
   throw new FairwayError(
     'UNSUPPORTED_KEY',
-    `the ${engine.name} engine does not honour these keys yet:\n${lines.join('\n')}`,
+    `the ${name} engine does not honour these keys yet:\n${lines.join('\n')}`,
     {
-      details: { engine: engine.name, keys: keys.map(({ path }) => path) },
+      ...(unjudged ? { hint: unjudgedHint(reading.spec) } : {}),
+      details: { engine: name, keys: keys.map(({ path }) => path) },
     },
   )
+}
+
+function unjudgedHint({ target }: AppSpec): string {
+  const add = `fairway target add ${target ?? 'NAME'} … --metrics URL`
+  return `Nothing says what releases serve on ${target ?? 'this target'}: give it a Prometheus with \`${add}\`; or leave \`analysis\` out, and readiness and \`pause\` decide.`
 }
 
 /** A route belongs to one app: two apps with the same host and path would take each other's requests. */

@@ -20,6 +20,7 @@ import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { desiredApp, processEnv, secretEnv } from './desired.ts'
 import { RolloutFeed } from './rollout-feed.ts'
+import { plannedNotes } from './planned-notes.ts'
 import { RolloutQueue } from './rollout-queue.ts'
 import { keptRelease, targetNow } from './target-now.ts'
 
@@ -66,10 +67,12 @@ export class ReconcilingPlatform implements Platform {
   // Changing
 
   async plan(ref: AppRef, input: DeployInput): Promise<AppPlan> {
-    const { reader, store } = this.#deps
+    const { reader, store, engine } = this.#deps
     const { spec, recognition, warnings } = await readApp(ref, input, this.#deps)
     const before = await activeRelease(ref, store)
-    return { ref, spec, recognition, warnings, changes: reader.diff(before?.spec ?? null, spec) }
+    const notes = await plannedNotes(ref, spec, before, await store.getApp(ref), engine)
+    const changes = reader.diff(before?.spec ?? null, spec)
+    return { ref, spec, recognition, warnings: [...warnings, ...notes], changes }
   }
 
   async deploy(ref: AppRef, input: DeployInput, actor: Actor): Promise<Rollout> {

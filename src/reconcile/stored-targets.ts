@@ -1,12 +1,14 @@
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { HostCheck } from '../model/host.ts'
+import { METRICS_CHECK, type HostCheck } from '../model/host.ts'
 import type { Identity } from '../model/identity.ts'
+import { parseMetricsUrl } from '../model/metrics-url.ts'
 import { refKey, type TargetName } from '../model/names.ts'
 import type { Store, TargetRecord } from '../model/store.ts'
 import type { Clusters, NewTarget, TargetRegistry, Targets, TargetView } from '../model/targets.ts'
 import { activeRelease } from './app-planner.ts'
 import { unknownTarget, type ConnectedClusters } from './connected-clusters.ts'
+import { metricsOf, metricsSettings } from './target-metrics.ts'
 import { registryOf, registrySettings } from './target-registry.ts'
 
 export interface StoredTargetsOptions {
@@ -34,16 +36,23 @@ export class StoredTargets implements Targets {
 
   async add(target: NewTarget): Promise<TargetView> {
     const { store, connected, clock } = this.#options
+    const { metrics } = target
+    const settings = metricsSettings(
+      metrics === null ? null : { ...metrics, url: parseMetricsUrl(metrics.url) },
+    )
     const record: TargetRecord = {
       name: target.name,
       kubeconfig: target.kubeconfig,
       context: target.context,
-      settings: {},
+      settings,
       createdAt: (await store.getTarget(target.name))?.createdAt ?? clock.now(),
     }
     await this.#refuseUnusable(record)
     const registry = await this.#withToken(target)
-    await store.putTarget({ ...record, settings: registrySettings(registry) })
+    await store.putTarget({
+      ...record,
+      settings: { ...settings, ...registrySettings(registry) },
+    })
     await connected.forget(target.name)
     const apps = await this.#apps()
     // Apps that run there go on under the new credentials, not only with their next deploy.
@@ -85,10 +94,12 @@ export class StoredTargets implements Targets {
   }
 
   async #refuseUnusable(record: TargetRecord): Promise<void> {
-    const [reached] = await this.#options.clusters.check(record)
-    if (reached?.status !== 'fail') return
-    const hint = reached.fix === null ? {} : { hint: reached.fix }
-    throw new FairwayError('CLUSTER_UNREACHABLE', reached.message, hint)
+    const [reached, ...others] = await this.#options.clusters.check(record)
+    const metrics = others.find(({ name }) => name === METRICS_CHECK)
+    const failed = [reached, metrics].find((check) => check?.status === 'fail')
+    if (failed === undefined) return
+    const hint = failed.fix === null ? {} : { hint: failed.fix }
+    throw new FairwayError('CLUSTER_UNREACHABLE', failed.message, hint)
   }
 
   async #apps(): Promise<ReadonlyMap<TargetName, readonly string[]>> {
@@ -113,6 +124,7 @@ export class StoredTargets implements Targets {
       createdAt,
       server,
       registry: registryOf(settings)?.name ?? null,
+      metrics: metricsOf(settings)?.url ?? null,
       apps: apps.get(name) ?? [],
     }
   }

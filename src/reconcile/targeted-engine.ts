@@ -51,6 +51,10 @@ export class TargetedEngine implements Engine {
     return this.#options.clusters.engineNow(spec.target)?.unsupported(spec) ?? []
   }
 
+  async notes(desired: DesiredApp): Promise<readonly string[]> {
+    return (await (await this.#engine(desired.target)).notes?.(desired)) ?? []
+  }
+
   async open(): Promise<void> {
     await this.#options.machine.open()
     await this.#options.clusters.open()

@@ -1,6 +1,6 @@
-import type { Engine } from '../model/engine.ts'
+import type { DesiredApp, Engine, ReleaseTraffic } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
-import { refKey } from '../model/names.ts'
+import { refKey, type AppRef } from '../model/names.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Rollout } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
@@ -8,6 +8,7 @@ import type { ServedCounts } from '../model/traffic.ts'
 import { judgeCanary, servedBy, servedSince, type CanaryVerdict } from './canary-verdict.ts'
 import { failingProcess, rolloutError, untilActual } from './convergence.ts'
 import { desiredDuring, type Pair } from './desired.ts'
+import { engineNotes } from './engine-notes.ts'
 
 export interface ShiftOptions {
   readonly engine: Engine
@@ -24,6 +25,10 @@ const TICK_MS = 1_000
 /** A canary without enough traffic is held at most this many times its pause, and at least ten minutes. */
 const HOLD_PAUSES = 10
 const LEAST_HOLD_MS = 600_000
+
+/** What was served so far; null with the reason where it cannot be seen. */
+type Reading =
+  { readonly traffic: readonly ReleaseTraffic[] } | { readonly traffic: null; readonly why: string }
 
 /**
  * Moves the traffic from the stable release to the candidate, step by step, and watches the candidate at each. Resumed, it goes on at the share that was saved.
@@ -50,9 +55,8 @@ export class TrafficShift {
   }
 
   async #apply(rollout: Rollout): Promise<void> {
-    const { engine, store, clock, signal } = this.#options
-    const record = await store.ensureApp(rollout.ref, clock.now())
-    await engine.apply(desiredDuring(this.#pair, rollout.share, record))
+    const { engine, signal } = this.#options
+    await engine.apply(await this.#desired(rollout))
     await untilActual(engine, this.#pair.candidate, signal, ({ workloads }) =>
       workloads.every(({ phase }) => phase === 'routed' || phase === 'converged'),
     )
@@ -62,16 +66,21 @@ export class TrafficShift {
   async #observe(rollout: Rollout): Promise<void> {
     const { engine, clock, signal, say } = this.#options
     const { ref } = rollout
-    const before = await engine.measure(ref)
+    let before = await this.#measure(ref)
+    let isHeld = false
     const since = clock.elapsed()
     const pauseMs = this.#pauseMs()
     say(`${String(rollout.share)} % of the traffic goes to release ${this.#number()}`)
+    for (const note of await this.#shareNotes(rollout)) say(`  ${note}`)
     for (;;) {
       await clock.sleep(Math.min(TICK_MS, Math.max(10, pauseMs)), signal)
       await this.#refuseIfNewer(rollout)
       const failing = failingProcess(engine.actual(ref))
       if (failing !== null) throw await rolloutError(engine, this.#pair.candidate, failing, signal)
-      const verdicts = this.#judge(before, await engine.measure(ref))
+      const now = await this.#measure(ref)
+      // What could not be seen at the beginning is counted from when it first can.
+      if (before.traffic === null) before = now
+      const verdicts = this.#judge(before, now)
       const bad = verdicts.find(({ verdict }) => verdict === 'fail')
       if (bad !== undefined) throw this.#refused(rollout, bad.reason)
       const waited = clock.elapsed() - since
@@ -81,6 +90,8 @@ export class TrafficShift {
         for (const { reason } of verdicts) say(`  ${reason}`)
         return
       }
+      if (!isHeld) say(`  waits: ${held.reason}`)
+      isHeld = true
       if (waited > Math.max(LEAST_HOLD_MS, pauseMs * HOLD_PAUSES))
         throw this.#refused(
           rollout,
@@ -89,15 +100,32 @@ export class TrafficShift {
     }
   }
 
-  #judge(
-    before: Awaited<ReturnType<Engine['measure']>>,
-    after: Awaited<ReturnType<Engine['measure']>>,
-  ): readonly CanaryVerdict[] {
+  /** A source of counts that does not answer holds a canary; it says nothing against it. */
+  async #measure(ref: AppRef): Promise<Reading> {
+    const isJudged = Object.values(this.#pair.candidate.spec.processes).some(
+      ({ canary }) => canary?.analysis != null,
+    )
+    if (!isJudged) return { traffic: [] }
+    try {
+      const traffic = await this.#options.engine.measure(ref)
+      return traffic === null ? { traffic, why: 'nothing says what releases serve' } : { traffic }
+    } catch (error) {
+      if (!(error instanceof FairwayError)) throw error
+      return { traffic: null, why: error.message }
+    }
+  }
+
+  #judge(before: Reading, after: Reading): readonly CanaryVerdict[] {
     const { stable, candidate } = this.#pair
     return Object.values(candidate.spec.processes).flatMap(({ name, canary }) => {
       if (canary?.analysis == null) return []
+      const unseen = [after, before].find(({ traffic }) => traffic === null)
+      if (unseen?.traffic === null) return [{ verdict: 'hold', reason: unseen.why }]
       const period = (release: number): ServedCounts =>
-        servedSince(servedBy(before ?? [], name, release), servedBy(after ?? [], name, release))
+        servedSince(
+          servedBy(before.traffic ?? [], name, release),
+          servedBy(after.traffic ?? [], name, release),
+        )
       return [
         judgeCanary(
           { candidate: period(candidate.number), stable: period(stable.number) },
@@ -105,6 +133,19 @@ export class TrafficShift {
         ),
       ]
     })
+  }
+
+  /** Where the engine splits the traffic otherwise than the step says. */
+  async #shareNotes(rollout: Rollout): Promise<readonly string[]> {
+    const { engine } = this.#options
+    const always = await engineNotes(engine, await this.#desired({ ...rollout, share: 0 }))
+    const now = await engineNotes(engine, await this.#desired(rollout))
+    return now.filter((note) => !always.includes(note))
+  }
+
+  async #desired({ ref, share }: Rollout): Promise<DesiredApp> {
+    const { store, clock } = this.#options
+    return desiredDuring(this.#pair, share, await store.ensureApp(ref, clock.now()))
   }
 
   /** A person who deploys or rolls back while a canary is watched does not wait for its end. */

@@ -8,6 +8,7 @@ const PROD: TargetView = {
   server: 'https://cluster.example:6443',
   context: null,
   registry: null,
+  metrics: null,
   createdAt: 1_700_000_000_000,
   apps: [],
 }
@@ -20,8 +21,8 @@ export class MemoryTargets implements Targets {
     return Promise.resolve([...this.#targets.values()])
   }
 
-  add({ name, context }: NewTarget): Promise<TargetView> {
-    const target = { ...PROD, name, context }
+  add({ name, context, metrics }: NewTarget): Promise<TargetView> {
+    const target = { ...PROD, name, context, metrics: metrics?.url ?? null }
     this.#targets.set(name, target)
     return Promise.resolve(target)
   }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { NewTargetBody, TargetBody } from '../../contract/target.ts'
 import { FairwayError } from '../../model/errors.ts'
+import { parseMetricsUrl } from '../../model/metrics-url.ts'
 import { parseTargetName } from '../../model/names.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -17,10 +18,12 @@ export const target: Command = {
   details: [
     'An environment names its target in the app file: `environments: { production: { target: prod } }`; without one it runs on the server’s own machine.',
     '`add` sends one context of the kubeconfig with the certificates and tokens that it names; a user that logs in by a program cannot be used. The cluster’s nodes need a registry: --registry is one of yours to which images are pushed, --pull-from the address under which the nodes reach the registry of this server.',
+    '`--metrics` is the URL of a Prometheus, or of anything that speaks its HTTP API, that knows of the cluster’s requests: `deploy.analysis` of a canary is judged by it. The server asks it, so it must reach it.',
   ],
   examples: [
     'fairway target add prod --kubeconfig ~/.kube/config --context prod --registry registry.example.com/team --registry-user ci --registry-password -',
     'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
+    'fairway target add prod --metrics https://prometheus.example.com/ --metrics-token -',
     'fairway target list',
     'fairway target remove prod',
   ],
@@ -42,6 +45,12 @@ export const target: Command = {
       name: 'pull-from',
       value: 'HOST:PORT',
       summary: 'add: how the nodes reach this server’s registry',
+    },
+    { name: 'metrics', value: 'URL', summary: 'add: Prometheus by which canaries are judged' },
+    {
+      name: 'metrics-token',
+      value: '-',
+      summary: 'add: bearer token for it; - reads it from standard input',
     },
   ],
   subcommands: [
@@ -70,14 +79,17 @@ async function add(context: Context, name: string): Promise<number> {
   const file = resolve(io.cwd, args.value('kubeconfig') ?? defaultKubeconfig(context))
   const one = readKubeconfig(file, args.value('context') ?? null)
   const registry = await registryOf(context)
+  const metrics = await metricsOf(context)
   const added = await context.client({ timeoutMs: 60_000 }).putTarget(name, {
     kubeconfig: one.text,
     context: one.context,
     registry,
+    metrics,
   })
   if (out.json) out.object(added)
   else {
     out.note(`${name} is ${added.server}, context ${one.context}.`)
+    if (metrics !== null) out.note(`Canaries are judged by ${added.metrics ?? metrics.url}.`)
     if (registry === null)
       out.note('Without --registry or --pull-from its nodes can pull public images only.')
     out.note(`\`fairway doctor --target ${name}\` says what it has and lacks.`)
@@ -126,18 +138,45 @@ async function registryOf(context: Context): Promise<NewTargetBody['registry']> 
   return { name, push: push !== undefined, user, password: await password(context, user) }
 }
 
-async function password({ args, io }: Context, user: string | null): Promise<string | null> {
-  const given = args.value('registry-password')
-  if (given === undefined && user === null) return null
-  if (given !== undefined && given !== '-') {
-    throw new FairwayError('INVALID_REQUEST', 'a password stands in no command line', {
-      hint: 'Give `--registry-password -` and the password on standard input.',
+async function metricsOf(context: Context): Promise<NonNullable<NewTargetBody['metrics']> | null> {
+  const { args, io } = context
+  const [given, token] = [args.value('metrics'), args.value('metrics-token')]
+  if (given === undefined) {
+    if (token === undefined) return null
+    throw new FairwayError('INVALID_REQUEST', '--metrics-token belongs to --metrics')
+  }
+  const url = parseMetricsUrl(given)
+  if (token === undefined) return { url, token: null }
+  if (io.stdin.isTTY !== true && args.value('registry-password') === '-') {
+    throw new FairwayError('INVALID_REQUEST', 'standard input gives one secret, not two', {
+      hint: 'Run it on a terminal, which asks for both.',
     })
   }
-  const question = io.stdin.isTTY === true ? 'Password of the registry: ' : ''
-  const line = (await readLine(io, question, { hidden: true })).trim()
+  return { url, token: await secret(context, 'metrics-token', 'token', 'Token for the metrics: ') }
+}
+
+async function password(context: Context, user: string | null): Promise<string | null> {
+  if (context.args.value('registry-password') === undefined && user === null) return null
+  return secret(context, 'registry-password', 'password', 'Password of the registry: ')
+}
+
+/** From standard input, whatever the option says. */
+async function secret(
+  { args, io }: Context,
+  option: string,
+  noun: string,
+  question: string,
+): Promise<string> {
+  const given = args.value(option)
+  if (given !== undefined && given !== '-') {
+    throw new FairwayError('INVALID_REQUEST', `a ${noun} stands in no command line`, {
+      hint: `Give \`--${option} -\` and the ${noun} on standard input.`,
+    })
+  }
+  const asked = io.stdin.isTTY === true ? question : ''
+  const line = (await readLine(io, asked, { hidden: true })).trim()
   if (line !== '') return line
-  throw new FairwayError('INVALID_REQUEST', 'no password was given')
+  throw new FairwayError('INVALID_REQUEST', `no ${noun} was given`)
 }
 
 function defaultKubeconfig({ io }: Context): string {
