@@ -15,7 +15,7 @@ import { askService } from './service-load.ts'
 import { skipped } from './skipped.ts'
 
 const NAME = 'k8s-restart'
-const KILLS = 20
+const KILLS = Number(process.env['FAIRWAY_BENCH_KILLS'] ?? 20)
 const APPS = 4
 const COPIES = 2
 const SEED = 20_260_101
@@ -194,7 +194,8 @@ const releases = z.object({
 
 export const bench: Bench = {
   name: NAME,
-  summary: 'rollouts on a real cluster while the control plane is killed at 20 random moments',
+  summary:
+    'rollouts on a real cluster while the control plane is killed at 20 random moments (FAIRWAY_BENCH_KILLS)',
   needs:
     'what the cluster lab needs (docs/cluster.md): root, Go or its builds, containerd, runc, etcd',
   run,

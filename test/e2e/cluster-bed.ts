@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { askService } from '../../bench/service-load.ts'
+import { askService, type ServiceAddress } from '../../bench/service-load.ts'
 import { start, type RunResult } from '../../src/lib/process.ts'
 import { lacksCluster } from '../cluster/test-cluster.ts'
 import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './cluster-platform.ts'
@@ -28,6 +28,8 @@ export class ClusterProbe {
   readonly namespace: string
   readonly app: ProbeApp
   readonly bed: ClusterPlatform
+  /** Known once asked: also while the API server is away. */
+  #service: Promise<ServiceAddress> | null = null
 
   private constructor(bed: ClusterPlatform, app: ProbeApp) {
     this.bed = bed
@@ -88,7 +90,8 @@ export class ClusterProbe {
 
   /** GET through the Service in the cluster. */
   async get(path: string): Promise<string> {
-    return (await askService(await this.bed.service(this.namespace), path)).trimEnd()
+    this.#service ??= this.bed.service(this.namespace)
+    return (await askService(await this.#service, path)).trimEnd()
   }
 
   /** Release that answers. */

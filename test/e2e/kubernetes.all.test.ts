@@ -91,9 +91,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       assert.equal(await blue.copies(), '1,2')
       // Every node has to hear of it.
       await eventually(async () => (await blue.release()) === 2)
-      const began = Date.now()
       assert.match(await blue.must('rollback'), /release 1/)
-      assert.ok(Date.now() - began < 9_000, 'nothing had to start')
       await eventually(async () => (await blue.release()) === 1)
       await blue.untilCopies('1')
       assert.equal((await blue.app.status()).instances[0]?.id, first?.id)
