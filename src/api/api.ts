@@ -8,12 +8,14 @@ import type { Installer } from '../model/installer.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
+import type { Nodes } from '../model/nodes.ts'
 import type { Targets } from '../model/targets.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
 import { manifestRoutes } from './manifest-routes.ts'
+import { nodeRoutes } from './node-routes.ts'
 import { DEFAULT_LIMITS, type ApiLimits } from './limits.ts'
 import { logFailure, rawProblem, toFairwayError, toProblem } from './problem.ts'
 import { mountRegistry, type RegistryHandler } from './registry-mount.ts'
@@ -31,6 +33,7 @@ export interface ApiOptions {
   readonly identity: Identity
   readonly targets: Targets
   readonly manifests: Manifests
+  readonly nodes: Nodes
   readonly installer: Installer
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
@@ -61,6 +64,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...identityRoutes(options.identity),
     ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests, options.identity),
+    ...nodeRoutes(options.nodes),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
     ...rolloutRoutes(options.platform, options.sources),

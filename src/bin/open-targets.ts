@@ -4,6 +4,7 @@ import type { Engine } from '../model/engine.ts'
 import type { Identity } from '../model/identity.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { Manifests } from '../model/manifests.ts'
+import type { Nodes } from '../model/nodes.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { Clusters, Targets } from '../model/targets.ts'
@@ -12,6 +13,7 @@ import { activeRelease } from '../reconcile/app-planner.ts'
 import { ConnectedClusters } from '../reconcile/connected-clusters.ts'
 import { StoredTargets } from '../reconcile/stored-targets.ts'
 import { TargetedEngine } from '../reconcile/targeted-engine.ts'
+import { TargetNodes } from '../reconcile/target-nodes.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
 import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
 import { once } from './once.ts'
@@ -34,6 +36,7 @@ export interface Places {
   readonly logs: LogReader
   readonly targets: Targets
   readonly manifests: Manifests
+  readonly nodes: Nodes
 }
 
 const OWNER = 'owner'
@@ -58,7 +61,8 @@ export function openTargets(options: TargetOptions): Places {
   })
   const targets = new StoredTargets({ store, clusters, connected, identity, clock })
   const manifests = new AppManifests({ store, connected, clock })
-  return { engine, logs, targets, manifests }
+  const nodes = new TargetNodes(connected)
+  return { engine, logs, targets, manifests, nodes }
 }
 
 function lazyClusters(options: TargetOptions): Clusters {

@@ -61,7 +61,7 @@ const identity = createIdentity({
 const files = createLogReader({ logDir: folder.logs, clock })
 const { sandbox, images, machine, runner } =
   home === null ? await openMachine() : await home.open({ folder, log })
-const { engine, logs, targets, manifests } = openTargets({
+const { engine, logs, targets, manifests, nodes } = openTargets({
   store,
   machine: { engine: machine, logs: files },
   identity,
@@ -115,6 +115,7 @@ const api = createApi({
   identity,
   targets,
   manifests,
+  nodes,
   installer: lazyInstaller(async () => {
     const { createInstaller } = await import('./install.ts')
     const owner = (): Promise<string> => ownerOf({ store, randomId })

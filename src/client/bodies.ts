@@ -3,6 +3,7 @@ import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.t
 import type { ConfigBody } from '../contract/config.ts'
 import type { EndpointName, ResponseOf } from '../contract/endpoints.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
+import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { Problem } from '../contract/problem.ts'
 import type {
   DeployEventBody,
@@ -207,6 +208,42 @@ const check = object<CheckBody>({
   fix: orNull(text),
 })
 
+const node = object<NodeBody>({
+  name: text,
+  ready: flag,
+  schedulable: flag,
+  spot: flag,
+  copies: list(object<NodeBody['copies'][number]>({ ref, process: branded(), count: number })),
+  notices: list(
+    object({
+      kind: oneOf('terminate', 'scheduled', 'rebalance'),
+      at: number,
+      deadline: orNull(number),
+    }),
+  ),
+})
+
+const drainEvent = tagged<DrainEventBody>('type', {
+  cordoned: object<Extract<DrainEventBody, { type: 'cordoned' }>>({
+    type: oneOf('cordoned'),
+    at: number,
+    node: text,
+  }),
+  pod: object<Extract<DrainEventBody, { type: 'pod' }>>({
+    type: oneOf('pod'),
+    at: number,
+    pod: text,
+    state: oneOf('evicting', 'blocked', 'waiting', 'skipped', 'deleted', 'gone'),
+    text,
+  }),
+  end: object<Extract<DrainEventBody, { type: 'end' }>>({
+    type: oneOf('end'),
+    at: number,
+    drained: flag,
+    left: list(object({ pod: text, text })),
+  }),
+})
+
 const changes = object<ResponseOf<'applyManifests'>>({
   changes: list(
     object({ object: text, action: oneOf('created', 'changed', 'unchanged', 'deleted') }),
@@ -237,6 +274,8 @@ export const BODIES = {
     notes: list(text),
   }),
   exportApp: object<ResponseOf<'exportApp'>>({ files: map(text) }),
+  listNodes: object<ResponseOf<'listNodes'>>({ nodes: list(node) }),
+  drainNode: drainEvent,
   applyManifests: changes,
   removeManifests: changes,
   listTokens: object<ResponseOf<'listTokens'>>({ tokens: list(token) }),

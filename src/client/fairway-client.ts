@@ -2,6 +2,7 @@ import type { AppPlanBody, AppStatusBody } from '../contract/app.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endpoints.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
+import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
 import type { DeployBody } from '../contract/source.ts'
 import type { CheckBody, InstalledBody, NewTargetBody, TargetBody } from '../contract/target.ts'
@@ -76,6 +77,22 @@ export class FairwayClient {
   installPlatform(target: string, body: BodyOf<'installPlatform'>): Promise<InstalledBody> {
     const wanted = call('installPlatform', { target }, { json: body, timeoutMs: 1_200_000 })
     return this.#connection.value(wanted, BODIES.installPlatform)
+  }
+
+  async listNodes(target: string): Promise<readonly NodeBody[]> {
+    return (await this.#connection.value(call('listNodes', { target }), BODIES.listNodes)).nodes
+  }
+  drainNode(
+    target: string,
+    node: string,
+    json: BodyOf<'drainNode'>,
+    signal: AbortSignal,
+  ): AsyncGenerator<DrainEventBody, void, undefined> {
+    const wanted = call('drainNode', { target, node }, { json, signal })
+    return this.#connection.lines(wanted, BODIES.drainNode)
+  }
+  uncordonNode(target: string, node: string): Promise<void> {
+    return this.#connection.nothing(call('uncordonNode', { target, node }))
   }
 
   /** Manifests by path below the folder of the export. */

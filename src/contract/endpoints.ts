@@ -8,6 +8,7 @@ import { logLine, MAX_LOG_LIMIT, runEvent } from './log-line.ts'
 import { appName, digest, environmentName, id, processName, releaseNumber } from './name.ts'
 import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
 import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
+import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, role, token } from './token.ts'
@@ -111,6 +112,7 @@ export const ENDPOINTS = {
 
   ...TARGET_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
+  ...NODE_ENDPOINTS,
 
   missingContents: {
     ...POST,

@@ -21,6 +21,7 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'target:read': 'developer',
   'target:write': 'admin',
   'manifest:apply': 'admin',
+  'node:drain': 'admin',
   'token:read': 'admin',
   'token:write': 'admin',
   'platform:collect': 'admin',

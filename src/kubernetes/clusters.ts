@@ -6,6 +6,7 @@ import type { Digest } from '../model/release.ts'
 import type { TargetRecord } from '../model/store.ts'
 import type { Cluster, Clusters, TargetMetrics } from '../model/targets.ts'
 import { ClusterClient } from './cluster-client.ts'
+import { KubernetesNodes } from './cluster-nodes.ts'
 import { checkCluster } from './doctor.ts'
 import { KubernetesEngine } from './engine.ts'
 import { readKubeconfig, type ClusterConnection } from './kubeconfig.ts'
@@ -73,7 +74,8 @@ export class KubernetesClusters implements Clusters {
       settings,
       adopt: (ref, objects) => engine.adopt(ref, objects),
     })
-    return { engine, logs, manifests }
+    const nodes = new KubernetesNodes({ client, owner, clock, random, log })
+    return { engine, logs, manifests, nodes }
   }
 
   async check(target: TargetRecord): Promise<readonly HostCheck[]> {

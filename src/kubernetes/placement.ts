@@ -40,7 +40,7 @@ export const DO_NOT_DISRUPT: Labels = Object.freeze({
 const LONG_STOP_MS = 120_000
 
 /** How clouds and autoscalers mark nodes that can vanish; `fairway/spot` for those that none of them made. */
-const SPOT_LABELS: readonly (readonly [string, string])[] = [
+export const SPOT_LABELS: readonly (readonly [string, string])[] = [
   ['cloud.google.com/gke-spot', 'true'],
   ['eks.amazonaws.com/capacityType', 'SPOT'],
   ['fairway/spot', 'true'],

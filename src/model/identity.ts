@@ -25,6 +25,7 @@ export const ACTIONS = [
   'target:read',
   'target:write',
   'manifest:apply',
+  'node:drain',
   'platform:collect',
 ] as const
 export type Action = (typeof ACTIONS)[number]

@@ -3,6 +3,7 @@ import type { HostCheck } from './host.ts'
 import type { LogReader } from './logs.ts'
 import type { ClusterManifests } from './manifests.ts'
 import type { TargetName } from './names.ts'
+import type { ClusterNodes } from './nodes.ts'
 import type { TargetRecord } from './store.ts'
 
 /** A cluster that apps are deployed to, as people see it: nothing of its credentials. */
@@ -69,6 +70,7 @@ export interface Cluster {
   readonly engine: Engine
   readonly logs: LogReader
   readonly manifests: ClusterManifests
+  readonly nodes: ClusterNodes
 }
 
 /** Makes clusters usable; `kubernetes/` implements it. */

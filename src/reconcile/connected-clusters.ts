@@ -68,6 +68,7 @@ export class ConnectedClusters {
     const cluster = this.#connected.get(name)
     this.#connecting.delete(name)
     this.#connected.delete(name)
+    await cluster?.nodes.close()
     await cluster?.engine.close()
   }
 
@@ -87,7 +88,8 @@ export class ConnectedClusters {
     return cluster
   }
 
-  async #openEngine(name: TargetName, { engine }: Cluster): Promise<void> {
+  async #openEngine(name: TargetName, { engine, nodes }: Cluster): Promise<void> {
+    nodes.open()
     try {
       await engine.open()
     } catch (error) {

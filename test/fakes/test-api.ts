@@ -13,6 +13,7 @@ import type { Role } from '../../src/model/identity.ts'
 import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
+import { MemoryNodes } from './memory-nodes.ts'
 import { MemoryTargets } from './memory-targets.ts'
 import { MemoryTokenStore } from './memory-token-store.ts'
 
@@ -50,6 +51,7 @@ export async function createTestApi(
     identity,
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
+    nodes: new MemoryNodes(),
     installer: {
       install: () =>
         Promise.resolve({ manifests: '', image: 'x@y', active: null, claim: null, notes: [] }),
@@ -83,6 +85,7 @@ const PARAMS = {
   rollout: 'r1',
   instance: INSTANCE,
   target: 'prod',
+  node: 'node1',
 }
 const DEPLOY = { source: { entries: [] }, appFile: null, image: null }
 /** SHA-256 of nothing. */
@@ -102,6 +105,7 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
     registryPort: 30500,
     dryRun: true,
   },
+  drainNode: { timeoutMs: 1000, localData: false },
   adoptObjects: { objects: ['Deployment shop--production/web-a'] },
   missingContents: { digests: [EMPTY] },
   saveSource: { entries: [] },
