@@ -12,8 +12,11 @@ export function manifestRoutes(manifests: Manifests, identity: Identity): Manife
   return {
     exportApp: route('exportApp', async ({ params, query, subject }) => {
       const secrets = query.secrets === true
-      const may = identity.decide(subject(), 'config:read', params, params.environment)
-      if (secrets && !may.allowed) throw new FairwayError('FORBIDDEN', may.reason)
+      // Among the values is the target's login for its registry, which only who adds targets may know.
+      for (const action of secrets ? (['config:read', 'target:write'] as const) : []) {
+        const may = identity.decide(subject(), action, params, params.environment)
+        if (!may.allowed) throw new FairwayError('FORBIDDEN', may.reason)
+      }
       const files = await manifests.exportApp(params, { target: query.target ?? null, secrets })
       return { files: Object.fromEntries(files) }
     }),

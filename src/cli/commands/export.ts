@@ -24,7 +24,7 @@ export const exportCommand: Command = {
       value: 'NAME',
       summary: 'cluster that the files are for (default: the environment’s)',
     },
-    { name: 'secrets', summary: 'write those values too' },
+    { name: 'secrets', summary: 'write those values too; admins only' },
   ],
   positionals: { min: 0, max: 0 },
   run,
