@@ -59,6 +59,18 @@ export const KINDS = Object.freeze({
     'selfsubjectaccessreviews',
     false,
   ),
+  ValidatingAdmissionPolicy: kind(
+    'admissionregistration.k8s.io/v1',
+    'ValidatingAdmissionPolicy',
+    'validatingadmissionpolicies',
+    false,
+  ),
+  ValidatingAdmissionPolicyBinding: kind(
+    'admissionregistration.k8s.io/v1',
+    'ValidatingAdmissionPolicyBinding',
+    'validatingadmissionpolicybindings',
+    false,
+  ),
   PodMetrics: kind('metrics.k8s.io/v1beta1', 'PodMetrics', 'pods'),
 })
 

@@ -93,6 +93,10 @@ function clusterRules(): readonly Rule[] {
         verb,
       })),
     ),
+    // Drains and notices.
+    { group: '', resource: 'nodes', verb: 'patch' },
+    { group: '', resource: 'pods', subresource: 'eviction', verb: 'create' },
+    { group: '', resource: 'persistentvolumes', verb: 'get' },
     ...[KINDS.Deployment, KINDS.StatefulSet].map((kind) => ({
       group: groupOf(kind),
       resource: kind.plural,

@@ -1,6 +1,7 @@
 import { CLAIM_SECRET, ROLE_LABEL } from './home-pod.ts'
 import { contentHash, kubeObject, type KubeObject, type Labels } from './object.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, UNPRIVILEGED_ID } from './pod-security.ts'
+import { planNodeAgent } from './plan-node-agent.ts'
 import { planPlatformPostgres } from './plan-platform-postgres.ts'
 import { planPlatformRegistry } from './plan-platform-registry.ts'
 import { planPlatformRights } from './plan-platform-rights.ts'
@@ -30,6 +31,8 @@ export interface PlatformPlan {
   readonly hosts: readonly string[]
   /** Also at this port of every node; null = inside of the cluster alone. */
   readonly nodePort: number | null
+  /** Set: a program on every node that reports termination notices; `metadataUrl` null = where EC2 answers. */
+  readonly notices?: { readonly metadataUrl: string | null } | null
 }
 
 /** Name of everything that exists once. */
@@ -74,6 +77,7 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
     }),
     service(plan),
     deployment(plan),
+    ...nodeAgent(plan),
   ]
 }
 
@@ -132,6 +136,20 @@ const RESTRICTED: Labels = Object.freeze({
   'pod-security.kubernetes.io/warn': 'restricted',
 })
 const SETTINGS = 'fairway-settings'
+
+function nodeAgent(plan: PlatformPlan): readonly KubeObject[] {
+  const { namespace, image, pullSecret, notices = null } = plan
+  if (notices === null) return []
+  const { metadataUrl } = notices
+  const labels = platformLabels(plan)
+  return planNodeAgent({
+    namespace,
+    image,
+    pullSecret: pullSecret?.name ?? null,
+    labels,
+    metadataUrl,
+  })
+}
 
 function pullSecrets(plan: PlatformPlan, labels: Labels): KubeObject[] {
   if (plan.pullSecret === null) return []

@@ -56,6 +56,7 @@ describe('drain and notices', { skip: await lacksCluster(), timeout: 900_000 }, 
     nodes.open()
     await bed.engine.apply(copies(3))
     await waitUntil('three copies are ready', LIMIT_MS, () => ready() === 3)
+    await cluster.kubectl(['apply', '-f', '-'], openDoor())
   })
   afterEach(async () => {
     await cluster.tryKubectl(['delete', 'rs,pdb,pod', '-n', namespace, '-l', 'test=drain', '--now'])
@@ -214,6 +215,16 @@ function copiesOf({ copies }: NodeView): number {
 
 function seconds(fromNow: number): string {
   return new Date(Date.now() + fromNow * 1000).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+/** This host reaches copies by way of another node, whose address the app's own policy knows nothing of. */
+function openDoor(): string {
+  return JSON.stringify({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'open-door', namespace },
+    spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [{}] },
+  })
 }
 
 /** One pod that nothing would start again, and one whose budget never lets it go. */
