@@ -1,5 +1,7 @@
 /** The day of a user whose app runs on a real cluster: real CLI, server and registry, nodes that pull from it. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import { startServiceLoad } from '../../bench/service-load.ts'
 import {
@@ -20,7 +22,21 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
   before(async () => {
     bed = await startClusterPlatform({ subnet: '10.235.2.0/24', addTarget: false })
   })
-  after(() => bed.destroy())
+  after(async () => {
+    await bed.destroy()
+    await Promise.all(made.map(({ app }) => app.remove()))
+  })
+
+  const made: ClusterProbe[] = []
+  const create = async (
+    name: string,
+    ...more: readonly Readonly<Record<string, unknown>>[]
+  ): Promise<ClusterProbe> => {
+    const [web = {}, file = {}] = more
+    const probe = await ClusterProbe.create(bed, name, web, file)
+    made.push(probe)
+    return probe
+  }
 
   test('target add, list and doctor', async () => {
     const { platform, cluster } = bed
@@ -36,7 +52,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
 
   describe('side by side', { concurrency: 4 }, () => {
     test('a day: deploy, again under load, ps, logs, run, exec, scale, env, rollback, releases, destroy', async () => {
-      const shop = await ClusterProbe.create(bed, 'shop', { scale: { min: 2 } })
+      const shop = await create('shop', { scale: { min: 2 } })
       assert.match(await shop.deploy(), /release 1/)
       assert.match(await shop.get('/'), /probe \(release 1/)
       assert.match(await shop.must('ps'), /web-a-\S+ +1 +ready/)
@@ -84,7 +100,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
 
     test('bluegreen: the Service switches, the way back is to the same copies', async () => {
       const web = { deploy: { strategy: 'bluegreen', keep: '10m' } }
-      const blue = await ClusterProbe.create(bed, 'blue', web)
+      const blue = await create('blue', web)
       await blue.deploy()
       const [first] = (await blue.app.status()).instances
       await blue.must('env', 'set', 'A=1')
@@ -100,7 +116,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
 
     test('canary: a share of the copies first, then all; the candidate keeps its place', async () => {
       const steps = { strategy: 'canary', steps: ['50%', '100%'], pause: '6s' }
-      const canary = await ClusterProbe.create(bed, 'canary', { deploy: steps, scale: { min: 2 } })
+      const canary = await create('canary', { deploy: steps, scale: { min: 2 } })
       await canary.deploy()
       const deploying = canary.must('env', 'set', 'A=1')
       const seen = new Set<number>()
@@ -121,7 +137,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
 
     test('the release command runs once, as a Job, before the release; one that fails stops it', async () => {
       const release = { command: ['node', '-e', 'console.log("migrated " + process.env.A)'] }
-      const job = await ClusterProbe.create(bed, 'job', {}, { release, env: { A: 'once' } })
+      const job = await create('job', {}, { release, env: { A: 'once' } })
       const said = await job.deploy()
       assert.equal(said.match(/migrated once/g)?.length, 1)
       await job.describe({}, { release: { command: ['node', '-e', 'process.exit(7)'] } })
@@ -132,7 +148,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     })
 
     test('a failing probe, and what no node can take: explained, the old release serves', async () => {
-      const bad = await ClusterProbe.create(bed, 'bad')
+      const bad = await create('bad')
       await bad.deploy()
       await bad.describe({ health: { ready: '/nothing-here', start: '8s' } })
       const probe = await bad.refusedDeploy()
@@ -150,7 +166,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     })
 
     test('objects: deleted by hand they come back; others of the same name are not touched', async () => {
-      const kept = await ClusterProbe.create(bed, 'kept')
+      const kept = await create('kept')
       await kept.deploy()
       await bed.cluster.kubectl(['delete', 'deployment', '--all', '-n', kept.namespace])
       const back = async (): Promise<boolean> => (await kept.objects('deployment')).length === 1
@@ -158,7 +174,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       await eventually(async () => (await kept.release()) === 1, { withinMs: 60_000 })
       await kept.destroy()
 
-      const hand = await ClusterProbe.create(bed, 'hand')
+      const hand = await create('hand')
       await bed.cluster.kubectl(['create', 'namespace', hand.namespace])
       await bed.cluster.kubectl(['create', 'configmap', 'theirs', '-n', hand.namespace])
       const refused = await hand.refusedDeploy()
@@ -170,7 +186,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     })
 
     test('an environment moves from the machine to the cluster, and is gone from the machine', async () => {
-      const moved = await ClusterProbe.create(bed, 'moved', {}, { environments: {} })
+      const moved = await create('moved', {}, { environments: {} })
       await moved.deploy()
       assert.match(await moved.app.get('/'), /release 1/)
       await moved.describe({})
@@ -184,9 +200,11 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
   })
 
   test('an image that cannot be pulled: explained, the old release serves', async () => {
-    const pull = await ClusterProbe.create(bed, 'pull')
+    const pull = await create('pull')
     await pull.deploy()
-    await bed.lab.setRegistry('127.0.0.1:1')
+    const empty = createServer((_, response) => response.writeHead(404).end())
+    const port = await listening(empty)
+    await bed.lab.setRegistry(`127.0.0.1:${String(port)}`)
     try {
       await pull.change('a new image')
       const said = await pull.refusedDeploy()
@@ -194,14 +212,15 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       assert.equal(await pull.release(), 1)
     } finally {
       await bed.lab.setRegistry(`127.0.0.1:${String(bed.platform.apiPort)}`)
+      empty.close()
     }
     await pull.destroy()
   })
 
   test('faults: a target in use stays; a killed server goes on; a cluster that is away holds up only its own apps', async () => {
     const { platform, lab } = bed
-    const far = await ClusterProbe.create(bed, 'far', { scale: { min: 2 } })
-    const near = await ClusterProbe.create(bed, 'near', {}, { environments: {} })
+    const far = await create('far', { scale: { min: 2 } })
+    const near = await create('near', {}, { environments: {} })
     await Promise.all([far.deploy(), near.deploy()])
     const refused = await platform.fairway(['target', 'remove', TARGET])
     assert.notEqual(refused.code, 0)
@@ -242,3 +261,10 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     assert.match((await platform.fairway(['target', 'list'])).stderr, /No targets/)
   })
 })
+
+async function listening(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
