@@ -55,8 +55,8 @@ export class StoredTargets implements Targets {
     })
     await connected.forget(target.name)
     const apps = await this.#apps()
-    // Apps that run there go on under the new credentials, not only with their next deploy.
-    if (apps.has(target.name)) await connected.connected(target.name)
+    // Apps that run there go on under the new credentials, and a plan is checked against what the target honours before its first deploy.
+    await connected.connected(target.name)
     return this.#view(record, apps)
   }
 
