@@ -12,6 +12,7 @@ const PARAMS = {
   token: 'a/b c?',
   digest: 'sha256:00',
   target: 'prod',
+  node: 'node1',
 }
 
 for (const name of Object.keys(ENDPOINTS).filter((key): key is EndpointName => key in ENDPOINTS)) {
