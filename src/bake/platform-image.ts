@@ -7,6 +7,7 @@ import { addLayer } from './keyed-layer.ts'
 import { nodeRuntime } from './node-runtime.ts'
 import { DEFAULT_NODE_MAJOR } from './node-version.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { ImageStore } from '../oci/image-store.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import { TarReader } from '../oci/tar-reader.ts'
 
@@ -50,7 +51,9 @@ export async function bakePlatform(
   try {
     const { version, layers } = await nodeRuntime(job, DEFAULT_NODE_MAJOR)
     const modules = await addLayer(job, files.modules, { level: 'small' })
-    const list = await baseList(kitchen, layers)
+    const [base] = layers
+    if (base === undefined) throw new TypeError('a runtime without base')
+    const list = await baseList(kitchen.images, base)
     const source = await addLayer(job, [...files.source, list], { level: 'small' })
     return await kitchen.images.addImage({
       layers: [...layers, modules, source].map(({ layer }) => layer),
@@ -132,11 +135,13 @@ const NOT_NEEDED = [
   'ucf',
 ] as const
 
-async function baseList(kitchen: Kitchen, layers: readonly PlacedLayer[]): Promise<LayerEntry> {
-  const [base] = layers
-  if (base === undefined) throw new TypeError('a runtime without base')
+/** What a layer of ours consists of, as a file of the image. */
+export async function baseList(
+  images: Pick<ImageStore, 'blobs'>,
+  base: PlacedLayer,
+): Promise<LayerEntry> {
   const { digest, diffId } = base.layer
-  const entries = await listed(kitchen.images.blobs.path(digest))
+  const entries = await listed(images.blobs.path(digest))
   const bytes = Buffer.from(JSON.stringify({ diffId, entries }))
   return { type: 'file', path: BASE_LIST, mode: 0o644, content: { bytes } }
 }

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { systemClock } from '../../src/lib/clock.ts'
+import { containersWork } from '../containers-work.ts'
+import { lacksCluster } from '../cluster/test-cluster.ts'
+import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './cluster-platform.ts'
+
+const SUBNET = '10.234.0.0/20'
+const NAMESPACE = 'fairway-system'
+const API_PORT = 30_701
+const LONG = 600_000
+const missing = lacksLab() || (await lacksCluster()) || (await containersWork())
+
+suite('the control plane on a cluster', { skip: missing }, () => {
+  let bed: ClusterPlatform | null = null
+  let home = ''
+  /** Command lines of somebody else, logged in at the cluster's own control plane. */
+  let env: Readonly<Record<string, string>> = {}
+  const platform = (): ClusterPlatform => {
+    assert.ok(bed !== null)
+    return bed
+  }
+  const kubectl = (...args: string[]): Promise<string> =>
+    platform().cluster.kubectl(['-n', NAMESPACE, ...args])
+  const activePod = (): Promise<string> =>
+    kubectl('get', 'pods', '-l', 'fairway/role=active', '-o', 'jsonpath={.items[*].metadata.name}')
+  const url = async (): Promise<string> => {
+    const path = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
+    return `http://${await kubectl('get', 'nodes', '-o', path)}:${String(API_PORT)}`
+  }
+  const must = async (...args: string[]): Promise<string> => {
+    const { run } = await import('../../src/lib/process.ts')
+    const cli = join(import.meta.dirname, '../../bin/fairway')
+    return run(cli, args, { env, cwd: home, timeoutMs: LONG })
+  }
+  const answers = async (): Promise<boolean> => {
+    const signal = AbortSignal.timeout(1000)
+    const response = await fetch(`${await url()}/v1/health`, { signal }).catch(() => null)
+    return response?.ok === true
+  }
+  const until = async (what: string, holds: () => Promise<boolean>): Promise<number> => {
+    const began = performance.now()
+    while (!(await holds())) {
+      assert.ok(performance.now() - began < 90_000, `${what} within 90 s`)
+      await systemClock.sleep(100)
+    }
+    return performance.now() - began
+  }
+
+  before(async () => {
+    bed = await startClusterPlatform({ subnet: SUBNET, nodes: 2 })
+    home = await mkdtemp(join(tmpdir(), 'fairway-install-'))
+    env = { ...bed.platform.env, HOME: home, XDG_CONFIG_HOME: home }
+  })
+  after(async () => {
+    await bed?.destroy()
+    if (home !== '') await rm(home, { recursive: true, force: true })
+  })
+
+  test('a dry run changes nothing and writes what would be applied', async () => {
+    const args = ['install', '--target', TARGET, '--with-postgres', '--dry-run', '-o', home]
+    await platform().platform.must(args, { timeoutMs: LONG })
+    const found = await platform().cluster.tryKubectl(['get', 'namespace', NAMESPACE])
+    assert.notEqual(found.code, 0)
+    const manifests = join(home, 'fairway.yaml')
+    await platform().cluster.kubectl(['create', 'namespace', NAMESPACE])
+    try {
+      const dry = ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '-f']
+      assert.match(
+        await platform().cluster.kubectl([...dry, manifests]),
+        /deployment.apps\/fairway/,
+      )
+    } finally {
+      await platform().cluster.kubectl(['delete', 'namespace', NAMESPACE])
+    }
+  })
+
+  test('installs, is claimed once, and deploys an app to the cluster it runs in', async () => {
+    const host = new URL(await url()).hostname
+    const options = ['--with-postgres', '--node-port', String(API_PORT), '--host', host]
+    const said = await platform().platform.must(['install', '--target', TARGET, ...options], {
+      timeoutMs: LONG,
+    })
+    const claim = /--claim (\S+)/.exec(said)?.[1] ?? ''
+    await until('the API answers', answers)
+    await must('login', await url(), '--claim', claim)
+    const secret = await kubectl('get', 'secret', 'fairway-claim', '-o', 'jsonpath={.data}')
+    assert.ok(!secret.includes('code'), 'the claim code is gone once it was used')
+    assert.doesNotMatch(await must('doctor', '--target', TARGET), /may not/)
+    await writeFile(join(home, 'package.json'), '{"scripts":{"start":"node server.js"}}')
+    await writeFile(
+      join(home, 'server.js'),
+      "require('http').createServer((q, r) => r.end('one')).listen(process.env.PORT)",
+    )
+    // No target is named: it is the cluster around the server.
+    await writeFile(
+      join(home, 'fairway.yaml'),
+      'version: 1\nname: hello\nprocesses:\n  web: { resources: { memory: 64Mi, cpu: 0.1 } }\n',
+    )
+    assert.match(await must('deploy'), /release 1 of hello is live/)
+    const { host: address } = await platform().service('hello--production')
+    assert.equal(await (await fetch(`http://${address}/`)).text(), 'one')
+  })
+
+  test('one of two is active; without it the other goes on with what it knew', async (t) => {
+    await until('two servers are ready', async () => {
+      const path = 'jsonpath={.status.readyReplicas}'
+      return (await kubectl('get', 'deployment', 'fairway', '-o', path)) === '2'
+    })
+    const first = await activePod()
+    assert.match(first, /^fairway-\S+$/, 'exactly one')
+    await kubectl('delete', 'pod', first, '--wait=false')
+    const took = await until('another is active and answers', async () => {
+      const now = await activePod()
+      return now !== '' && !now.split(' ').includes(first) && (await answers())
+    })
+    t.diagnostic(`active again after ${String(Math.round(took))} ms`)
+    await writeFile(
+      join(home, 'server.js'),
+      "require('http').createServer((q, r) => r.end('two')).listen(process.env.PORT)",
+    )
+    assert.match(await must('deploy'), /release 2 of hello is live/)
+    assert.match(await must('rollback'), /release 3 of hello is live/)
+    const { host } = await platform().service('hello--production')
+    assert.equal(await (await fetch(`http://${host}/`)).text(), 'one')
+  })
+})
