@@ -9,6 +9,7 @@ import { call } from './call.js'
 const { FAIRWAY_APP, FAIRWAY_RELEASE = '?', GREETING = 'probe', PORT = '3000' } = process.env
 let sick = false
 const kept = []
+const served = new Map()
 
 const answers = {
   '/': () => `${GREETING} (release ${FAIRWAY_RELEASE}, pid ${process.pid})`,
@@ -20,6 +21,7 @@ const answers = {
     if (process.env.FAIL) response.statusCode = 500
     return process.env.FAIL ? 'fails as told' : 'fine'
   },
+  '/metrics': () => metrics(),
   '/env': ({ name }) => process.env[name] ?? '',
   '/host': () => process.env.HOSTNAME ?? '',
   '/call': async ({ url }) => JSON.stringify(await call(url)),
@@ -61,6 +63,8 @@ const answers = {
 createServer(async (request, response) => {
   const url = new URL(request.url ?? '/', 'http://probe')
   const answer = answers[url.pathname]
+  const began = performance.now()
+  response.on('finish', () => count(url.pathname, response.statusCode, performance.now() - began))
   try {
     if (answer === undefined) response.statusCode = 404
     response.end(`${await answer?.(Object.fromEntries(url.searchParams), response)}\n`)
@@ -81,6 +85,31 @@ function greetWebSocket(request, socket) {
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   )
   socket.end(Buffer.concat([Buffer.from([0x81, GREETING.length]), Buffer.from(GREETING)]))
+}
+
+const BOUNDS = [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, Infinity]
+
+function count(route, status, ms) {
+  const labels = `http_route="${answers[route] ? route : ''}",http_response_status_code="${status}"`
+  const buckets = served.get(labels) ?? BOUNDS.map(() => 0)
+  served.set(
+    labels,
+    buckets.map((number, index) => number + (ms <= BOUNDS[index] * 1000 ? 1 : 0)),
+  )
+}
+
+// As the semantic conventions of OpenTelemetry name them, in the text format of Prometheus.
+function metrics() {
+  const name = 'http_server_request_duration_seconds'
+  return [...served]
+    .flatMap(([labels, buckets]) => [
+      ...buckets.map((number, index) => {
+        const le = BOUNDS[index] === Infinity ? '+Inf' : BOUNDS[index]
+        return `${name}_bucket{${labels},le="${le}"} ${number}`
+      }),
+      `${name}_count{${labels}} ${buckets.at(-1)}`,
+    ])
+    .join('\n')
 }
 
 function bomb() {
