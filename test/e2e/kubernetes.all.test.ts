@@ -240,6 +240,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       2,
     )
 
+    assert.equal(await far.release(), 2)
     await lab.component('kube-apiserver', 'stop')
     try {
       const waiting = far.tell('env', 'set', 'A=2')
