@@ -297,6 +297,11 @@ export class KubernetesEngine implements Engine {
   #removeOrphans(): void {
     for (const { app } of this.#objects.namespaces()) {
       if (app === '' || this.#apps.has(app) || (this.#running.get(app) ?? 0) > 0) continue
+      // A store that was restored from a backup knows less than the cluster: what cannot be made again is left to a person.
+      if (this.#objects.hasDisks(namespaceOf(refOfKey(app)))) {
+        this.#options.log.warn({ app }, 'nobody wants this app any more; it stays for its disks')
+        continue
+      }
       this.#options.log.warn({ app }, 'nobody wants this app any more: it is removed')
       this.#apps.set(app, { ref: refOfKey(app), desired: null, problem: null, adopt: new Set() })
       this.#queue.add(app)

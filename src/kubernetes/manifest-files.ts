@@ -18,6 +18,7 @@ export interface ManifestObject {
   readonly object: Json
 }
 
+const POD_SECURITY = 'pod-security.kubernetes.io/enforce'
 const ALLOWED = new Set([
   'Namespace',
   'ServiceAccount',
@@ -77,6 +78,8 @@ function checked(path: string, object: Json): ManifestObject {
     throw invalid(path, `${what} lacks the labels of an export`)
   if (labelOf(object, LABELS.owner) !== FILES_OWNER)
     throw invalid(path, `${what} belongs to ${labelOf(object, LABELS.owner)}, not to files`)
+  if (kind.kind === 'Namespace' && labelOf(object, POD_SECURITY) !== 'restricted')
+    throw invalid(path, `${what} does not enforce the level restricted`)
   const namespace = kind.namespaced ? textAt(object, 'metadata', 'namespace') : null
   if ((namespace ?? name) !== namespaceOf(ref))
     throw invalid(path, `${what} is not in the namespace ${namespaceOf(ref)} of ${refKey(ref)}`)

@@ -13,6 +13,7 @@ import { readFacts } from './facts.ts'
 import { numberAt, recordAt, textAt, type Json } from './json-value.ts'
 import { KINDS, type Kind } from './kinds.ts'
 import { labelOf, LABELS, namespaceOf, ownedBy } from './labels.ts'
+import { hasStrangers } from './namespace-end.ts'
 import { FILES_OWNER, readManifests, type ManifestObject } from './manifest-files.ts'
 import type { EngineSettings } from './reconciler.ts'
 
@@ -78,6 +79,10 @@ export class Manifests implements ClusterManifests {
     if (live === null || labelOf(live, LABELS.owner) !== FILES_OWNER)
       throw new FairwayError('NOT_FOUND', `no files were applied for ${refKey(ref)} there`)
     if (process === null) {
+      if (await hasStrangers(client, namespace, FILES_OWNER))
+        throw new FairwayError('CLUSTER_CONFLICT', `${namespace} holds objects of somebody else`, {
+          hint: 'Delete its processes one by one, or the namespace by hand.',
+        })
       await client.delete(name, { uid: textAt(live, 'metadata', 'uid') })
       return [{ object: `Namespace ${namespace}`, action: 'deleted' }]
     }

@@ -61,7 +61,8 @@ async function removeOwned(
   return owned.length > 0 || objects.pods.in(namespace).length > 0
 }
 
-async function hasStrangers(
+/** Whether people or tools put something of their own into the namespace. */
+export async function hasStrangers(
   client: ClusterClient,
   namespace: string,
   owner: string,

@@ -121,6 +121,11 @@ export class OwnedObjects {
   }
 
   /** All but Jobs, pods and the namespace itself. */
+  /** Whether claims of ours for disks are in it. */
+  hasDisks(namespace: string): boolean {
+    return this.everything(namespace).some(({ kind }) => kind === KINDS.PersistentVolumeClaim)
+  }
+
   everything(namespace: string): readonly Owned[] {
     return [...this.#workloads, ...this.#plain].flatMap(([kind, cache]) =>
       cache.in(namespace).map((object) => ({ kind, object })),

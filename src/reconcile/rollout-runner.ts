@@ -206,7 +206,7 @@ export class RolloutRunner {
 
   async #fail(rollout: Rollout, error: unknown): Promise<void> {
     const { log } = this.#deps
-    const failure = describeFailure(error)
+    const failure = await this.#explain(rollout.ref, error)
     if (failure.code === 'INTERNAL')
       log.error(
         { rollout: rollout.id, error: String(error), stack: stackOf(error) },
@@ -217,6 +217,16 @@ export class RolloutRunner {
     // Level-triggered way back: the target is again what serves, whatever had begun of the new release.
     await this.#rest(rollout)
     await this.#end(rollout, 'failed', failure)
+  }
+
+  /** The usual hint speaks of the release that goes on serving; the first one that fails leaves nothing. */
+  async #explain(ref: AppRef, error: unknown): Promise<RolloutFailure> {
+    const failure = describeFailure(error)
+    const keeps = failure.code === 'ROLLOUT_FAILED' || failure.code === 'RELEASE_COMMAND_FAILED'
+    if (!keeps || failure.hint !== undefined) return failure
+    const serving = await activeRelease(ref, this.#deps.store)
+    if (serving !== null) return failure
+    return { ...failure, hint: 'No release serves yet. What is said above tells why.' }
   }
 
   /** Nothing of the app, where its release would have run. */
