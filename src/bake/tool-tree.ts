@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants, existsSync } from 'node:fs'
-import { chmod, copyFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import type { BakeJob } from './bake-job.ts'
@@ -19,7 +19,7 @@ export async function toolTree(
   const owner = job.kitchen.sandbox.ownerOffset
   const key = layerKey('tools', { name, packages, exclude, architecture, owner }).slice(-16)
   const folder = join(cacheDir, 'tools', `${name}-${key}`)
-  if (existsSync(folder)) return folder
+  if (await isMarkedUsed(folder, job)) return folder
   return locks.run(`tools ${folder}`, async () => {
     if (existsSync(folder)) return folder
     const archive = await job.kitchen.debian()
@@ -31,6 +31,14 @@ export async function toolTree(
     await writeTree(folder, entries, owner)
     return folder
   })
+}
+
+/** Garbage collection takes what was not used for long. False where it is missing. */
+async function isMarkedUsed(folder: string, { kitchen }: BakeJob): Promise<boolean> {
+  if (!existsSync(folder)) return false
+  const now = kitchen.now() / 1000
+  await utimes(folder, now, now)
+  return true
 }
 
 /** A shell and the usual small programs, for scripts of packages; nothing where steps run on the host itself. */

@@ -6,6 +6,7 @@ import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import { start } from '../lib/process.ts'
 import { identify, isAlive, signalProcess, type ProcessIdentity } from '../lib/process-identity.ts'
 import { FairwayError } from '../model/errors.ts'
+import { findProgram, sameFolder } from './find-program.ts'
 import { failureInLog } from './program-failure.ts'
 import { packageVersion } from './version.ts'
 
@@ -126,9 +127,13 @@ async function runningProcess(
   program: BackgroundProgram,
 ): Promise<(ProcessIdentity & RunningProgram) | null> {
   const text = await readIfExists(pidFile(program))
-  if (text === null) return null
-  const parsed = record.safeParse(parseJson(text))
-  return parsed.success && (await isAlive(parsed.data)) ? parsed.data : null
+  const parsed = record.safeParse(parseJson(text ?? ''))
+  if (parsed.success && (await isAlive(parsed.data))) {
+    if ((await sameFolder(parsed.data.pid, program)) !== false) return parsed.data
+  } else if (parsed.success) return null
+  // Lost, damaged, or of another data folder that was copied here.
+  const found = await findProgram(program)
+  return found === null ? null : { ...found, urls: [], runner: null, version: null }
 }
 
 function pidFile(program: BackgroundProgram): string {

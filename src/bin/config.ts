@@ -24,6 +24,9 @@ export interface Config {
   readonly logsKeptDays: number
   /** Garbage collection leaves what is younger alone: it may belong to a deploy that is under way. */
   readonly collectGraceMinutes: number
+  /** What only bakes use: kept so long after its last use, and so much of it. */
+  readonly cacheKeptDays: number
+  readonly cacheMaxMegabytes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
   /** What nodes and servers log in with to `registry.ts`; null = there is none. A secret. */
@@ -75,6 +78,8 @@ const schema = z.object({
   FAIRWAY_RELEASES_KEPT: z.coerce.number().int().min(1).max(1000).default(10),
   FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
   FAIRWAY_COLLECT_GRACE_MINUTES: z.coerce.number().min(0).max(525_600).default(60),
+  FAIRWAY_CACHE_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(30),
+  FAIRWAY_CACHE_MAX_MB: z.coerce.number().int().min(0).max(100_000_000).default(10_000),
   FAIRWAY_HOST_NAMES: z.string().default(''),
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_HOME_TARGET: z.string().refine(isName, 'expected the name of a target').optional(),
@@ -130,6 +135,8 @@ export function readConfig(env: Environment = environment): Config {
     releasesKept: values.FAIRWAY_RELEASES_KEPT,
     logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
     collectGraceMinutes: values.FAIRWAY_COLLECT_GRACE_MINUTES,
+    cacheKeptDays: values.FAIRWAY_CACHE_KEPT_DAYS,
+    cacheMaxMegabytes: values.FAIRWAY_CACHE_MAX_MB,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
     home: homeOf(values),
@@ -172,6 +179,8 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_RELEASES_KEPT: String(config.releasesKept),
     FAIRWAY_LOGS_KEPT_DAYS: String(config.logsKeptDays),
     FAIRWAY_COLLECT_GRACE_MINUTES: String(config.collectGraceMinutes),
+    FAIRWAY_CACHE_KEPT_DAYS: String(config.cacheKeptDays),
+    FAIRWAY_CACHE_MAX_MB: String(config.cacheMaxMegabytes),
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
   }
 }

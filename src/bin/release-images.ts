@@ -18,6 +18,8 @@ export interface ReleaseImagesOptions {
   readonly root: string
   /** True: what this store lacks may lie in the target's registry, pushed by the server before this one. */
   readonly elsewhere?: boolean
+  /** Removes what bakes keep beyond their budget; freed bytes, or null where it had to be put off. */
+  readonly pruneCache?: () => Promise<number | null>
 }
 
 const LATEST = 'latest'
@@ -51,7 +53,9 @@ export function releaseImages(options: ReleaseImagesOptions): ReleaseImages {
     },
     collect: async (keep, olderThanMs) => {
       await collectHostTrees(root, keep, clock.now() - olderThanMs)
-      return images.collect(keep, olderThanMs, clock.now())
+      const collected = await images.collect(keep, olderThanMs, clock.now())
+      const cacheBytes = (await options.pruneCache?.()) ?? 0
+      return { ...collected, bytes: collected.bytes + cacheBytes }
     },
   }
 }

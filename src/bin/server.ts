@@ -21,7 +21,9 @@ import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openStore } from './open-store.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
+import { PausableBaker } from './pausable-baker.ts'
 import { programLog } from './program-log.ts'
+import { pruneCache } from './prune-cache.ts'
 import { keepMemoryQuiet } from './quiet-memory.ts'
 import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
@@ -51,6 +53,11 @@ const { store, close: closeStore } = await openStore({
 process.off('SIGTERM', leaveEarly)
 await home?.register(store)
 const graceMs = config.collectGraceMinutes * 60_000
+const cacheLimits = {
+  keptMs: config.cacheKeptDays * 86_400_000,
+  maxBytes: config.cacheMaxMegabytes * 1e6,
+  graceMs,
+}
 const sources = await openSourceStore({ root: folder.sources, clock, limits: { graceMs } })
 const identity = createIdentity({
   store,
@@ -71,10 +78,12 @@ const { engine, logs, targets, manifests, nodes } = openTargets({
   defaultHost,
   ...(home === null ? {} : { inCluster: home.inCluster }),
 })
-const baker = lazyBaker(async () => {
-  const { openKitchen } = await import('./kitchen.ts')
-  return openKitchen({ config, images, sandbox, folder, clock, log })
-})
+const baker = new PausableBaker(
+  lazyBaker(async () => {
+    const { openKitchen } = await import('./kitchen.ts')
+    return openKitchen({ config, images, sandbox, folder, clock, log })
+  }),
+)
 const platform = new ReconcilingPlatform(
   {
     store,
@@ -87,6 +96,7 @@ const platform = new ReconcilingPlatform(
       clock,
       root: folder.root,
       elsewhere: home !== null,
+      pruneCache: () => baker.whileIdle(() => pruneCache(folder.cache, cacheLimits, clock.now())),
     }),
     logs,
     reader: home === null ? createAppReader() : home.reader(createAppReader()),
