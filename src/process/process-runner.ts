@@ -57,6 +57,7 @@ export class ProcessRunner implements Runner {
   readonly #mutex = new KeyedMutex()
   readonly #starting = new Set<InstanceId>()
   readonly #promised = new Set<number>()
+  #noticed = false
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options
@@ -165,7 +166,8 @@ export class ProcessRunner implements Runner {
     const port = await this.#choosePort(spec)
     const door = introduce === undefined ? null : await this.#chooseDoor()
     const launch = await this.#launch(spec, folder, { port, door })
-    log.warn({ instance: spec.id }, NOTICE)
+    if (!this.#noticed) log.warn({}, NOTICE)
+    this.#noticed = true
     await folder.create({ spec, port, door }, launch)
     if (door !== null) await introduce?.(sourceOf(door))
     const errors = await open(join(folder.path, 'shim.log'), 'a', 0o600)
