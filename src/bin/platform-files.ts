@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import type { PlatformFiles } from '../bake/platform-image.ts'
@@ -23,9 +23,9 @@ const NOT_SHIPPED = /^node_modules\/node-(?:bin|linux)/
 export async function platformFiles(
   root: string = resolve(import.meta.dirname, '../..'),
 ): Promise<PlatformFiles> {
-  const source: LayerEntry[] = [await entry(root, 'package.json'), await entry(root, 'LICENSE')]
+  const source: LayerEntry[] = [await read(root, 'package.json'), await read(root, 'LICENSE')]
   for (const path of await walk(root, 'src', () => true))
-    if (!path.endsWith('.test.ts')) source.push(await entry(root, path))
+    if (!path.endsWith('.test.ts')) source.push(await read(root, path))
   const modules: LayerEntry[] = []
   for (const name of productionPackages(root))
     for (const path of await walk(root, name, (folder) => folder !== 'node_modules'))
@@ -76,4 +76,10 @@ async function entry(root: string, path: string): Promise<LayerEntry> {
     mode: (mode & 0o100) === 0 ? 0o644 : 0o755,
     content: { file, size },
   }
+}
+
+/** Read at once: an update of this installation under way would change files between one look and the next. */
+async function read(root: string, path: string): Promise<LayerEntry> {
+  const bytes = await readFile(join(root, path))
+  return { type: 'file', path: `app/${path}`, mode: 0o644, content: { bytes } }
 }

@@ -41,6 +41,10 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     const response = await fetch(`${await url()}/v1/health`, { signal }).catch(() => null)
     return response?.ok === true
   }
+  const twoReady = async (): Promise<boolean> => {
+    const path = 'jsonpath={.status.readyReplicas}'
+    return (await kubectl('get', 'deployment', 'fairway', '-o', path)) === '2'
+  }
   const until = async (what: string, holds: () => Promise<boolean>): Promise<number> => {
     const began = performance.now()
     while (!(await holds())) {
@@ -106,10 +110,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   })
 
   test('one of two is active; without it the other goes on with what it knew', async (t) => {
-    await until('two servers are ready', async () => {
-      const path = 'jsonpath={.status.readyReplicas}'
-      return (await kubectl('get', 'deployment', 'fairway', '-o', path)) === '2'
-    })
+    await until('two servers are ready', twoReady)
     const first = await activePod()
     assert.match(first, /^fairway-\S+$/, 'exactly one')
     await kubectl('delete', 'pod', first, '--wait=false')
@@ -118,6 +119,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
       return now !== '' && !now.split(' ').includes(first) && (await answers())
     })
     t.diagnostic(`active again after ${String(Math.round(took))} ms`)
+    await until('another stands by', twoReady)
     await writeFile(
       join(home, 'server.js'),
       "require('http').createServer((q, r) => r.end('two')).listen(process.env.PORT)",
