@@ -18,7 +18,10 @@ export interface ClusterClientOptions {
   readonly random: () => number
   /** Default 'fairway'. */
   readonly userAgent?: string
-  /** Requests a second, in the long run; default 200. Short bursts may be twice that. */
+  /**
+   * Requests a second, in the long run; short bursts may be twice that. Default 1000: a cold start is as quick as the API server takes it, which defends itself
+   * (429, tried again when it says); this is only against a loop of ours.
+   */
   readonly perSecond?: number
 }
 
@@ -85,7 +88,7 @@ export class ClusterClient {
   #requests = 0
 
   constructor(options: ClusterClientOptions) {
-    const { connection, clock, userAgent = 'fairway', perSecond = 200 } = options
+    const { connection, clock, userAgent = 'fairway', perSecond = 1_000 } = options
     this.#options = options
     this.#transport = new Transport(connection, userAgent)
     this.#limit = new RateLimit({ perSecond, burst: perSecond * 2, clock })
