@@ -11,6 +11,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   model: [],
   oci: ['lib'],
   debian: ['lib'],
+  sops: ['lib'],
   spec: ['model'],
   contract: ['model'],
   bake: ['oci', 'debian', 'model', 'lib'],
@@ -26,7 +27,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   reconcile: ['model', 'lib'],
   api: ['contract', 'model', 'lib'],
   client: ['contract'],
-  cli: ['client', 'contract', 'spec', 'model', 'lib'],
+  secrets: ['sops', 'model', 'lib'],
+  cli: ['client', 'contract', 'spec', 'secrets', 'model', 'lib'],
 }
 
 interface Import {

@@ -116,6 +116,21 @@ export const ERRORS = {
     hint: 'Check the reference, the network and the credentials.',
   },
   DISK_FULL: { status: 507, exit: 8, hint: 'Free space, or run `fairway gc`.' },
+  SECRETS_INVALID: {
+    status: 422,
+    exit: 2,
+    hint: 'docs/secrets.md says what such files and .sops.yaml may hold.',
+  },
+  SECRETS_CLOSED: {
+    status: 403,
+    exit: 3,
+    hint: 'Give your key in SOPS_AGE_KEY_FILE, or ask a recipient to add you.',
+  },
+  SECRETS_TAMPERED: {
+    status: 422,
+    exit: 6,
+    hint: 'Do not use it: take the last version from git that opens.',
+  },
   TIMEOUT: { status: 504, exit: 9, hint: 'It took longer than its limit.' },
   INTERNAL: {
     status: 500,

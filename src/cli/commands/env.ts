@@ -7,6 +7,7 @@ import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { parseDotenv } from '../dotenv.ts'
 import { follow } from '../follow.ts'
+import { standardInput } from '../standard-input.ts'
 import { subcommand } from '../subcommand.ts'
 import { printable } from '../text-width.ts'
 
@@ -125,12 +126,4 @@ function removals(words: readonly string[]): Record<string, null> {
     }
   }
   return Object.fromEntries(words.map((word) => [word, null]))
-}
-
-async function standardInput(stdin: AsyncIterable<unknown>): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of stdin) chunks.push(Buffer.from(chunk as Uint8Array))
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
 }
