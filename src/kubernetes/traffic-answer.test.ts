@@ -87,7 +87,7 @@ test('an answer becomes what each release served; strangers and what is no numbe
     ],
   )
   assert.equal(traffic[0]?.durations.at(DURATION_BOUNDS.indexOf(10)), 90)
-  assert.equal(traffic[0]?.durations.at(DURATION_BOUNDS.length), 10)
+  assert.equal(traffic[0].durations.at(DURATION_BOUNDS.length), 10)
 })
 
 test('what is no answer of the API says what it is', () => {

@@ -93,11 +93,16 @@ suite('a lab of two nodes', { skip: await lacks(), timeout: 900_000 }, () => {
     }
   })
 
-  test('a rolling update is seen by every request after it', async () => {
+  test('a rolling update is seen by all requests once the nodes have heard of it', async () => {
     await apply(deployment('web', 2, 'two'))
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
     const address = await kubectl('get', 'service/web', '-o', 'jsonpath={.spec.clusterIP}')
-    for (let count = 0; count < 10; count++) assert.equal(await get(`http://${address}/`), 'two\n')
+    // Rules for Services follow the rollout by a second or two.
+    await waitFor('ten answers of the new version in a row', 20_000, async () => {
+      for (let count = 0; count < 10; count++)
+        if ((await get(`http://${address}/`)) !== 'two\n') return null
+      return true
+    })
   })
 
   test('a Job ends', async () => {
