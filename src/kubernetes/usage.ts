@@ -1,9 +1,12 @@
+import { FairwayError } from '../model/errors.ts'
 import type { InstanceId, Usage } from '../model/instance.ts'
 import type { ClusterClient } from './cluster-client.ts'
-import { listAt, numberAt, recordAt, textAt, timeAt } from './json-value.ts'
+import { listAt, numberAt, recordAt, textAt, timeAt, type Json } from './json-value.ts'
 import { KINDS, pathOf } from './kinds.ts'
 import type { PodFacts } from './pod-facts.ts'
 import { parseQuantity } from './quantity.ts'
+
+const PATIENCE_MS = 2_000
 
 interface Counted {
   readonly seconds: number
@@ -23,8 +26,7 @@ export class UsageReader {
     namespace: string,
     pods: readonly PodFacts[],
   ): Promise<ReadonlyMap<InstanceId, Usage>> {
-    const path = pathOf(KINDS.PodMetrics, namespace)
-    const list = await this.#client.getPath(path, `list metrics in namespace ${namespace}`)
+    const list = await this.#list(namespace)
     const usages = new Map<InstanceId, Usage>()
     for (const item of listAt(list, 'items')) {
       const pod = pods.find(({ name }) => name === textAt(item, 'metadata', 'name'))
@@ -34,6 +36,18 @@ export class UsageReader {
       if (name.startsWith(`${namespace}/`) && !usages.has(name.slice(namespace.length + 1)))
         this.#counted.delete(name)
     return usages
+  }
+
+  /** What cannot be had soon is not known: a list of all apps does not wait for a cluster that is away. */
+  async #list(namespace: string): Promise<Json | null> {
+    const path = pathOf(KINDS.PodMetrics, namespace)
+    const signal = AbortSignal.timeout(PATIENCE_MS)
+    try {
+      return await this.#client.getPath(path, `list metrics in namespace ${namespace}`, { signal })
+    } catch (error) {
+      if (signal.aborted || error instanceof FairwayError) return null
+      throw error
+    }
   }
 
   #usage(pod: PodFacts, item: unknown): Usage {
