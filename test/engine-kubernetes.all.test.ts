@@ -17,7 +17,13 @@ const owner = freshOwner()
 engineSuite({
   name: 'kubernetes',
   skip: await lacksCluster(),
-  pace: { limitMs: 90_000, crashMs: 8_000, memory: 96 << 20, prefix: `${owner}-` },
+  pace: {
+    limitMs: 90_000,
+    crashMs: 8_000,
+    memory: 96 << 20,
+    trafficMs: 10_000,
+    prefix: `${owner}-`,
+  },
   open: async () => {
     const cluster = await openTestCluster()
     await importBehaviour(cluster)
