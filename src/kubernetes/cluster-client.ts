@@ -7,6 +7,7 @@ import { openExec } from './exec-session.ts'
 import { isRecord, listAt, textAt, type Json } from './json-value.ts'
 import { KINDS, pathOf, type Kind } from './kinds.ts'
 import type { ClusterConnection } from './kubeconfig.ts'
+import { describe, describeName } from './object-description.ts'
 import { RateLimit } from './rate-limit.ts'
 import { textLines } from './text-lines.ts'
 import { Transport, type HttpRequest, type HttpResponse } from './transport.ts'
@@ -366,15 +367,6 @@ function selection(options: ListOptions, more: Readonly<Record<string, string>>)
   if (options.labels !== undefined) query.set('labelSelector', options.labels)
   if (options.fields !== undefined) query.set('fieldSelector', options.fields)
   return query.toString()
-}
-
-function describe(kind: Kind, namespace: string | null, name = ''): string {
-  const object = name === '' ? kind.plural : `${kind.plural} ${name}`
-  return kind.namespaced && namespace !== null ? `${object} in namespace ${namespace}` : object
-}
-
-function describeName({ kind, namespace, name }: ObjectName): string {
-  return describe(kind, namespace, name)
 }
 
 function parseJson(text: string): unknown {

@@ -313,7 +313,8 @@ export class AppLoop {
       hopeless,
     })
     const pauseMs = (this.crashes.notBefore().get(key) ?? elapsedMs) - elapsedMs
-    const reason = pauseMs > 0 ? `${text}, next start after ${String(Math.round(pauseMs) / 1000)} s` : text
+    const reason =
+      pauseMs > 0 ? `${text}, next start after ${String(Math.round(pauseMs) / 1000)} s` : text
     this.#change(spec.id, { phase: 'crashed', reason, exit, address: null, source: null })
     this.#background('note', logs.note(spec, text, at))
     this.wake()
