@@ -276,18 +276,22 @@ export class ReconcilingPlatform implements Platform {
     }
   }
 
-  /** When the time of the release that a bluegreen rollout keeps ready is over, it goes. */
+  /**
+   * When the time of the release that a bluegreen rollout keeps ready is over, it goes; also where that time ended before this was called: the engine may
+   * have been told of it before.
+   */
   #endKeepingLater(ref: AppRef): void {
     const { store, clock, engine } = this.#deps
     const ended = async (): Promise<void> => {
       const active = await activeRelease(ref, store)
-      const kept = active === null ? null : await keptRelease(active, store, clock.now())
+      const kept = active === null ? null : await keptRelease(active, store)
       if (kept === null) return
-      await clock.sleep(kept.until - clock.now(), this.#closing.signal)
+      await clock.sleep(Math.max(0, kept.until - clock.now()), this.#closing.signal)
       await this.#queue.exclusively(ref, async () => {
         const record = await store.getApp(ref)
         if (record === null || record.deleting) return
-        const target = await targetNow(record, store, clock.now())
+        // A timer may fire a little before its time by the clock.
+        const target = await targetNow(record, store, Math.max(clock.now(), kept.until))
         if (target !== null) await engine.apply(target)
       })
     }

@@ -63,8 +63,9 @@ export class ReleaseMaker {
     if (request.kind !== 'rollback') return null
     const { store, clock } = this.#deps
     const active = await activeRelease(ref, store)
-    const kept = active === null ? null : await keptRelease(active, store, clock.now())
-    return kept?.release.number === request.to ? kept.release : null
+    const kept = active === null ? null : await keptRelease(active, store)
+    if (kept === null || kept.until <= clock.now()) return null
+    return kept.release.number === request.to ? kept.release : null
   }
 
   async #bake(rollout: Rollout, save: Save, signal: AbortSignal): Promise<MadeRelease> {

@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { FakeEngine } from '../../test/fakes/fake-engine.ts'
 import { MemorySourceStore } from '../../test/fakes/memory-source-store.ts'
+import { until } from '../../test/fakes/until.ts'
 import { refOf, releaseOf, specOf } from '../../test/store-suite.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLog } from '../lib/log.ts'
+import type { AppSpec } from '../model/app-spec.ts'
 import { FairwayError } from '../model/errors.ts'
+import { parseProcessName } from '../model/names.ts'
 import type { Rollout } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
 import { openSqliteStore } from '../store/sqlite-store.ts'
@@ -24,6 +27,8 @@ class Bed {
   /** Writes that fail from now on: name of the method and what it throws. */
   readonly failing = new Map<keyof Store, Error>()
   now = Date.now()
+  /** What the app file says. */
+  spec: AppSpec = { ...specOf(shop), release: null }
   readonly #folder: string
   #store: Store | null = null
   #platform: ReconcilingPlatform | null = null
@@ -76,9 +81,9 @@ class Bed {
         deleteApp: () => Promise.resolve(),
       },
       reader: {
-        read: (ref, { image }) =>
+        read: (_, { image }) =>
           Promise.resolve({
-            spec: { ...specOf(ref), release: null },
+            spec: this.spec,
             recognition: { plan: { kind: 'image', reference: image ?? '' }, evidence: 'an image' },
             warnings: [],
             laterKeys: [],
@@ -243,4 +248,24 @@ test('what another server left is gone on with, and its followers see the end', 
     bed.engine.stuck = false
     for (const { id } of [running, waiting]) assert.equal((await bed.end(id)).status, 'succeeded')
     assert.equal((await bed.store.getApp(shop))?.active, 2)
+  }))
+
+function keeping(spec: AppSpec, keepMs: number): AppSpec {
+  const web = spec.processes[parseProcessName('web')]
+  assert.ok(web)
+  const processes = {
+    [web.name]: { ...web, strategy: 'bluegreen', bluegreen: { keepMs } } as const,
+  }
+  return { ...spec, processes }
+}
+
+test('what bluegreen keeps goes also where its time ends while the server starts', () =>
+  Bed.with(async (bed) => {
+    bed.spec = keeping(bed.spec, 60_000)
+    await bed.end((await bed.deploy()).id)
+    await bed.end((await bed.deploy()).id)
+    assert.deepEqual(bed.engine.releases(shop), [2, 1])
+    bed.engine.opening = () => (bed.now += 60_000)
+    await bed.reopen()
+    await until('the kept release goes', () => bed.engine.releases(shop).join() === '2')
   }))

@@ -40,19 +40,17 @@ export async function restingTarget(
 ): Promise<DesiredApp | null> {
   const active = record.active === null ? null : await store.getRelease(record.ref, record.active)
   if (active === null) return null
-  const kept = await keptRelease(active, store, now)
-  return kept === null ? desiredApp(active, record) : desiredKeeping(active, kept.release, record)
+  const kept = await keptRelease(active, store)
+  return kept === null || kept.until <= now
+    ? desiredApp(active, record)
+    : desiredKeeping(active, kept.release, record)
 }
 
 /**
- * The release before the active one, while a bluegreen rollout keeps it ready. It follows from the rollout that made the active one serve; a way back keeps
- * nothing, as nobody goes back to what was just left.
+ * The release before the active one that a bluegreen rollout keeps ready, and until when, which may be over. It follows from the rollout that made the active
+ * one serve; a way back keeps nothing, as nobody goes back to what was just left.
  */
-export async function keptRelease(
-  active: Release,
-  store: Store,
-  now: number,
-): Promise<KeptRelease | null> {
+export async function keptRelease(active: Release, store: Store): Promise<KeptRelease | null> {
   const keepMs = Math.max(
     0,
     ...Object.values(active.spec.processes).map(({ bluegreen }) => bluegreen?.keepMs ?? 0),
@@ -63,10 +61,9 @@ export async function keptRelease(
     (rollout) => rollout.release === active.number && isStepDone(rollout, 'switch'),
   )
   if (made === undefined || made.previous === null || made.request.kind === 'rollback') return null
-  const switched = made.steps.find(({ name }) => name === 'switch')?.endedAt ?? now
-  const until = switched + keepMs
-  const release = until > now ? await store.getRelease(active.ref, made.previous) : null
-  return release === null ? null : { release, until }
+  const switched = made.steps.find(({ name }) => name === 'switch')?.endedAt ?? made.createdAt
+  const release = await store.getRelease(active.ref, made.previous)
+  return release === null ? null : { release, until: switched + keepMs }
 }
 
 /** The rollout that has begun to start its release and has not ended. */

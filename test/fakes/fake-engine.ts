@@ -15,6 +15,8 @@ export class FakeEngine implements Engine {
   readonly name = 'machine'
   readonly #targets = new Map<string, DesiredApp>()
   readonly #changes = new EventEmitter().setMaxListeners(0)
+  /** What happens while it opens. */
+  opening: () => void = () => undefined
   #stuck = false
 
   get stuck(): boolean {
@@ -31,6 +33,12 @@ export class FakeEngine implements Engine {
     return this.#targets.get(refKey(ref))?.workloads[0]?.tracks[0]?.release ?? null
   }
 
+  /** Releases that the first process of the app runs, those kept ready too. */
+  releases(ref: AppRef): readonly number[] {
+    const tracks = this.#targets.get(refKey(ref))?.workloads[0]?.tracks ?? []
+    return tracks.map(({ release }) => release)
+  }
+
   flavourOf(): 'host' {
     return 'host'
   }
@@ -41,6 +49,7 @@ export class FakeEngine implements Engine {
 
   async open(): Promise<void> {
     await Promise.resolve()
+    this.opening()
   }
 
   apply(desired: DesiredApp): Promise<void> {
