@@ -7,8 +7,10 @@ import { runToEnd } from '../lib/process.ts'
 import type { Clock } from '../model/clock.ts'
 import type { HostCheck, HostDoctor } from '../model/host.ts'
 import { cgroupVersion, describeTrial, runFolder, tryAllRuntimes } from './container-host.ts'
+import { blockingChains } from './foreign-firewall.ts'
 import { CNI_FOLDERS, programPath } from './program-path.ts'
 import { knownProblems } from './runtime-version.ts'
+import { DEFAULT_SUBNET, networkName, parseSubnet } from './subnet.ts'
 
 export interface DoctorOptions {
   readonly dataDir: string
@@ -18,6 +20,8 @@ export interface DoctorOptions {
   /** True where what listens on the port is this platform; default: nothing is. */
   readonly isOurs?: (port: number) => Promise<boolean>
   readonly nodeVersion?: string
+  /** Addresses of instances; default as the runner's. */
+  readonly subnet?: string
 }
 
 const MEBIBYTE = 1 << 20
@@ -97,7 +101,25 @@ export class ContainerDoctor implements HostDoctor {
       // A module that is not loaded yet is loaded by the first mount.
       verdict('overlayfs', 'ok', overlay ? 'available' : 'loaded when it is first used'),
       ...(root ? await this.#runtimes(fix) : []),
+      ...(root ? await this.#firewall() : []),
     ]
+  }
+
+  /** Docker and ufw drop by default what they do not know: instances would have no DNS, no way to each other and none to the world outside. */
+  async #firewall(): Promise<HostCheck[]> {
+    const nft = await programPath('nft')
+    if (nft === null) return []
+    const ruleset = await runToEnd(nft, ['-j', 'list', 'ruleset'])
+    if (ruleset.code !== 0) return []
+    const bridge = `${networkName(parseSubnet(this.#options.subnet ?? DEFAULT_SUBNET))}0`
+    const chains = blockingChains(ruleset.stdout, bridge)
+    if (chains.length === 0)
+      return [verdict('firewall', 'ok', `nothing drops what ${bridge} needs`)]
+    return chains.map(({ hook, name, repair }) => {
+      const lost = hook === 'input' ? 'DNS and calls between apps' : 'the world outside'
+      const how = repair ?? `let it accept packets from ${bridge}`
+      return verdict('firewall', 'warn', `${name} drops what apps send to ${lost}: ${how}`)
+    })
   }
 
   async #runtimes(fix: string | null): Promise<HostCheck[]> {
