@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { runToEnd } from '../lib/process.ts'
+import { run } from '../lib/process.ts'
 import { firewallRules } from './firewall.ts'
 import { blockingChains } from './foreign-firewall.ts'
 import { programPath } from './program-path.ts'
@@ -22,15 +23,23 @@ const DOCKER = `table ip filter {
 
 /** What nft itself prints of rules that it has loaded, in a network namespace of its own. */
 async function listed(rules: string): Promise<string> {
-  const input = `${rules}list ruleset\n`
-  const result = await runToEnd('unshare', ['--net', 'nft', '-j', '-f', '-'], { input })
-  assert.equal(result.code, 0, result.stderr)
-  return result.stdout
+  const name = `fairway-test-${randomBytes(4).toString('hex')}`
+  const nft = (args: readonly string[], input: string): Promise<string> =>
+    run('ip', ['netns', 'exec', name, 'nft', ...args], { input })
+  await run('ip', ['netns', 'add', name])
+  try {
+    await nft(['-f', '-'], rules)
+    return await nft(['-j', 'list', 'ruleset'], '')
+  } finally {
+    await run('ip', ['netns', 'delete', name])
+  }
 }
 
 const why =
-  process.getuid?.() !== 0 || (await programPath('nft')) === null
-    ? 'needs root and nftables to load rules into a network namespace'
+  process.getuid?.() !== 0 ||
+  (await programPath('nft')) === null ||
+  (await programPath('ip')) === null
+    ? 'needs root, nftables and iproute2 to load rules into a network namespace'
     : false
 
 test('a firewall of our own blocks nothing, nor does an empty one', { skip: why }, async () => {
