@@ -1,6 +1,7 @@
 import type { HealthSpec, ResourceSpec, ShutdownSpec } from './app-spec.ts'
 import type { AppRef, ProcessName } from './names.ts'
 import type { ImageFacts } from './release.ts'
+import type { PrivateFolderName } from './secrets.ts'
 
 /** `<process>-<release>-<random>`, unique on the host, safe as a directory and cgroup name. */
 export type InstanceId = string
@@ -24,6 +25,10 @@ export interface InstanceSpec {
   readonly shutdown: ShutdownSpec
   readonly resources: ResourceSpec
   readonly createdAt: number
+  /** Folders in memory that it has; what is in them is no part of this. Absent = none. */
+  readonly privateFolders?: readonly PrivateFolderName[]
+  /** Names of variables whose values are no part of this. Absent = none. */
+  readonly privateEnv?: readonly string[]
 }
 
 export interface Address {

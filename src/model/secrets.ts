@@ -1,0 +1,165 @@
+import type { AppRef } from './names.ts'
+
+/**
+ * Bytes that nothing prints by accident: text, JSON and `util.inspect` show `[secret]`. `reveal` is the only way out, and a search for it finds every place
+ * that has a value in its hands.
+ */
+export class Secret {
+  readonly #bytes: Uint8Array
+
+  private constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  /** The bytes are kept as they are, not copied: the caller lets go of them. */
+  static of(value: Uint8Array | string): Secret {
+    return new Secret(typeof value === 'string' ? new TextEncoder().encode(value) : value)
+  }
+
+  /** Length in bytes. */
+  get size(): number {
+    return this.#bytes.length
+  }
+
+  reveal(): Uint8Array {
+    return this.#bytes
+  }
+
+  /** As UTF-8 text. */
+  revealText(): string {
+    return new TextDecoder().decode(this.#bytes)
+  }
+
+  /** Whether the bytes are the same; takes as long for a difference at the start as for one at the end. */
+  equals(other: Secret): boolean {
+    const bytes = other.#bytes
+    if (bytes.length !== this.#bytes.length) return false
+    let difference = 0
+    for (const [index, byte] of this.#bytes.entries()) difference |= byte ^ (bytes[index] ?? 0)
+    return difference === 0
+  }
+
+  toString(): string {
+    return SHOWN
+  }
+
+  toJSON(): string {
+    return SHOWN
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return SHOWN
+  }
+}
+
+const SHOWN = '[secret]'
+
+/** Folders that an instance may have in memory. In a container they are `/run/<name>`; everywhere the variable `FAIRWAY_<NAME>` says where. */
+export const PRIVATE_FOLDERS = ['secrets', 'identity'] as const
+export type PrivateFolderName = (typeof PRIVATE_FOLDERS)[number]
+
+/**
+ * Files of one such folder, by name. Any payload that must not touch a disk travels this way: the values of a release (`secrets`), or what a workload proves
+ * who it is with (`identity`: certificate, key, bundle). A new kind of payload is a new name in `PRIVATE_FOLDERS`; runners need no change.
+ */
+export interface PrivateFolder {
+  readonly name: PrivateFolderName
+  readonly files: ReadonlyMap<string, Secret>
+}
+
+/** What an instance is given at its start beside its `InstanceSpec`, which is stored: this is not, anywhere. */
+export interface InstancePayload {
+  readonly folders: readonly PrivateFolder[]
+  /** Variables whose values are nobody's to read: only those that the app file asks for. */
+  readonly env: ReadonlyMap<string, Secret>
+}
+
+/** A file of the app's repository, encrypted: what SOPS wrote, as it is. */
+export interface SecretDocument {
+  /** In the app's folder, with `/`. */
+  readonly path: string
+  readonly text: string
+}
+
+/**
+ * Where the value of a variable comes from, as the app file says it: `{ secret: NAME }`. Another source is another `kind` here with its own fields
+ * (`{ kind: 'vault', path, key }`), understood by a `ValueSource` of that kind.
+ */
+export interface SecretReference {
+  readonly kind: 'secret'
+  /** Name of a file in the folder `secrets`. */
+  readonly name: string
+}
+
+/** All that a process of a release needs to be given its values; holds none of them, so it may be stored and compared. */
+export interface SecretPlan {
+  readonly documents: readonly SecretDocument[]
+  /** Variable -> where its value comes from. */
+  readonly env: Readonly<Record<string, SecretReference>>
+}
+
+/** Most encrypted files of an environment, and most bytes of them together. */
+export const MAX_SECRET_DOCUMENTS = 16
+export const MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
+/** Most files of one folder in memory, and most bytes of them together. */
+export const MAX_PRIVATE_FILES = 512
+export const MAX_PRIVATE_BYTES = 1024 * 1024
+
+const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
+
+/** Whether a value of this name can be a file: no path, and not one of the names that begin with `..` by which a folder is swapped. */
+export function isPrivateFileName(name: string): boolean {
+  return FILE_NAME.test(name)
+}
+
+/** Why these files cannot be a folder in memory, for people, without any value; null where they can. */
+export function refusedFolder({ name, files }: PrivateFolder): string | null {
+  const wrong = [...files.keys()].find((file) => !isPrivateFileName(file))
+  if (wrong !== undefined) {
+    return `${JSON.stringify(wrong.slice(0, 80))} cannot be the name of a file: use at most 128 of A-Z, a-z, 0-9, _, . and -, without a dot in front`
+  }
+  if (files.size > MAX_PRIVATE_FILES) {
+    return `${name} has ${String(files.size)} values, at most ${String(MAX_PRIVATE_FILES)} are given to an instance`
+  }
+  const bytes = [...files.values()].reduce((sum, { size }) => sum + size, 0)
+  return bytes > MAX_PRIVATE_BYTES
+    ? `the values of ${name} are ${String(bytes)} bytes together, at most ${String(MAX_PRIVATE_BYTES)} are given to an instance`
+    : null
+}
+
+/**
+ * The keys that environments are known by to the authors of encrypted files. The private half is kept encrypted under a key that is not in the store, so all
+ * servers of one store need that key.
+ */
+export interface EnvironmentKeys {
+  /**
+   * The public half, for `.sops.yaml`: an age recipient. Made where the environment has none yet; all servers of a store answer the same.
+   * @throws FairwayError SECRETS_CLOSED where this server does not have the key that it is encrypted under
+   */
+  recipient(ref: AppRef): Promise<string>
+  /** The private half, an age identity; null where there is none. @throws FairwayError as `recipient` */
+  identity(ref: AppRef): Promise<Secret | null>
+}
+
+/** Opens the plans of releases. Values go to the runner and nowhere else. */
+export interface ReleaseSecrets {
+  /**
+   * All values of a plan, checked: names, limits, every reference. Called before anything is baked, and again for each instance that starts.
+   * @throws FairwayError SECRETS_CLOSED with the command that lets the environment in, SECRETS_INVALID, SECRETS_TAMPERED
+   */
+  open(ref: AppRef, plan: SecretPlan): Promise<InstancePayload>
+  /** What would become of the values, by name: `+ secret API_KEY`, `~ secret DB_PASSWORD`, `- secret OLD`. Values are compared and not shown. @throws as `open` */
+  changes(ref: AppRef, before: SecretPlan | null, after: SecretPlan): Promise<readonly string[]>
+}
+
+/**
+ * Another place that values come from at the start of an instance, such as a vault. `ReleaseSecrets` hands it the references of its kind and adds what it
+ * answers to the payload. Where values have a lease, `watch` tells when they changed, and `Runner.place` (model/runner.ts) swaps the files of the instances that run.
+ */
+export interface ValueSource<Reference> {
+  readonly kind: string
+  /** One value per reference, in their order. @throws FairwayError SECRETS_CLOSED, TIMEOUT */
+  open(ref: AppRef, references: readonly Reference[], signal: AbortSignal): Promise<Secret[]>
+  /** Yields after every change of a value until the signal aborts; absent = values only change with a release. */
+  watch?(ref: AppRef, references: readonly Reference[], signal: AbortSignal): AsyncIterable<void>
+}
