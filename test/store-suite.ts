@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PROCESS_DEFAULTS, type AppSpec } from '../src/model/app-spec.ts'
 import { FairwayError } from '../src/model/errors.ts'
+import { grantOf } from '../src/model/identity.ts'
 import {
   parseAppName,
   parseEnvironmentName,
@@ -102,7 +103,8 @@ function tokenOf(id: string, createdAt: number): TokenRecord {
     id,
     name: `n-${id}`,
     hash: `h-${id}`,
-    role: 'developer',
+    person: null,
+    grants: [grantOf('developer')],
     createdAt,
     expiresAt: null,
     lastUsedAt: null,
@@ -285,13 +287,24 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
 
   check('tokens are found by hash only, and settings are single facts', async (store) => {
     await store.addToken(tokenOf('a', 1))
-    await store.addToken({ ...tokenOf('b', 2), role: 'viewer', expiresAt: 99 })
+    await store.addToken({
+      ...tokenOf('b', 2),
+      person: 'ädä',
+      grants: [{ ...grantOf('viewer'), team: 'pay', actions: ['app:read'] }],
+      expiresAt: 99,
+    })
     await store.touchToken('a', 42)
     await store.touchToken('nobody', 42)
     assert.deepEqual(
       (await store.listTokens()).map(({ id }) => id),
       ['b', 'a'],
     )
+    assert.deepEqual((await store.listTokens())[0], {
+      ...tokenOf('b', 2),
+      person: 'ädä',
+      grants: [{ ...grantOf('viewer'), team: 'pay', actions: ['app:read'] }],
+      expiresAt: 99,
+    })
     assert.equal((await store.findTokenByHash('h-a'))?.lastUsedAt, 42)
     assert.equal(await store.findTokenByHash('h-x'), null)
     assert.equal(await store.deleteToken('a'), true)
@@ -302,6 +315,42 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
     assert.equal(await store.getSetting('claim'), 'y')
     await store.setSetting('claim', null)
     assert.equal(await store.getSetting('claim'), null)
+  })
+
+  check('teams, bindings and protections', async ({ access }, reopen) => {
+    await access.putTeam({ name: 'pay', apps: ['shop'], createdAt: 1 })
+    await access.putTeam({ name: 'ops', apps: [], createdAt: 2 })
+    await access.putTeam({ name: 'pay', apps: ['shop', 'till'], createdAt: 3 })
+    const one = { kind: 'group', name: "/pay'--%", createdAt: 1, createdBy: 'ann' } as const
+    const grant = { ...grantOf('operator'), environment: 'production' }
+    await access.addBinding({ ...one, id: 'a', grant })
+    await access.addBinding({ ...one, id: 'b', grant: grantOf('admin'), createdAt: 2 })
+    await access.putProtection({ environment: 'prod', waitMs: 1, createdAt: 1, createdBy: 'ann' })
+    await access.putProtection({ environment: 'prod', waitMs: 2, createdAt: 3, createdBy: 'bob' })
+    const { access: later } = await reopen()
+    assert.deepEqual(await later.listTeams(), [
+      { name: 'ops', apps: [], createdAt: 2 },
+      { name: 'pay', apps: ['shop', 'till'], createdAt: 1 },
+    ])
+    assert.deepEqual(await later.listBindings(), [
+      { ...one, id: 'b', grant: grantOf('admin'), createdAt: 2 },
+      { ...one, id: 'a', grant },
+    ])
+    assert.deepEqual(await later.listProtections(), [
+      { environment: 'prod', waitMs: 2, createdAt: 3, createdBy: 'bob' },
+    ])
+    assert.deepEqual(
+      [await later.deleteTeam('ops'), await later.deleteTeam('%'), await later.deleteTeam('PAY')],
+      [true, false, false],
+    )
+    assert.deepEqual(
+      [await later.deleteBinding('b'), await later.deleteBinding('b')],
+      [true, false],
+    )
+    assert.deepEqual(
+      [await later.deleteProtection('prod'), await later.deleteProtection('prod')],
+      [true, false],
+    )
   })
 
   check('targets are put by name as a whole, newest first', async (store, reopen) => {

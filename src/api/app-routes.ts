@@ -1,4 +1,5 @@
 import type { Identity } from '../model/identity.ts'
+import type { AppRef } from '../model/names.ts'
 import type { Actor, Platform } from '../model/platform.ts'
 import type { Rollout } from '../model/release.ts'
 import type { SourceStore } from '../model/source.ts'
@@ -44,7 +45,12 @@ type RolloutRoutes = Pick<
 
 export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
   return {
-    listApps: route('listApps', async () => ({ apps: (await platform.list()).map(statusView) })),
+    listApps: route('listApps', async ({ subject }) => {
+      const asker = subject()
+      const sees = (ref: AppRef): boolean =>
+        identity.decide(asker, 'app:read', ref, ref.environment).allowed
+      return { apps: (await platform.list(sees)).map(statusView) }
+    }),
     getApp: route('getApp', async ({ params }) => statusView(await platform.status(params))),
     watchApp: route('watchApp', ({ params, signal }) =>
       Promise.resolve(mapped(platform.watch(params, signal), statusView)),

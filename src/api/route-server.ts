@@ -76,7 +76,10 @@ export class RouteServer {
     this.#subjects.set(request, subject)
     const { app, environment } = scopeOf(request.params)
     const decision = this.#identity.decide(subject, action, { app }, environment)
-    if (!decision.allowed) throw new FairwayError('FORBIDDEN', decision.reason)
+    if (decision.allowed) return
+    // Whether it exists must not show: this is what an app that is not there answers.
+    if (decision.hidden && app !== null) throw noApp(app, environment)
+    throw new FairwayError('FORBIDDEN', decision.reason)
   }
 
   /** Before a body is read: has the request the form that the endpoint takes? */
@@ -216,6 +219,11 @@ const scopeSchema = z.object({
 /** Of the path as it stands: permission is asked before names are judged. */
 function scopeOf(params: unknown): { app: string | null; environment: string | null } {
   return scopeSchema.parse(params)
+}
+
+function noApp(app: string, environment: string | null): FairwayError {
+  const name = environment === null ? app : `${app}/${environment}`
+  return new FairwayError('NOT_FOUND', `there is no app ${name}`)
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

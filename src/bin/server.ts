@@ -8,7 +8,6 @@ import { systemClock } from '../lib/clock.ts'
 import { MachineEngine } from '../machine/engine.ts'
 import { defaultHost } from '../machine/table.ts'
 import { ReconcilingPlatform } from '../reconcile/platform.ts'
-import { createRegistry } from '../registry/registry.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
 import { openSourceStore } from '../store/source-store.ts'
@@ -27,6 +26,7 @@ import { pruneCache } from './prune-cache.ts'
 import { keepMemoryQuiet } from './quiet-memory.ts'
 import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
+import { scopedRegistry } from './scoped-registry.ts'
 import { chooseRunner } from './runner-choice.ts'
 import { untilTold } from './until-told.ts'
 import { packageVersion } from './version.ts'
@@ -113,9 +113,8 @@ const platform = new ReconcilingPlatform(
   },
 )
 // Who may is asked in front of it, where the API mounts it.
-const registry = createRegistry({
+const registry = scopedRegistry({
   images,
-  authorize: () => Promise.resolve('ok'),
   randomId: () => randomBytes(18).toString('hex'),
   log,
 })

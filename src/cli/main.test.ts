@@ -6,6 +6,7 @@ import { after, test } from 'node:test'
 import { RUNNING, TestIo, testPrograms } from '../../test/fakes/cli-io.ts'
 import { INSTANCE } from '../../test/fakes/fake-platform.ts'
 import { createTestApi, listen } from '../../test/fakes/test-api.ts'
+import { EVERYTHING } from '../model/identity.ts'
 import type { HostCheck } from '../model/host.ts'
 import { main } from './main.ts'
 import { configPath, readConfig } from './user-config.ts'
@@ -79,7 +80,7 @@ test('without a command the overview, with a wrong one a suggestion', async () =
 test('global options stand before the command too', async () => {
   const { code, out } = await fairway(`--json --server ${url} whoami`)
   assert.equal(code, 0)
-  assert.deepEqual(parsed(out)['role'], 'admin')
+  assert.deepEqual(parsed(out)['grants'], [EVERYTHING])
 })
 
 for (const [line, code, text] of [
@@ -287,10 +288,13 @@ test('login by token and by claim link, whoami, tokens', async () => {
   const linked = await fairway(`login ${url}/claim#${claimCode} --name ada`, options)
   assert.equal(linked.out, `Logged in to ${url} as ada.\n`)
   assert.equal((await fairway(`login ${url} --claim ${claimCode}`, options)).code, 3)
-  assert.equal((await fairway('whoami', options)).out, `ada (admin) at ${url}\n`)
+  assert.equal((await fairway('whoami', options)).out, `ada at ${url}\nmay     admin everywhere\n`)
   const made = await fairway('tokens create ci --role viewer --expires 90d', options)
   assert.match(made.out, /^fwy_\S+\n$/)
-  assert.match((await fairway('tokens list', options)).out, /^ci +viewer +\S+ ago +never +in 89d/m)
+  assert.match(
+    (await fairway('tokens list', options)).out,
+    /^ci +viewer everywhere +\S+ ago +never +in 89d/m,
+  )
   const read = await fairway(`login ${url} --token -`, { ...options, stdin: made.out })
   assert.equal(read.out, `Logged in to ${url} as ci.\n`)
   const path = configPath({ env: {}, home: mine })
@@ -315,7 +319,7 @@ test('up starts the platform and logs its owner in', async () => {
     const ran = await fairway('up', options)
     assert.equal(ran.code, 0, ran.err)
     assert.match(ran.out, /login {4}you are \S+@\S+; this server is claimed now/)
-    assert.match((await fairway('whoami', options)).out, /\(admin\) at/)
+    assert.match((await fairway('whoami', options)).out, /^may +admin everywhere$/m)
   } finally {
     await other.api.close()
   }
@@ -356,7 +360,7 @@ test('up --no-claim shows the link and logs nobody in; down and status', async (
   const status = await fairway('status')
   assert.equal(status.code, 0)
   assert.match(status.out, /^server +running +http:\/\/127\.0\.0\.1:7070 +since 09:12$/m)
-  assert.match(status.out, /in use .*runner process, as admin \(admin\)/)
+  assert.match(status.out, /in use .*runner process, as admin \(admin everywhere\)/)
   assert.equal((await fairway('status', { env: {}, home: mine })).code, 8)
 })
 

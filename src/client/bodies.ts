@@ -2,6 +2,7 @@
 import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { EndpointName, ResponseOf } from '../contract/endpoints.ts'
+import type { GrantBody } from '../contract/grant.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
 import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { Problem } from '../contract/problem.ts'
@@ -12,7 +13,7 @@ import type {
   RolloutEventBody,
 } from '../contract/rollout.ts'
 import type { CheckBody, TargetBody } from '../contract/target.ts'
-import type { TokenBody } from '../contract/token.ts'
+import type { TokenBody, WhoamiBody } from '../contract/token.ts'
 import {
   anything,
   branded,
@@ -182,11 +183,18 @@ const runEvent = tagged<RunEventBody>('type', {
   }),
 })
 
-const role = oneOf('viewer', 'developer', 'admin')
+const grant = object<GrantBody>({
+  role: branded(),
+  environment: orNull(text),
+  team: orNull(text),
+  app: orNull(text),
+  actions: orNull(list(branded())),
+})
 const token = object<TokenBody>({
   id: text,
   name: text,
-  role,
+  person: orNull(text),
+  grants: list(grant),
   createdAt: number,
   expiresAt: orNull(number),
   lastUsedAt: orNull(number),
@@ -262,7 +270,13 @@ export const BODIES = {
   health: object<ResponseOf<'health'>>({ status: oneOf('ok') }),
   claim: issuedToken,
   version: object<ResponseOf<'version'>>({ version: text, engine: text, runner: text }),
-  whoami: object<ResponseOf<'whoami'>>({ id: text, name: text, role }),
+  whoami: object<WhoamiBody>({
+    id: text,
+    name: text,
+    kind: oneOf('token', 'user'),
+    groups: list(text),
+    grants: list(grant),
+  }),
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),

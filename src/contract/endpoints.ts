@@ -11,7 +11,7 @@ import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
-import { claimBody, issuedToken, newTokenBody, role, token } from './token.ts'
+import { claimBody, issuedToken, newTokenBody, token, whoami } from './token.ts'
 
 const appParams = z.strictObject({ app: appName, environment: environmentName })
 const rolloutParams = appParams.extend({ rollout: id })
@@ -77,7 +77,7 @@ export const ENDPOINTS = {
   whoami: {
     ...GET,
     path: '/v1/whoami',
-    response: z.object({ id, name: z.string(), role }),
+    response: whoami,
     action: 'self:read',
     summary: 'Whose token this is and what it may do',
     errors: [],
@@ -87,7 +87,7 @@ export const ENDPOINTS = {
     path: '/v1/tokens',
     response: z.object({ tokens: z.array(token) }),
     action: 'token:read',
-    summary: 'All tokens, without their secrets',
+    summary: 'The tokens that the caller could have made, without their secrets',
     errors: [],
   },
   createToken: {
@@ -96,7 +96,7 @@ export const ENDPOINTS = {
     body: newTokenBody,
     response: issuedToken,
     action: 'token:write',
-    summary: 'Makes a named token; it is shown once',
+    summary: 'Makes a named token, with no more than the caller has; it is shown once',
     errors: ['CONFLICT'],
   },
   revokeToken: {
@@ -157,8 +157,8 @@ export const ENDPOINTS = {
     ...GET,
     path: '/v1/apps',
     response: z.object({ apps: z.array(appStatus) }),
-    action: 'app:read',
-    summary: 'Every app in every environment with its status',
+    action: 'app:list',
+    summary: 'Every app in every environment that the caller may see, with its status',
     errors: [],
   },
   getApp: {

@@ -18,6 +18,8 @@ const name = z
 export const appName = name.transform(parseAppName)
 export const environmentName = name.transform(parseEnvironmentName)
 export const processName = name.transform(parseProcessName)
+/** A plain text: teams have no type of their own. */
+export const teamName = name
 export const targetName = name.transform(parseTargetName)
 
 export const digest = z

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { MemoryTokenStore } from '../../test/fakes/memory-token-store.ts'
 import { systemClock } from '../lib/clock.ts'
-import type { Role } from '../model/identity.ts'
+import { EVERYTHING, grantOf, PLATFORM, type Role } from '../model/identity.ts'
 import { createIdentity, type ClaimableIdentity } from './identity.ts'
 
 class Setup {
@@ -17,7 +17,12 @@ class Setup {
   }
 
   async token(name: string, role: Role = 'developer', expiresAt: number | null = null) {
-    return await this.identity.createToken({ name, role, expiresAt })
+    return await this.identity.createToken(PLATFORM, {
+      name,
+      person: null,
+      grants: [grantOf(role)],
+      expiresAt,
+    })
   }
 }
 
@@ -27,8 +32,14 @@ test('the claim code works once and makes an admin', async () => {
   assert.match(code ?? '', /^[0-9A-Za-z]{32}$/)
   assert.ok(![...store.settings.values()].includes(code ?? ''))
   const { token, view } = await identity.claim(code ?? '', 'ada')
-  assert.equal(view.role, 'admin')
-  assert.deepEqual(await identity.authenticate(token), { id: view.id, name: 'ada', role: 'admin' })
+  assert.deepEqual(view.grants, [EVERYTHING])
+  assert.deepEqual(await identity.authenticate(token), {
+    id: view.id,
+    name: 'ada',
+    kind: 'user',
+    groups: [],
+    grants: [EVERYTHING],
+  })
   await assert.rejects(identity.claim(code ?? '', 'eve'), { code: 'CLAIM_USED' })
   assert.equal(await identity.openClaim(), null)
 })
@@ -84,15 +95,16 @@ test('a code is needed again once the only admin token has expired', async () =>
 })
 
 test('tokens: kept as a hash, found again, never listed', async () => {
-  const { identity, store } = new Setup()
-  const made = await identity.createToken({ name: 'ci', role: 'viewer', expiresAt: null })
+  const setup = new Setup()
+  const { identity, store } = setup
+  const made = await setup.token('ci', 'viewer')
   assert.match(made.token, /^fwy_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/)
   const secret = made.token.split('_')[2] ?? ''
   assert.ok(!JSON.stringify(store.tokens).includes(secret))
-  const listed = JSON.stringify(await identity.listTokens())
+  const listed = JSON.stringify(await identity.listTokens(PLATFORM))
   assert.ok(!listed.includes(secret))
   assert.ok(!listed.includes(store.tokens[0]?.hash ?? '-'))
-  assert.equal((await identity.authenticate(made.token))?.role, 'viewer')
+  assert.equal((await identity.authenticate(made.token))?.grants[0]?.role, 'viewer')
 })
 
 test('what is not exactly the token is nobody', async () => {
@@ -126,24 +138,27 @@ test('a revoked token ends at once', async () => {
   const setup = new Setup()
   const { token, view } = await setup.token('ci')
   assert.notEqual(await setup.identity.authenticate(token), null)
-  assert.equal(await setup.identity.revokeToken(view.id), true)
+  assert.equal(await setup.identity.revokeToken(PLATFORM, view.id), true)
   assert.equal(await setup.identity.authenticate(token), null)
-  assert.equal(await setup.identity.revokeToken(view.id), false)
+  assert.equal(await setup.identity.revokeToken(PLATFORM, view.id), false)
 })
 
 test('a look-up that overlaps a revocation does not bring the token back', async () => {
   const setup = new Setup()
   const { token, view } = await setup.token('ci')
-  await Promise.all([setup.identity.authenticate(token), setup.identity.revokeToken(view.id)])
+  await Promise.all([
+    setup.identity.authenticate(token),
+    setup.identity.revokeToken(PLATFORM, view.id),
+  ])
   assert.equal(await setup.identity.authenticate(token), null)
 })
 
 test('the last admin token cannot be revoked', async () => {
   const setup = new Setup()
   const first = await setup.token('one', 'admin')
-  await assert.rejects(setup.identity.revokeToken(first.view.id), { code: 'CONFLICT' })
+  await assert.rejects(setup.identity.revokeToken(PLATFORM, first.view.id), { code: 'CONFLICT' })
   await setup.token('two', 'admin')
-  assert.equal(await setup.identity.revokeToken(first.view.id), true)
+  assert.equal(await setup.identity.revokeToken(PLATFORM, first.view.id), true)
 })
 
 test('names are unique, expiry lies ahead', async () => {

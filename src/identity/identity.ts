@@ -1,10 +1,24 @@
 import { KeyedMutex } from '../lib/mutex.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Identity, NewToken, Subject, TokenView } from '../model/identity.ts'
+import {
+  EVERYTHING,
+  type Action,
+  type Decision,
+  type Grant,
+  type Identity,
+  type NewToken,
+  type Person,
+  type Resource,
+  type Role,
+  type Subject,
+  type TokenView,
+} from '../model/identity.ts'
 import type { Store, TokenRecord } from '../model/store.ts'
 import { AttemptLimit } from './attempt-limit.ts'
-import { decide } from './decide.ts'
+import { isFullAdmin, likeness, mayGive } from './authority.ts'
+import { decide, roleIn } from './decide.ts'
+import { RulesCache, type ReadRules } from './rules-cache.ts'
 import {
   hashSecret,
   looksLikeToken,
@@ -24,6 +38,7 @@ export type TokenStore = Pick<
   | 'deleteToken'
   | 'getSetting'
   | 'setSetting'
+  | 'access'
 >
 
 export interface IdentityOptions {
@@ -35,6 +50,8 @@ export interface IdentityOptions {
 }
 
 export interface ClaimableIdentity extends Identity {
+  /** Teams, bindings and protected environments as decisions see them. */
+  readonly rules: RulesCache
   /**
    * To be called once at start: a new claim code where no admin token is valid (earlier codes end), null where there is one.
    * The code is in the answer and nowhere else; the store gets its hash.
@@ -64,7 +81,7 @@ interface Cached {
 }
 
 class StoredIdentity implements ClaimableIdentity {
-  readonly decide = decide
+  readonly rules: RulesCache
   readonly #store: TokenStore
   readonly #clock: Clock
   readonly #randomBytes: RandomBytes
@@ -81,6 +98,33 @@ class StoredIdentity implements ClaimableIdentity {
     this.#clock = clock
     this.#randomBytes = randomBytes
     this.#claimed = claimed
+    this.rules = new RulesCache(store.access, clock)
+  }
+
+  decide(
+    subject: Subject | null,
+    action: Action,
+    resource: Resource,
+    environment: string | null,
+  ): Decision {
+    const { last } = this.rules
+    // Without the rules an environment could not be known as protected. Whoever was authenticated has had them read.
+    if (last === null) return { allowed: false, reason: 'the rules are not read yet', hidden: true }
+    return decide(last, subject, action, resource, environment)
+  }
+
+  roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null {
+    const { last } = this.rules
+    return last === null ? null : roleIn(last, subject, resource, environment)
+  }
+
+  async grantsFor({ name, groups }: Person): Promise<readonly Grant[]> {
+    const { bindings } = await this.rules.current()
+    return bindings
+      .filter((bound) =>
+        bound.kind === 'user' ? bound.name === name : groups.includes(bound.name),
+      )
+      .map(({ grant }) => grant)
   }
 
   async openClaim(): Promise<string | null> {
@@ -113,20 +157,26 @@ class StoredIdentity implements ClaimableIdentity {
       }
       // First the code ends: a crash in between costs a restart, not a code that works twice.
       await this.#store.setSetting(CLAIM_SETTING, null)
-      const issued = await this.#issue({ name, role: 'admin', expiresAt: null })
+      const issued = await this.#issue({
+        name,
+        person: name,
+        grants: [EVERYTHING],
+        expiresAt: null,
+      })
       await this.#claimed()
       return issued
     })
   }
 
-  async createToken(wanted: NewToken): Promise<{ token: string; view: TokenView }> {
+  async createToken(by: Subject, wanted: NewToken): Promise<{ token: string; view: TokenView }> {
     return await this.#alone(async () => {
       const now = this.#clock.now()
       if (wanted.expiresAt !== null && wanted.expiresAt <= now) {
         throw new FairwayError('INVALID_REQUEST', 'expiresAt: expected a time in the future')
       }
+      requireGiving(await this.rules.current(), by, wanted)
       const tokens = await this.#store.listTokens()
-      if (tokens.some(({ name }) => name === wanted.name)) {
+      if (tokens.some(({ name }) => likeness(name) === likeness(wanted.name))) {
         throw new FairwayError('CONFLICT', `a token ${JSON.stringify(wanted.name)} exists already`)
       }
       if (tokens.length >= MAX_TOKENS) {
@@ -138,12 +188,16 @@ class StoredIdentity implements ClaimableIdentity {
     })
   }
 
-  async listTokens(): Promise<readonly TokenView[]> {
-    return (await this.#store.listTokens()).map(view)
+  async listTokens(by: Subject): Promise<readonly TokenView[]> {
+    const rules = await this.rules.current()
+    return (await this.#store.listTokens()).filter((token) => mayHold(rules, by, token)).map(view)
   }
 
-  async revokeToken(id: string): Promise<boolean> {
+  async revokeToken(by: Subject, id: string): Promise<boolean> {
     return await this.#alone(async () => {
+      const rules = await this.rules.current()
+      const found = (await this.#store.listTokens()).find((token) => token.id === id)
+      if (found === undefined || !mayHold(rules, by, found)) return false
       const admins = await this.#validAdmins()
       if (admins.length === 1 && admins[0]?.id === id) {
         throw new FairwayError('CONFLICT', 'this is the last admin token', {
@@ -172,7 +226,8 @@ class StoredIdentity implements ClaimableIdentity {
       }
       await this.#store.touchToken(record.id, now)
     }
-    return { id: record.id, name: record.name, role: record.role }
+    await this.rules.current()
+    return subjectOf(record)
   }
 
   async #find(hash: string): Promise<TokenRecord | null> {
@@ -190,12 +245,13 @@ class StoredIdentity implements ClaimableIdentity {
 
   async #issue(wanted: NewToken): Promise<{ token: string; view: TokenView }> {
     const { id, token } = newToken(this.#randomBytes)
-    const { name, role, expiresAt } = wanted
+    const { name, person, grants, expiresAt } = wanted
     const record: TokenRecord = {
       id,
       name,
       hash: hashSecret(token),
-      role,
+      person,
+      grants,
       createdAt: this.#clock.now(),
       expiresAt,
       lastUsedAt: null,
@@ -207,7 +263,8 @@ class StoredIdentity implements ClaimableIdentity {
   async #validAdmins(): Promise<readonly TokenRecord[]> {
     const now = this.#clock.now()
     return (await this.#store.listTokens()).filter(
-      ({ role, expiresAt }) => role === 'admin' && (expiresAt === null || expiresAt > now),
+      ({ grants, expiresAt }) =>
+        grants.some(isFullAdmin) && (expiresAt === null || expiresAt > now),
     )
   }
 
@@ -216,6 +273,36 @@ class StoredIdentity implements ClaimableIdentity {
   }
 }
 
-function view({ id, name, role, createdAt, expiresAt, lastUsedAt }: TokenRecord): TokenView {
-  return { id, name, role, createdAt, expiresAt, lastUsedAt }
+function subjectOf({ id, name, person, grants }: TokenRecord): Subject {
+  return {
+    id,
+    name: person ?? name,
+    kind: person === null ? 'token' : 'user',
+    groups: [],
+    grants,
+  }
+}
+
+/** @throws FairwayError FORBIDDEN */
+function requireGiving(rules: ReadRules, by: Subject, { person, grants }: NewToken): void {
+  if (grants.some((grant) => !mayGive(rules, by, grant, 'token:write'))) {
+    throw new FairwayError('FORBIDDEN', 'nobody can give a token more than they have themselves', {
+      hint: '`fairway whoami` shows what you have.',
+    })
+  }
+  // Who could make people could approve with them what they asked for themselves.
+  if (person !== null && !by.grants.some(isFullAdmin)) {
+    throw new FairwayError('FORBIDDEN', 'only an admin over everything makes tokens for people')
+  }
+}
+
+/** Could `by` have made this token? Others do not exist for it. */
+function mayHold(rules: ReadRules, by: Subject, { person, grants }: TokenRecord): boolean {
+  if (person !== null && !by.grants.some(isFullAdmin)) return false
+  return grants.every((grant) => mayGive(rules, by, grant, 'token:write'))
+}
+
+function view(record: TokenRecord): TokenView {
+  const { id, name, person, grants, createdAt, expiresAt, lastUsedAt } = record
+  return { id, name, person, grants, createdAt, expiresAt, lastUsedAt }
 }

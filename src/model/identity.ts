@@ -1,10 +1,11 @@
-/** What a token may do; each role may do everything that the ones before it may. */
-export const ROLES = ['viewer', 'developer', 'admin'] as const
+/** What somebody is in a place; each role may do everything that the ones before it may. */
+export const ROLES = ['viewer', 'developer', 'operator', 'admin'] as const
 export type Role = (typeof ROLES)[number]
 
 /** What can be asked of the platform; every route of the API names exactly one. */
 export const ACTIONS = [
   'self:read',
+  'app:list',
   'app:read',
   'app:plan',
   'app:deploy',
@@ -13,6 +14,7 @@ export const ACTIONS = [
   'app:run',
   'app:exec',
   'app:destroy',
+  'rollout:approve',
   'log:read',
   'config:names',
   'config:read',
@@ -22,6 +24,12 @@ export const ACTIONS = [
   'image:push',
   'token:read',
   'token:write',
+  'team:read',
+  'team:write',
+  'access:read',
+  'access:write',
+  'environment:read',
+  'environment:protect',
   'target:read',
   'target:write',
   'manifest:apply',
@@ -30,12 +38,38 @@ export const ACTIONS = [
 ] as const
 export type Action = (typeof ACTIONS)[number]
 
-/** Who asks: a token that was checked. */
-export interface Subject {
-  /** Id of the token. */
-  readonly id: string
-  readonly name: string
+/** A role in a place. Every part that is null is no limit; all parts that are given must fit. */
+export interface Grant {
   readonly role: Role
+  readonly environment: string | null
+  /** The apps that this team has when it is asked. */
+  readonly team: string | null
+  readonly app: string | null
+  /** Of what the role may do only this. */
+  readonly actions: readonly Action[] | null
+}
+
+/** Who asks, as checked. */
+export interface Subject {
+  /** Of the token or of the user at the identity provider. */
+  readonly id: string
+  /** Of the person, or of the service token. */
+  readonly name: string
+  /** `user`: a person. `token`: a service; it never approves. */
+  readonly kind: 'token' | 'user'
+  readonly groups: readonly string[]
+  readonly grants: readonly Grant[]
+}
+
+/** A person whom an identity provider vouches for. */
+export interface Person {
+  readonly kind: 'user'
+  /** Unchangeable id at the provider. */
+  readonly id: string
+  /** What bindings of users name; compared letter by letter. */
+  readonly name: string
+  /** What bindings of groups name; compared letter by letter. */
+  readonly groups: readonly string[]
 }
 
 /** What is asked about: one app, or the platform itself where `app` is null. */
@@ -47,15 +81,19 @@ export type Decision =
   | { readonly allowed: true }
   | {
       readonly allowed: false
-      /** For people: 'needs the role developer, ci has viewer'. */
+      /** For people: 'app:deploy on shop/production needs the role developer, which ci does not have there'. */
       readonly reason: string
+      /** True where nothing reaches the app for the subject at all: the answer must be that of an app that is not there. */
+      readonly hidden: boolean
     }
 
 /** A token as people see it; never the token nor its hash. */
 export interface TokenView {
   readonly id: string
   readonly name: string
-  readonly role: Role
+  /** The person whose token it is; null = a service's. */
+  readonly person: string | null
+  readonly grants: readonly Grant[]
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly lastUsedAt: number | null
@@ -63,7 +101,8 @@ export interface TokenView {
 
 export interface NewToken {
   readonly name: string
-  readonly role: Role
+  readonly person: string | null
+  readonly grants: readonly Grant[]
   /** Null = until revoked. */
   readonly expiresAt: number | null
 }
@@ -79,15 +118,49 @@ export interface Identity {
     resource: Resource,
     environment: string | null,
   ): Decision
+  /** The highest role that reaches the app there without a limit of actions; null = none. */
+  roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null
+  /** What bindings give to a person now; no binding, no grant. */
+  grantsFor(person: Person): Promise<readonly Grant[]>
   /**
    * Trades the one-time claim code for the first admin token.
    * @throws FairwayError UNAUTHENTICATED (wrong code), CLAIM_USED, LIMIT_EXCEEDED (too many wrong codes)
    */
   claim(code: string, name: string): Promise<{ readonly token: string; readonly view: TokenView }>
-  /** The token is in the answer and nowhere else. @throws FairwayError CONFLICT where the name is taken */
-  createToken(wanted: NewToken): Promise<{ readonly token: string; readonly view: TokenView }>
-  /** Newest first. */
-  listTokens(): Promise<readonly TokenView[]>
-  /** False where there was none. @throws FairwayError CONFLICT for the last admin token */
-  revokeToken(id: string): Promise<boolean>
+  /**
+   * The token is in the answer and nowhere else.
+   * @param by whoever asks: nobody gives more than they have
+   * @throws FairwayError FORBIDDEN, CONFLICT where the name is taken
+   */
+  createToken(
+    by: Subject,
+    wanted: NewToken,
+  ): Promise<{ readonly token: string; readonly view: TokenView }>
+  /** Those that `by` could have made, newest first. */
+  listTokens(by: Subject): Promise<readonly TokenView[]>
+  /** False where there was none that `by` could have made. @throws FairwayError CONFLICT for the last admin token */
+  revokeToken(by: Subject, id: string): Promise<boolean>
+}
+
+/** All there is, everywhere. */
+export const EVERYTHING: Grant = {
+  role: 'admin',
+  environment: null,
+  team: null,
+  app: null,
+  actions: null,
+}
+
+/** The platform itself, where it makes tokens for its own parts. */
+export const PLATFORM: Subject = {
+  id: 'platform',
+  name: 'fairway',
+  kind: 'token',
+  groups: [],
+  grants: [EVERYTHING],
+}
+
+/** A role over everything: what a token of earlier versions had. */
+export function grantOf(role: Role): Grant {
+  return { ...EVERYTHING, role }
 }

@@ -80,7 +80,8 @@ export interface Platform {
   /** From the first event on, also of a rollout that has ended; ends with `end`. */
   events(ref: AppRef, rollout: string, signal: AbortSignal): AsyncIterable<RolloutEvent>
 
-  list(): Promise<readonly AppStatus[]>
+  /** @param sees which apps the asker may see: there is no list without it */
+  list(sees: (ref: AppRef) => boolean): Promise<readonly AppStatus[]>
   status(ref: AppRef): Promise<AppStatus>
   /** Status now and after every change. */
   watch(ref: AppRef, signal: AbortSignal): AsyncIterable<AppStatus>

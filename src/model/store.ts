@@ -1,3 +1,5 @@
+import type { AccessStore } from './access.ts'
+import type { Grant } from './identity.ts'
 import type { AppRef, TargetName } from './names.ts'
 import type { Release, ReleaseStatus, Rollout } from './release.ts'
 
@@ -21,7 +23,9 @@ export interface TokenRecord {
   readonly name: string
   /** SHA-256 of the token, hex. The token itself is shown once and never kept. */
   readonly hash: string
-  readonly role: 'admin' | 'developer' | 'viewer'
+  /** Null = a service's. */
+  readonly person: string | null
+  readonly grants: readonly Grant[]
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly lastUsedAt: number | null
@@ -79,6 +83,9 @@ export interface Store {
   touchToken(id: string, now: number): Promise<void>
   /** False where there was none. */
   deleteToken(id: string): Promise<boolean>
+
+  /** Teams, bindings, protected environments. */
+  readonly access: AccessStore
 
   listTargets(): Promise<readonly TargetRecord[]>
   getTarget(name: TargetName): Promise<TargetRecord | null>

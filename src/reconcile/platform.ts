@@ -164,8 +164,8 @@ export class ReconcilingPlatform implements Platform {
     yield* this.#feed.read(rollout, urls, AbortSignal.any([signal, this.#closing.signal]))
   }
 
-  async list(): Promise<readonly AppStatus[]> {
-    const records = await this.#deps.store.listApps()
+  async list(sees: (ref: AppRef) => boolean): Promise<readonly AppStatus[]> {
+    const records = (await this.#deps.store.listApps()).filter(({ ref }) => sees(ref))
     return Promise.all(records.map((record) => this.#statusOf(record)))
   }
 

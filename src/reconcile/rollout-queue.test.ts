@@ -19,7 +19,7 @@ import type { ReconcileDeps } from './deps.ts'
 import { ReconcilingPlatform } from './platform.ts'
 
 const shop = refOf('shop')
-const ann = { id: 'a', name: 'ann', role: 'admin' } as const
+const ann = { name: 'ann' } as const
 
 /** The use cases over a real store and an engine that is always done at once. */
 class Bed {
@@ -135,7 +135,7 @@ function failingStore(store: Store, failing: ReadonlyMap<keyof Store, Error>): S
     get(target, name: keyof Store) {
       const error = failing.get(name)
       if (error !== undefined) return () => Promise.reject(error)
-      return target[name].bind(target)
+      return name === 'access' ? target.access : target[name].bind(target)
     },
   })
 }

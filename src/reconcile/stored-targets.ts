@@ -1,7 +1,7 @@
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import { METRICS_CHECK, type HostCheck } from '../model/host.ts'
-import type { Identity } from '../model/identity.ts'
+import { grantOf, PLATFORM, type Identity } from '../model/identity.ts'
 import { parseMetricsUrl } from '../model/metrics-url.ts'
 import { refKey, type TargetName } from '../model/names.ts'
 import type { Store, TargetRecord } from '../model/store.ts'
@@ -82,15 +82,21 @@ export class StoredTargets implements Targets {
   async #withToken({ name, registry }: NewTarget): Promise<TargetRegistry | null> {
     await this.#revokeToken(name)
     if (registry === null || registry.push) return registry
-    const wanted = { name: tokenName(name), role: 'viewer', expiresAt: null } as const
-    const { token } = await this.#options.identity.createToken(wanted)
+    const { token } = await this.#options.identity.createToken(PLATFORM, {
+      name: tokenName(name),
+      person: null,
+      grants: [{ ...grantOf('viewer'), actions: ['image:pull'] }],
+      expiresAt: null,
+    })
     return { ...registry, user: 'fairway', password: token }
   }
 
   async #revokeToken(name: TargetName): Promise<void> {
     const { identity } = this.#options
-    const found = (await identity.listTokens()).find((token) => token.name === tokenName(name))
-    if (found !== undefined) await identity.revokeToken(found.id)
+    const found = (await identity.listTokens(PLATFORM)).find(
+      (token) => token.name === tokenName(name),
+    )
+    if (found !== undefined) await identity.revokeToken(PLATFORM, found.id)
   }
 
   async #refuseUnusable(record: TargetRecord): Promise<void> {

@@ -44,10 +44,27 @@ export interface DatabaseSchema {
     readonly id: string
     readonly name: string
     readonly hash: string
-    readonly role: string
+    readonly person: string | null
+    readonly grants: string
     readonly created_at: number
     readonly expires_at: number | null
     readonly last_used_at: number | null
+  }
+  readonly teams: { readonly name: string; readonly apps: string; readonly created_at: number }
+  readonly bindings: {
+    readonly id: string
+    readonly kind: string
+    readonly name: string
+    /** The grant. */
+    readonly body: string
+    readonly created_at: number
+    readonly created_by: string
+  }
+  readonly protections: {
+    readonly environment: string
+    readonly wait_ms: number
+    readonly created_at: number
+    readonly created_by: string
   }
   readonly targets: {
     readonly name: string

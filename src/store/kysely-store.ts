@@ -2,6 +2,7 @@ import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
 import type { AppRecord, Store, TargetRecord, TokenRecord } from '../model/store.ts'
+import { AccessRecords } from './access-records.ts'
 import { isApp, keyOf, noApp, requireApp, selectApp, updateApp } from './app-row.ts'
 import {
   fromRelease,
@@ -17,10 +18,12 @@ import type { Transactions, Work } from './transactions.ts'
 
 /** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
 export class KyselyStore implements Store {
+  readonly access: AccessRecords
   readonly #transactions: Transactions
 
   constructor(transactions: Transactions) {
     this.#transactions = transactions
+    this.access = new AccessRecords(transactions)
   }
 
   async listApps(): Promise<readonly AppRecord[]> {

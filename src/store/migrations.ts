@@ -59,6 +59,21 @@ export const MIGRATIONS: readonly Migration[] = [
       `create table leases (name text primary key, holder text, token bigint not null, expires_at bigint not null)`,
     ],
   },
+  {
+    name: 'grants',
+    statements: [
+      `alter table tokens add column grants text not null default '[]'`,
+      `alter table tokens add column person text`,
+      `update tokens set grants = '[{"role":"' || role || '","environment":null,"team":null,"app":null,"actions":null}]'`,
+      `alter table tokens drop column role`,
+      `create table teams (name text primary key, apps text not null, created_at bigint not null)`,
+      `create table bindings (
+        id text primary key, kind text not null, name text not null, body text not null,
+        created_at bigint not null, created_by text not null)`,
+      `create table protections (
+        environment text primary key, wait_ms bigint not null, created_at bigint not null, created_by text not null)`,
+    ],
+  },
 ]
 
 export interface MigrateOptions {

@@ -7,6 +7,7 @@ import {
   parseTargetName,
   type AppRef,
 } from '../model/names.ts'
+import { ACTIONS, ROLES, type Grant } from '../model/identity.ts'
 import type { Digest, ImageFacts, Rollout, RolloutRequest, StepRecord } from '../model/release.ts'
 
 /**
@@ -128,7 +129,18 @@ export const imageSchema: z.ZodType<ImageFacts> = z.looseObject({
 export const configSchema = texts
 export const scaleSchema = z.record(z.string(), z.number())
 export const statusSchema = z.enum(['pending', 'active', 'superseded', 'failed'])
-export const roleSchema = z.enum(['admin', 'developer', 'viewer'])
+
+/** Strict, and closed: a limit that this version does not know must not be dropped. */
+export const grantSchema: z.ZodType<Grant> = z.strictObject({
+  role: z.enum(ROLES),
+  environment: z.string().nullable(),
+  team: z.string().nullable(),
+  app: z.string().nullable(),
+  actions: z.array(z.enum(ACTIONS)).nullable(),
+})
+export const grantsSchema = z.array(grantSchema)
+export const appsSchema = z.array(z.string())
+export const bindingKindSchema = z.enum(['user', 'group'])
 
 const step: z.ZodType<StepRecord> = z.looseObject({
   name: z.enum(['bake', 'gate', 'release', 'start', 'switch', 'drain']),

@@ -1,13 +1,17 @@
 import type { Selectable } from 'kysely'
 import type * as z from 'zod'
 import { parseAppName, parseEnvironmentName, parseTargetName, type AppRef } from '../model/names.ts'
+import type { Binding, Protection, Team } from '../model/access.ts'
 import type { Release, Rollout } from '../model/release.ts'
 import type { AppRecord, TargetRecord, TokenRecord } from '../model/store.ts'
 import type { DatabaseSchema } from './database-schema.ts'
 import {
+  appsSchema,
+  bindingKindSchema,
   configSchema,
+  grantSchema,
+  grantsSchema,
   imageSchema,
-  roleSchema,
   rolloutSchema,
   scaleSchema,
   specSchema,
@@ -55,10 +59,39 @@ export function toToken(row: Row<'tokens'>): TokenRecord {
     id: row.id,
     name: row.name,
     hash: row.hash,
-    role: roleSchema.parse(row.role),
+    person: row.person,
+    grants: parseColumn(grantsSchema, row.grants, `tokens ${row.id} grants`),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     lastUsedAt: row.last_used_at,
+  }
+}
+
+export function toTeam(row: Row<'teams'>): Team {
+  return {
+    name: row.name,
+    apps: parseColumn(appsSchema, row.apps, `teams ${row.name} apps`),
+    createdAt: row.created_at,
+  }
+}
+
+export function toBinding(row: Row<'bindings'>): Binding {
+  return {
+    id: row.id,
+    kind: bindingKindSchema.parse(row.kind),
+    name: row.name,
+    grant: parseColumn(grantSchema, row.body, `bindings ${row.id} body`),
+    createdAt: row.created_at,
+    createdBy: row.created_by,
+  }
+}
+
+export function toProtection(row: Row<'protections'>): Protection {
+  return {
+    environment: row.environment,
+    waitMs: row.wait_ms,
+    createdAt: row.created_at,
+    createdBy: row.created_by,
   }
 }
 
@@ -94,7 +127,8 @@ export function fromToken(token: TokenRecord): Row<'tokens'> {
     id: token.id,
     name: token.name,
     hash: token.hash,
-    role: token.role,
+    person: token.person,
+    grants: JSON.stringify(token.grants),
     created_at: token.createdAt,
     expires_at: token.expiresAt,
     last_used_at: token.lastUsedAt,

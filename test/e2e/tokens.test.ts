@@ -44,7 +44,7 @@ describe('tokens', { timeout: 60_000 }, () => {
     const login = await person('vera', ['login', server(), '--token', '-'], `${token}\n`)
     assert.equal(login.code, 0, login.stderr)
     assert.match((await person('vera', ['ps'])).stdout, /shop/)
-    assert.match((await person('vera', ['whoami'])).stdout, /vera.*viewer/)
+    assert.match((await person('vera', ['whoami'])).stdout, /vera[^]*viewer everywhere/)
     const refused = [
       ['deploy', app.folder],
       ['scale', 'web=2', '--app', 'shop'],
@@ -78,7 +78,10 @@ describe('tokens', { timeout: 60_000 }, () => {
     await person('ada', ['login', server(), '--token', token])
     const made = await person('ada', ['tokens', 'create', 'ci', '--expires', '90d'])
     assert.equal(made.code, 0, made.stderr)
-    assert.match((await person('ada', ['tokens', 'list'])).stdout, /ci +developer .* in (89|90)d/)
+    assert.match(
+      (await person('ada', ['tokens', 'list'])).stdout,
+      /ci +developer everywhere .* in (89|90)d/,
+    )
     await platform.must(['tokens', 'revoke', 'ada'])
     const refused = await person('ada', ['ps'])
     assert.equal(refused.code, 3, refused.stdout)

@@ -120,9 +120,9 @@ export class FakePlatform implements Platform {
     yield { type: 'end', at: NOW, rollout: found, urls: ['http://shop.localhost/'] }
   }
 
-  async list(): Promise<readonly AppStatus[]> {
+  async list(sees: (ref: AppRef) => boolean): Promise<readonly AppStatus[]> {
     this.#record('list', null)
-    return await Promise.resolve(this.#gone ? [] : [STATUS])
+    return await Promise.resolve(this.#gone || !sees(SHOP) ? [] : [STATUS])
   }
 
   async status(ref: AppRef): Promise<AppStatus> {

@@ -1,8 +1,10 @@
 import type { TokenStore } from '../../src/identity/identity.ts'
 import type { TokenRecord } from '../../src/model/store.ts'
+import { MemoryAccessStore } from './memory-access-store.ts'
 
 /** The part of the store that identity uses, in memory. */
 export class MemoryTokenStore implements TokenStore {
+  readonly access = new MemoryAccessStore()
   tokens: readonly TokenRecord[] = []
   readonly settings = new Map<string, string>()
   /** Calls of `findTokenByHash` and `touchToken`. */

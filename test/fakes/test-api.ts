@@ -9,7 +9,7 @@ import { ENDPOINTS, type EndpointName } from '../../src/contract/endpoints.ts'
 import { createIdentity, type ClaimableIdentity } from '../../src/identity/identity.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Log } from '../../src/lib/log.ts'
-import type { Role } from '../../src/model/identity.ts'
+import { grantOf, PLATFORM, type Role } from '../../src/model/identity.ts'
 import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
@@ -44,7 +44,14 @@ export async function createTestApi(
   const identity = createIdentity({ store, clock: systemClock, randomBytes })
   const claimCode = (await identity.openClaim()) ?? ''
   const issue = async (role: Role): Promise<string> =>
-    (await identity.createToken({ name: role, role, expiresAt: null })).token
+    (
+      await identity.createToken(PLATFORM, {
+        name: role,
+        person: null,
+        grants: [grantOf(role)],
+        expiresAt: null,
+      })
+    ).token
   const api = createApi({
     platform,
     sources,
@@ -62,12 +69,13 @@ export async function createTestApi(
     ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
     limits: { firstLineMs: 50, ...options.limits },
   })
-  const [viewer, developer, admin] = [
+  const [viewer, developer, operator, admin] = [
     await issue('viewer'),
     await issue('developer'),
+    await issue('operator'),
     await issue('admin'),
   ]
-  const tokens = { viewer, developer, admin }
+  const tokens = { viewer, developer, operator, admin }
   return { api, platform, sources, store, identity, tokens, logged, claimCode }
 }
 
@@ -94,7 +102,7 @@ export const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 /** A body that each endpoint takes. */
 export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   claim: { code: 'wrong', name: 'ada' },
-  createToken: { name: 'ci', role: 'viewer' },
+  createToken: { name: 'ci', grants: [{ role: 'viewer' }] },
   putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
   applyManifests: { files: { 'a.yaml': 'kind: Namespace' }, dryRun: true, prune: false },
   installPlatform: {

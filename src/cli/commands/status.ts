@@ -1,5 +1,6 @@
 import { failureOf } from '../failure.ts'
 import type { Command } from '../command.ts'
+import { grantTexts } from '../grant.ts'
 import type { Context } from '../context.ts'
 import { DATA_OPTION } from '../data-option.ts'
 import { printable } from '../text-width.ts'
@@ -61,7 +62,7 @@ async function ask(context: Context): Promise<Answer> {
         ...named,
         version: version.version,
         runner: version.runner,
-        login: `${me.name} (${me.role})`,
+        login: `${me.name} (${grantTexts(me.grants)})`,
       }
     } catch (error) {
       return { ...named, error: failureOf(error).message }

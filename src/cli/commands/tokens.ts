@@ -1,9 +1,9 @@
 import type { TokenBody } from '../../contract/token.ts'
 import type { FairwayClient } from '../../client/fairway-client.ts'
 import { FairwayError } from '../../model/errors.ts'
-import { ROLES, type Role } from '../../model/identity.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { GRANT_OPTIONS, grantFrom, grantTexts } from '../grant.ts'
 import { ageText, durationMs } from '../quantity.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
@@ -13,18 +13,19 @@ export const tokens: Command = {
   name: 'tokens',
   summary: 'create, list and revoke tokens',
   usage: 'create|list|revoke',
-  details: ['A new token is printed once and kept nowhere: the server knows only its hash.'],
+  details: [
+    'A new token is printed once and kept nowhere: the server knows only its hash. Without --app, --team and --env it is for everything; nobody can give more than they have.',
+    'A token is for a service, and a service never approves. With --person it is for that person, in whose name it acts.',
+  ],
   examples: [
-    'fairway tokens create ci --role developer --expires 90d',
+    'fairway tokens create ci --app shop --env staging --only deploy,logs --expires 90d',
+    'fairway tokens create ada-laptop --person ada --role operator',
     'fairway tokens list',
     'fairway tokens revoke ci',
   ],
   options: [
-    {
-      name: 'role',
-      value: 'ROLE',
-      summary: 'create: viewer, developer or admin (default: developer)',
-    },
+    ...GRANT_OPTIONS,
+    { name: 'person', value: 'NAME', summary: 'create: whose token it is (default: a service)' },
     { name: 'expires', value: 'TIME', summary: 'create: 12h, 90d (default: never)' },
   ],
   subcommands: [
@@ -52,7 +53,8 @@ async function create(context: Context, client: FairwayClient, name: string): Pr
   const expires = args.value('expires')
   const { token, view } = await client.createToken({
     name,
-    role: roleOf(args.value('role')),
+    person: args.value('person') ?? null,
+    grants: [grantFrom(args)],
     expiresAt: expires === undefined ? null : context.now + durationMs(expires, '--expires'),
   })
   if (out.json) {
@@ -62,7 +64,9 @@ async function create(context: Context, client: FairwayClient, name: string): Pr
   // Alone on standard output, so that it can be piped into a secret store.
   out.line(token)
   if (!out.quiet) {
-    out.problem(`Token of ${view.name} (${view.role}), shown this once. FAIRWAY_TOKEN or`)
+    out.problem(
+      `Token of ${view.name} (${grantTexts(view.grants)}), shown this once. FAIRWAY_TOKEN or`,
+    )
     out.problem(`\`fairway login ${client.server} --token -\` use it.`)
   }
   return 0
@@ -88,24 +92,16 @@ function show({ out, now }: Context, found: readonly TokenBody[]): number {
   }
   const age = (time: number | null): string =>
     time === null ? 'never' : `${ageText(now - time)} ago`
-  const rows = found.map(({ id, name, role, createdAt, lastUsedAt, expiresAt }) => [
+  const rows = found.map(({ id, name, person, grants, createdAt, lastUsedAt, expiresAt }) => [
     printable(name, false),
-    role,
+    grantTexts(grants),
+    person === null ? '' : printable(person, false),
     age(createdAt),
     age(lastUsedAt),
     expiresAt === null ? '' : expiresAt < now ? 'expired' : `in ${ageText(expiresAt - now)}`,
     id,
   ])
-  const header = ['NAME', 'ROLE', 'CREATED', 'USED', 'EXPIRES', 'ID']
+  const header = ['NAME', 'MAY', 'PERSON', 'CREATED', 'USED', 'EXPIRES', 'ID']
   for (const line of tableLines(header, rows, out.width)) out.line(line)
   return 0
-}
-
-function roleOf(text = 'developer'): Role {
-  const role = ROLES.find((each) => each === text)
-  if (role !== undefined) return role
-  throw new FairwayError(
-    'INVALID_REQUEST',
-    `--role must be ${ROLES.join(', ')}, not ${JSON.stringify(text)}`,
-  )
 }
