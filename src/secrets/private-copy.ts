@@ -1,7 +1,6 @@
 import { constants } from 'node:fs'
 import { access, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { Home } from './identities.ts'
 import { FairwayError } from '../model/errors.ts'
 
 /**
@@ -14,7 +13,7 @@ export async function withPrivateCopy(
     text,
     encoding,
   }: { readonly path: string; readonly text: string; readonly encoding: 'utf8' | 'latin1' },
-  { env }: Home,
+  { env }: { readonly env: Readonly<Record<string, string | undefined>> },
   use: (copy: string) => Promise<void>,
 ): Promise<string> {
   const folder = await mkdtemp(join(await memoryFolder(env['XDG_RUNTIME_DIR']), 'fairway-secrets-'))

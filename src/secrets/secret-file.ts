@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { isMissing, writeAtomically } from '../lib/atomic-file.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { CreationRule } from '../sops/creation-rules.ts'
-import { ageIdentities, checkAgeRecipient } from '../sops/age-key.ts'
 import { masterKeyOf, type MasterKey } from '../sops/data-key.ts'
+import { checkAgeRecipient } from '../sops/keys/age.ts'
+import { namesOf, typeOfId } from '../sops/keys/key-names.ts'
 import { edited, type Format, type Leaf } from '../sops/document.ts'
 import { formatOf } from '../sops/format-of.ts'
 import { scalar } from '../sops/scalar.ts'
@@ -18,7 +19,7 @@ import {
   type Sources,
 } from '../sops/sops-file.ts'
 import { named } from './failure.ts'
-import { ownIdentities, type Home } from './identities.ts'
+import { ownKeys, type Home } from './keyring.ts'
 import { ruleFor } from './rules.ts'
 
 export interface SecretName {
@@ -34,7 +35,7 @@ export interface SecretChange {
   readonly kind: ChangeKind
 }
 
-export interface Outside extends Home, Sources {}
+export interface Outside extends Home, Pick<Sources, 'now' | 'random'> {}
 
 /** An encrypted file of an app's repository, opened. Nothing is written before `save`, `rotate` or a change of recipients. */
 export class SecretFile {
@@ -66,9 +67,8 @@ export class SecretFile {
   /** The same for a content that does not stand at this path now. @throws FairwayError as `open` */
   static async read(path: string, content: Buffer, outside: Outside): Promise<SecretFile> {
     const format = formatOf(path)
-    const identities = await ownIdentities(outside)
     const file = await named(path, () =>
-      decryptFile(format, content.toString(encoding(format)), ageIdentities(identities)),
+      decryptFile(format, content.toString(encoding(format)), ownKeys(outside)),
     )
     return new SecretFile(path, outside, file)
   }
@@ -142,10 +142,11 @@ export class SecretFile {
   async save(): Promise<boolean> {
     const file = this.#file
     if (file !== null && file.text === this.#text) return false
+    const sources = await this.#sources()
     const encrypted = await named(this.path, async () =>
       file === null
-        ? encryptFile(this.#format, this.#text, await this.#rule(), this.#outside)
-        : encryptAgain(this.#format, this.#text, file, this.#outside),
+        ? encryptFile(this.#format, this.#text, await this.#rule(), sources)
+        : encryptAgain(this.#format, this.#text, file, sources),
     )
     await this.#write(encrypted)
     return true
@@ -162,8 +163,9 @@ export class SecretFile {
     for (const id of remove) {
       if (!known.has(id)) throw new FairwayError('NOT_FOUND', `${this.path}: ${id} is no recipient`)
     }
-    await named(this.path, () => add.forEach(checkAgeRecipient))
-    const added = add.filter((id) => !known.has(id)).map((id) => ({ type: 'age' as const, id }))
+    const added = await named(this.path, () =>
+      Promise.all(add.filter((id) => !known.has(id)).map(masterKeyFor)),
+    )
     const groups = this.recipients.map((group, index) => [
       ...group.filter(({ id }) => !remove.includes(id)),
       ...(index === 0 ? added : []),
@@ -188,9 +190,16 @@ export class SecretFile {
   async #rotate(groups: readonly (readonly MasterKey[])[] | null): Promise<void> {
     const file = this.#file
     if (file === null) throw new FairwayError('NOT_FOUND', `there is no file ${this.path}`)
-    await this.#write(
-      await named(this.path, () => rotateFile(this.#format, file, groups, this.#outside)),
-    )
+    const sources = await this.#sources()
+    await this.#write(await named(this.path, () => rotateFile(this.#format, file, groups, sources)))
+  }
+
+  async #sources(): Promise<Sources> {
+    const { now, random } = this.#outside
+    const indents = (await ruleFor(this.path))?.indents
+    const { name } = this.#format
+    const indent = name === 'dotenv' || name === 'ini' ? null : (indents?.[name] ?? null)
+    return { now, random, keys: ownKeys(this.#outside), indent }
   }
 
   async #rule(): Promise<CreationRule> {
@@ -221,6 +230,12 @@ export class SecretFile {
       hint: '`fairway secrets list` shows the names.',
     })
   }
+}
+
+async function masterKeyFor(id: string): Promise<MasterKey> {
+  const type = typeOfId(id)
+  if (type === 'age') await checkAgeRecipient(id)
+  return { type, id, names: namesOf(type, id) }
 }
 
 /** `a.b[0]` as keys and positions. */

@@ -46,10 +46,11 @@ function plain(text: string): Document {
     leaves: [leaf],
     metadata: null,
     withoutMetadata: [],
-    withMetadata: (metadata) => {
-      const block = JSON.stringify({ sops: metadata }, null, '\t').slice(2, -2)
+    withMetadata: (metadata, indent) => {
+      const unit = indent === null ? '\t' : ' '.repeat(indent)
+      const block = JSON.stringify({ sops: metadata }, null, unit === '' ? ' ' : unit).slice(2, -2)
       return [
-        { start: 0, end: 0, text: `{\n\t"data": ${text === '' ? '""' : ''}` },
+        { start: 0, end: 0, text: `{\n${unit}"data": ${text === '' ? '""' : ''}` },
         { start: text.length, end: text.length, text: `,\n${block}\n}\n` },
       ]
     },

@@ -1,6 +1,6 @@
-import type { AgeIdentities } from './age-key.ts'
-import { wrapForAge } from './age-key.ts'
-import type { MetadataValue } from './document.ts'
+import type { MetadataObject } from './document.ts'
+import type { KeyKind } from './keys/key-kind.ts'
+import { idOf, KIND_NAMES, namesOf } from './keys/key-names.ts'
 import type { KeyType, WrappedKey } from './metadata.ts'
 import { combine, split } from './shamir.ts'
 import { SopsError } from './sops-error.ts'
@@ -12,46 +12,42 @@ export interface MasterKey {
   readonly type: KeyType
   /** What names it: an age recipient, a PGP fingerprint, an ARN… */
   readonly id: string
+  /** The same as fields of a file, with what a text cannot hold (the context of KMS); absent: those of `id`. */
+  readonly names?: MetadataObject
 }
 
-/** How each type is called where people read it. */
-const NAMES: Readonly<Record<KeyType, string>> = {
-  age: 'age',
-  pgp: 'PGP',
-  kms: 'AWS KMS',
-  gcp_kms: 'GCP KMS',
-  hckms: 'Huawei Cloud KMS',
-  azure_kv: 'Azure Key Vault',
-  hc_vault: 'HashiCorp Vault',
+/** What wraps and opens: one kind, or several of different types. */
+export type Keys = KeyKind | readonly KeyKind[]
+
+export interface Wrapping {
+  readonly keys: Keys
+  readonly random: (bytes: number) => Buffer
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
-const ID_FIELDS: Readonly<Record<KeyType, string>> = {
-  age: 'recipient',
-  pgp: 'fp',
-  kms: 'arn',
-  gcp_kms: 'resource_id',
-  hckms: 'key_id',
-  azure_kv: 'vault_url',
-  hc_vault: 'vault_address',
-}
+
+/** Those that need nobody's password and no network come first, as in sops. */
+const ORDER: readonly KeyType[] = ['age', 'pgp', 'hc_vault', 'kms', 'gcp_kms', 'azure_kv', 'hckms']
 
 export function masterKeyOf({ type, fields }: WrappedKey): MasterKey {
-  const id: MetadataValue | undefined = fields[ID_FIELDS[type]]
-  return { type, id: typeof id === 'string' ? id : '' }
+  const names = Object.entries(fields).filter(([name]) => name !== 'enc' && name !== 'created_at')
+  return { type, id: idOf(type, fields), names: Object.fromEntries(names) }
 }
 
-/** The data key of a file. @throws SopsError NO_KEY naming what the file is encrypted for, UNSUPPORTED where only other kinds of keys could open it */
+/** The data key of a file. @throws SopsError NO_KEY naming what the file is encrypted for and why each did not open */
 export async function unwrapDataKey(
   groups: readonly (readonly WrappedKey[])[],
   threshold: number,
-  identities: AgeIdentities,
+  keys: Keys,
 ): Promise<Buffer> {
   const parts: Buffer[] = []
+  const refusals: SopsError[] = []
   const needed = groups.length === 1 ? 1 : threshold === 0 ? groups.length : threshold
   for (const group of groups) {
-    const part = parts.length < needed ? await openGroup(group, identities) : null
+    const part = parts.length < needed ? await openGroup(group, keys, refusals) : null
     if (part !== null) parts.push(part)
   }
-  if (parts.length < needed) throw closed(groups, parts.length, needed)
+  if (parts.length < needed) throw closed(groups, { opened: parts.length, needed, refusals })
   const [only] = parts
   const key = groups.length === 1 && only !== undefined ? only : combine(parts)
   if (key.length === DATA_KEY_BYTES) return key
@@ -61,12 +57,12 @@ export async function unwrapDataKey(
   )
 }
 
-/** Wraps the data key for all readers, split among the groups where there are several. @throws SopsError UNSUPPORTED for any key that is not age's */
+/** Wraps the data key for all readers, split among the groups where there are several. @throws SopsError UNSUPPORTED for a kind that is not given, and as KeyKind */
 export async function wrapDataKey(
   dataKey: Buffer,
   groups: readonly (readonly MasterKey[])[],
   threshold: number,
-  random: (bytes: number) => Buffer,
+  wrapping: Wrapping,
 ): Promise<WrappedKey[][]> {
   if (groups.length === 0 || groups.some((group) => group.length === 0)) {
     throw new SopsError('INVALID_KEY', 'a file needs at least one recipient in every key group')
@@ -77,50 +73,92 @@ export async function wrapDataKey(
       : split(
           dataKey,
           { parts: groups.length, threshold: threshold === 0 ? groups.length : threshold },
-          random,
+          wrapping.random,
         )
   return Promise.all(
     groups.map((group, index) =>
-      Promise.all(group.map((key) => wrap(key, shares[index] ?? Buffer.alloc(0)))),
+      Promise.all(group.map((key) => wrap(key, shares[index] ?? Buffer.alloc(0), wrapping))),
     ),
   )
 }
 
-async function wrap({ type, id }: MasterKey, bytes: Buffer): Promise<WrappedKey> {
-  if (type !== 'age') throw unsupported(type)
-  return { type, fields: { recipient: id, enc: await wrapForAge(id, bytes) } }
+async function wrap(
+  { type, id, names = namesOf(type, id) }: MasterKey,
+  bytes: Buffer,
+  { keys, now }: Wrapping,
+): Promise<WrappedKey> {
+  const kind = kindOf(keys, type)
+  if (kind === undefined) throw unsupported(type)
+  const wrapped = await kind.wrap(names, bytes)
+  const createdAt = new Date(now()).toISOString().replace(/\.\d+Z$/, 'Z')
+  return {
+    type,
+    fields: { ...names, ...(type === 'age' ? {} : { created_at: createdAt }), ...wrapped },
+  }
 }
 
 async function openGroup(
   group: readonly WrappedKey[],
-  identities: AgeIdentities,
+  keys: Keys,
+  refusals: SopsError[],
 ): Promise<Buffer | null> {
-  for (const { type, fields } of group) {
-    const enc = fields['enc']
-    if (type !== 'age' || typeof enc !== 'string') continue
-    const opened = await identities.unwrap(enc)
-    if (opened !== null) return opened
+  for (const { type, fields } of group.toSorted(
+    (a, b) => ORDER.indexOf(a.type) - ORDER.indexOf(b.type),
+  )) {
+    const kind = kindOf(keys, type)
+    if (kind === undefined) {
+      refusals.push(unsupported(type))
+      continue
+    }
+    try {
+      const opened = await kind.unwrap(fields)
+      if (opened !== null) return opened
+    } catch (error) {
+      if (!(error instanceof SopsError) || !mayTryAnother(error)) throw error
+      refusals.push(error)
+    }
   }
   return null
 }
 
+/** Another key of the file may do where a service is away; a file that was tampered with is refused whole. */
+function mayTryAnother({ code }: SopsError): boolean {
+  return code === 'KEY_FAILED' || code === 'UNSUPPORTED' || code === 'INVALID_KEY'
+}
+
+function kindOf(keys: Keys, type: KeyType): KeyKind | undefined {
+  return isList(keys)
+    ? keys.find((kind) => kind.type === type)
+    : keys.type === type
+      ? keys
+      : undefined
+}
+
+function isList(keys: Keys): keys is readonly KeyKind[] {
+  return Array.isArray(keys)
+}
+
+interface Attempt {
+  readonly opened: number
+  readonly needed: number
+  readonly refusals: readonly SopsError[]
+}
+
 function closed(
   groups: readonly (readonly WrappedKey[])[],
-  opened: number,
-  needed: number,
+  { opened, needed, refusals }: Attempt,
 ): SopsError {
   const keys = groups.flat().map(masterKeyOf)
-  const other = keys.find(({ type }) => type !== 'age')
-  if (other !== undefined && keys.every(({ type }) => type !== 'age'))
-    return unsupported(other.type)
-  const names = keys.map(({ type, id }) => `${NAMES[type]} ${id}`).join(', ')
+  const names = keys.map(({ type, id }) => `${KIND_NAMES[type]} ${id}`).join(', ')
   const groupsText = needed > 1 ? ` (${opened} of ${needed} key groups opened)` : ''
+  const reasons = [...new Set(refusals.map(({ message }) => message))].join('; ')
   return new SopsError(
     'NO_KEY',
-    `no identity here opens the file${groupsText}; it is encrypted for ${names}`,
+    `no identity here opens the file${groupsText}; it is encrypted for ${names}${reasons === '' ? '' : `: ${reasons}`}`,
+    refusals[0],
   )
 }
 
 function unsupported(type: KeyType): SopsError {
-  return new SopsError('UNSUPPORTED', `keys of ${NAMES[type]} are not supported yet; use age`)
+  return new SopsError('UNSUPPORTED', `keys of ${KIND_NAMES[type]} are not supported here`)
 }

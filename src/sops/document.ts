@@ -39,8 +39,8 @@ export interface Document {
   readonly metadata: unknown
   /** Takes the `sops` block out; empty in a plain document. */
   readonly withoutMetadata: readonly Edit[]
-  /** Puts a `sops` block into a plain document. */
-  readonly withMetadata: (metadata: MetadataObject) => readonly Edit[]
+  /** Puts a `sops` block into a plain document. @param indent spaces per level; null: as sops, or as the document has it */
+  readonly withMetadata: (metadata: MetadataObject, indent: number | null) => readonly Edit[]
   /** Adds a key that is not there yet. @throws SopsError UNSUPPORTED where this place cannot take one */
   readonly add: (path: readonly (string | number)[], value: Scalar) => Edit
 }

@@ -58,7 +58,7 @@ class JsonReader {
       leaves: this.#leaves,
       metadata: this.#metadata,
       withoutMetadata: this.#metadata === null ? [] : [this.#without('sops', [])],
-      withMetadata: (metadata) => [this.#insertion([], 'sops', metadata)],
+      withMetadata: (metadata, indent) => [this.#insertion([], 'sops', metadata, indent)],
       add: (path, value) => this.#addition(path, value),
     }
   }
@@ -203,7 +203,12 @@ class JsonReader {
     return { start, end, text: '' }
   }
 
-  #insertion(at: readonly (string | number)[], name: string, value: MetadataObject | Scalar): Edit {
+  #insertion(
+    at: readonly (string | number)[],
+    name: string,
+    value: MetadataObject | Scalar,
+    spaces: number | null = null,
+  ): Edit {
     const members = this.#members.get(JSON.stringify(at)) ?? []
     const close = this.#ends.get(JSON.stringify(at)) ?? 0
     const first = members[0]
@@ -211,10 +216,11 @@ class JsonReader {
     const lead =
       first === undefined ? '' : (/\s*$/.exec(this.#text.slice(0, first.start))?.[0] ?? '')
     const indent = lead.split('\n').at(-1) ?? ''
-    const unit = lead.includes('\n') && indent !== '' ? indent : '\t'
+    const own = spaces === null ? '\t' : ' '.repeat(spaces)
+    const unit = lead.includes('\n') && indent !== '' ? indent : own
     const body = isScalar(value) ? jsonText(value) : goJson(value, unit)
     const text = `${JSON.stringify(name)}: ${body}`
-    if (last === undefined) return { start: close, end: close, text: `\n\t${text}\n` }
+    if (last === undefined) return { start: close, end: close, text: `\n${unit}${text}\n` }
     return { start: last.end, end: last.end, text: `,${lead === '' ? ' ' : lead}${text}` }
   }
 

@@ -9,8 +9,8 @@ import { generateHybridIdentity, generateX25519Identity, identityToRecipient } f
 import fc from 'fast-check'
 import { build, cacheFolder, type Build } from '../../test/cluster/builds.ts'
 import { minimalEnv, ProgramError, run, runToEnd } from '../lib/process.ts'
-import { ageIdentities, type AgeIdentities } from './age-key.ts'
-import type { MasterKey } from './data-key.ts'
+import type { Keys, MasterKey } from './data-key.ts'
+import { ageIdentities } from './keys/age.ts'
 import type { FormatName } from './document.ts'
 import { formatOf } from './format-of.ts'
 import { textOf, type Scalar } from './scalar.ts'
@@ -184,7 +184,7 @@ describe('the real sops', { skip: await lacksSops(), timeout: 900_000 }, () => {
   let folder = ''
   let program = ''
   let identity = ''
-  let identities: AgeIdentities
+  let identities: Keys
   let recipient: MasterKey
   let rule: FileRule
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
-import { ageIdentities } from './age-key.ts'
+import { ageIdentities } from './keys/age.ts'
 import { formatOf } from './format-of.ts'
 import { DEFAULT_SELECTOR } from './selector.ts'
 import { SopsError } from './sops-error.ts'
@@ -88,8 +88,8 @@ test('a file for other keys is refused by naming them', async () => {
     '    kms:\n      - arn: arn:aws:kms:x\n        created_at: "2026-05-22T20:16:18Z"\n        enc: AAAA\n',
   )
   await assert.rejects(decryptFile(formatOf('a.yaml'), kms, identities), {
-    code: 'UNSUPPORTED',
-    message: /AWS KMS/,
+    code: 'NO_KEY',
+    message: /AWS KMS arn:aws:kms:x: keys of AWS KMS are not supported here/,
   })
   await assert.rejects(decryptFile(formatOf('a.yaml'), 'a: b\n', identities), {
     code: 'INVALID_METADATA',

@@ -1,14 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { AgeIdentities } from './age-key.ts'
 import {
   DATA_KEY_BYTES,
   masterKeyOf,
   unwrapDataKey,
   wrapDataKey,
+  type Keys,
   type MasterKey,
 } from './data-key.ts'
 import { edited, type Document, type Edit, type Format, type Leaf } from './document.ts'
 import { decryptValue, encryptValue, IV_BYTES, looksEncrypted } from './encrypted-value.ts'
+import { ageIdentities } from './keys/age.ts'
 import { metadataObject, parseMetadata, type Metadata } from './metadata.ts'
 import { scalar, textOf, type Scalar } from './scalar.ts'
 import { chooser, type Selector } from './selector.ts'
@@ -42,23 +43,23 @@ export interface Sources {
   /** Milliseconds since 1970. */
   readonly now: () => number
   readonly random: (bytes: number) => Buffer
+  /** What wraps the data key of a new or rotated file; absent: age alone. */
+  readonly keys?: Keys
+  /** Spaces per level of the `sops` block (`stores` of .sops.yaml); absent: sops's own. */
+  readonly indent?: number | null
 }
 
 /**
  * Decrypts a document and verifies its MAC.
  * @throws SopsError INVALID_DOCUMENT, INVALID_METADATA, NO_KEY, UNSUPPORTED, TAMPERED
  */
-export async function decryptFile(
-  format: Format,
-  text: string,
-  identities: AgeIdentities,
-): Promise<OpenFile> {
+export async function decryptFile(format: Format, text: string, keys: Keys): Promise<OpenFile> {
   const document = format.read(text)
   if (document.metadata === null) {
     throw new SopsError('INVALID_METADATA', 'the file is not encrypted: it has no sops block')
   }
   const metadata = parseMetadata(document.metadata)
-  const dataKey = await unwrapDataKey(metadata.groups, metadata.threshold, identities)
+  const dataKey = await unwrapDataKey(metadata.groups, metadata.threshold, keys)
   const { edits, ivs, mac } = openLeaves(document, metadata, dataKey)
   const { value } = decryptValue(metadata.mac, dataKey, metadata.lastModified)
   if (value.bytes.length !== mac.length || !timingSafeEqual(value.bytes, mac)) {
@@ -78,7 +79,10 @@ export async function encryptFile(
   sources: Sources,
 ): Promise<string> {
   const dataKey = sources.random(DATA_KEY_BYTES)
-  const groups = await wrapDataKey(dataKey, rule.groups, rule.threshold, sources.random)
+  const groups = await wrapDataKey(dataKey, rule.groups, rule.threshold, {
+    ...sources,
+    keys: sources.keys ?? ageIdentities(''),
+  })
   const metadata = { ...rule, groups, lastModified: '', mac: '', version: VERSION }
   return encryptAgain(format, text, { text, metadata, dataKey, ivs: new Map() }, sources)
 }
@@ -107,7 +111,10 @@ export function encryptAgain(
     ),
     version: VERSION,
   }
-  return edited(text, [...edits, ...document.withMetadata(metadataObject(metadata))])
+  return edited(text, [
+    ...edits,
+    ...document.withMetadata(metadataObject(metadata), sources.indent ?? null),
+  ])
 }
 
 /** The same plaintext under a new data key, for the given readers or the ones it has. @throws SopsError as encryptFile */

@@ -8,6 +8,8 @@ import { lineAt, YamlReader, type YamlPlace } from './yaml-reader.ts'
 /** YAML, edited by position: whatever is neither a value nor the `sops` block stays byte for byte. */
 export const yamlFormat: Format = { name: 'yaml', read }
 
+/** Spaces per level of what sops writes. */
+const INDENT = 4
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
 
 function read(text: string): Document {
@@ -44,10 +46,12 @@ function read(text: string): Document {
     leaves: reader.leaves,
     metadata: first?.metadata ?? null,
     withoutMetadata: places.flatMap(({ block }) => block ?? []),
-    withMetadata: (metadata) =>
-      places.length === 0
-        ? [insertion(text, { end: text.length, indent: 0 }, metadata)]
-        : places.map((place) => insertion(text, place, metadata)),
+    withMetadata: (metadata, indent) => {
+      const block = { metadata, unit: ' '.repeat(indent ?? INDENT) }
+      return places.length === 0
+        ? [insertion(text, { end: text.length, indent: 0 }, block)]
+        : places.map((place) => insertion(text, place, block))
+    },
     add: (path, value) => addition(text, reader, { path, value, root: places[0] }),
   }
 }
@@ -109,7 +113,7 @@ function blockAt(text: string, key: number, indent: number): Edit {
 function metadataIn(block: string): unknown {
   let parsed: unknown
   try {
-    parsed = parse(block, { schema: 'core', version: '1.2' })
+    parsed = parse(block, { schema: 'core', version: '1.2', logLevel: 'error' })
   } catch (cause) {
     throw new SopsError('INVALID_METADATA', 'the sops block is no YAML', cause)
   }
@@ -122,35 +126,39 @@ function metadataIn(block: string): unknown {
 function insertion(
   text: string,
   { end, indent }: Pick<Place, 'end' | 'indent'>,
-  metadata: MetadataObject,
+  { metadata, unit }: { readonly metadata: MetadataObject; readonly unit: string },
 ): Edit {
-  const lines = blockLines({ sops: metadata }, ' '.repeat(indent))
+  const lines = blockLines({ sops: metadata }, ' '.repeat(indent), unit)
   const before = end === 0 || text[end - 1] === '\n' ? '' : '\n'
   return { start: end, end, text: `${before}${lines.join('\n')}\n` }
 }
 
-/** Go's YAML reads any of this; it is written as sops writes it: four spaces, long texts as literal blocks. */
-function blockLines(value: MetadataObject, indent: string): string[] {
+/** Go's YAML reads any of this; it is written as sops writes it, long texts as literal blocks. */
+function blockLines(value: MetadataObject, indent: string, unit: string): string[] {
   return Object.entries(value).flatMap(([key, each]) =>
-    entryLines(`${indent}${key}:`, each, indent),
+    entryLines(`${indent}${key}:`, each, { indent, unit }),
   )
 }
 
-function entryLines(head: string, value: MetadataObject[string], indent: string): string[] {
-  const deeper = `${indent}    `
+function entryLines(
+  head: string,
+  value: MetadataObject[string],
+  { indent, unit }: { readonly indent: string; readonly unit: string },
+): string[] {
+  const deeper = indent + unit
   if (typeof value === 'string') return textLines(head, value, deeper)
   if (typeof value !== 'object') return [`${head} ${String(value)}`]
   if (isList(value)) {
     if (value.length === 0) return [`${head} []`]
-    return [head, ...value.flatMap((item) => itemLines(item, deeper))]
+    return [head, ...value.flatMap((item) => itemLines(item, deeper, unit))]
   }
   if (Object.keys(value).length === 0) return [`${head} {}`]
-  return [head, ...blockLines(value, deeper)]
+  return [head, ...blockLines(value, deeper, unit)]
 }
 
-function itemLines(item: MetadataObject[string], indent: string): string[] {
+function itemLines(item: MetadataObject[string], indent: string, unit: string): string[] {
   if (typeof item !== 'object' || isList(item)) return [`${indent}- ${JSON.stringify(item)}`]
-  const [first = '{}', ...rest] = blockLines(item, `${indent}  `)
+  const [first = '{}', ...rest] = blockLines(item, `${indent}  `, unit)
   return [`${indent}- ${first.trimStart()}`, ...rest]
 }
 

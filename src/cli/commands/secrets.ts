@@ -18,7 +18,7 @@ export const secrets: Command = {
   summary: 'edit, read and check encrypted files of this repository (SOPS)',
   usage: 'edit|set|unset|get|list|rotate|recipients|diff',
   details: [
-    'Files are those of SOPS, for age keys: the `sops` program reads what this writes, and the other way round. Nothing is sent to a server. Only `get` and `edit` show values. `.sops.yaml` says who may read a new file and which values are encrypted; your own key comes from SOPS_AGE_KEY, SOPS_AGE_KEY_FILE or ~/.config/sops/age/keys.txt.',
+    'Files are those of SOPS: the `sops` program reads what this writes, and the other way round. Nothing is sent to a server of Fairway. Only `get` and `edit` show values. `.sops.yaml` says who may read a new file and which values are encrypted; keys are those of age and ssh, PGP, AWS KMS, GCP KMS, Azure Key Vault and Vault (docs/secrets.md says where each is looked for).',
     '`NAME=-` reads the value from standard input, so that it stands in no command line. A new key leaves the values as they are: after removing a recipient, change the values too.',
   ],
   examples: [
@@ -26,6 +26,7 @@ export const secrets: Command = {
     'pass show shop/api-key | fairway secrets set API_KEY=- --env production',
     'fairway secrets get database.password',
     'fairway secrets recipients add age1…',
+    'fairway secrets recipients add https://vault.example.com/v1/transit/keys/shop',
     'fairway secrets --check',
   ],
   options: [
@@ -97,7 +98,13 @@ function fileOf({ args, io }: Context): string {
 }
 
 function outside({ io }: Context): Outside {
-  return { env: io.env, home: io.home, now: () => io.clock.now(), random: randomBytes }
+  return {
+    env: io.env,
+    home: io.home,
+    fetch: (url, init) => fetch(url, init),
+    now: () => io.clock.now(),
+    random: randomBytes,
+  }
 }
 
 async function edit(context: Context, path: string): Promise<number> {

@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readIfExists } from '../lib/atomic-file.ts'
+import { minimalEnv, ProgramError, run } from '../lib/process.ts'
+import { ageKind } from '../sops/keys/age.ts'
+import type { KeyFetch, KeyKind, KeySurroundings } from '../sops/keys/key-kind.ts'
+import type { KeyType } from '../sops/metadata.ts'
+import { SopsError } from '../sops/sops-error.ts'
+
+export interface Home {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly home: string
+  /** Asks the services that keep keys. */
+  readonly fetch: KeyFetch
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** All kinds of keys as this user has them. Nothing is read, started or asked before a file needs it. */
+export function ownKeys(home: Home): readonly KeyKind[] {
+  return [
+    ageKind({
+      identities: (recipient) => ageIdentities(home, recipient),
+      sshKeys: (recipient) => sshKeys(home, recipient),
+    }),
+    lazy('pgp', async () => (await import('../sops/keys/pgp.ts')).pgpKind(pgpSources(home))),
+    lazy('hc_vault', async () => (await import('../sops/keys/vault.ts')).vaultKind(home)),
+    lazy('kms', async () => (await import('../sops/keys/aws-kms.ts')).awsKmsKind(home)),
+    lazy('gcp_kms', async () => (await import('../sops/keys/gcp-kms.ts')).gcpKmsKind(home)),
+    lazy('azure_kv', async () => (await import('../sops/keys/azure.ts')).azureKind(home)),
+  ]
+}
+
+/** Most files need one kind: the others are not even loaded. */
+function lazy(type: KeyType, load: () => Promise<KeyKind>): KeyKind {
+  return {
+    type,
+    wrap: async (names, bytes) => (await load()).wrap(names, bytes),
+    unwrap: async (fields) => (await load()).unwrap(fields),
+  }
+}
+
+/** From where sops looks: SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY_CMD, `sops/age/keys.txt` of the configuration folder. */
+async function ageIdentities({ env, home }: Home, recipient: string): Promise<string> {
+  const file = env['SOPS_AGE_KEY_FILE'] ?? ''
+  const command = env['SOPS_AGE_KEY_CMD'] ?? ''
+  const folder = env['XDG_CONFIG_HOME'] ?? join(home, '.config')
+  const texts = [
+    env['SOPS_AGE_KEY'],
+    file === '' ? null : await readFile(file, 'utf8'),
+    command === '' ? null : await outputOf('SOPS_AGE_KEY_CMD', { command, recipient, env }),
+    await readIfExists(join(folder, 'sops', 'age', 'keys.txt')),
+  ]
+  return texts.filter((text) => typeof text === 'string').join('\n')
+}
+
+/** SOPS_AGE_SSH_PRIVATE_KEY_FILE, SOPS_AGE_SSH_PRIVATE_KEY_CMD and the keys that ssh itself takes. */
+async function sshKeys({ env, home }: Home, recipient: string): Promise<readonly string[]> {
+  const file = env['SOPS_AGE_SSH_PRIVATE_KEY_FILE'] ?? ''
+  const command = env['SOPS_AGE_SSH_PRIVATE_KEY_CMD'] ?? ''
+  const name = 'SOPS_AGE_SSH_PRIVATE_KEY_CMD'
+  const texts = [
+    file === '' ? null : await readFile(file, 'utf8'),
+    command === '' ? null : await outputOf(name, { command, recipient, env }),
+    await readIfExists(join(home, '.ssh', 'id_ed25519')),
+    await readIfExists(join(home, '.ssh', 'id_rsa')),
+  ]
+  return texts.filter((text) => text !== null)
+}
+
+/** Runs the user's own command: words, with quotes, and no shell. It is told which recipient is asked for. @throws SopsError KEY_FAILED */
+async function outputOf(
+  name: string,
+  { command, recipient, env }: { command: string; recipient: string; env: Home['env'] },
+): Promise<string> {
+  const [program, ...args] = wordsOf(command)
+  if (program === undefined) throw new SopsError('KEY_FAILED', `${name} names no program`)
+  const own = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  )
+  try {
+    return await run(program, args, {
+      env: { ...minimalEnv(), ...Object.fromEntries(own), SOPS_AGE_RECIPIENT: recipient },
+      timeoutMs: 120_000,
+    })
+  } catch (cause) {
+    if (!(cause instanceof ProgramError)) throw cause
+    // What it printed may be a key.
+    throw new SopsError('KEY_FAILED', `the program of ${name} failed`)
+  }
+}
+
+/** Words of a command line: `'…'` and `"…"` keep spaces, `\` the next character. */
+function wordsOf(command: string): string[] {
+  return [...command.matchAll(/(?:\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^\s'"\\])+/g)].map(
+    ([word]) =>
+      word.replaceAll(
+        /\\([\s\S])|'([^']*)'|"((?:\\[\s\S]|[^"\\])*)"/g,
+        (_all, escaped?: string, single?: string, double?: string) =>
+          escaped ?? single ?? (double ?? '').replaceAll(/\\(["\\$`])/g, '$1'),
+      ),
+  )
+}
+
+function pgpSources({ env }: Home): {
+  readonly keys: () => Promise<string | null>
+  readonly gpg: string
+  readonly env: KeySurroundings['env']
+} {
+  const file = env['FAIRWAY_PGP_KEY_FILE'] ?? ''
+  const program = env['SOPS_GPG_EXEC'] ?? ''
+  return {
+    keys: async () => (file === '' ? null : readFile(file, 'utf8')),
+    gpg: program === '' ? 'gpg' : program,
+    env,
+  }
+}
