@@ -82,6 +82,7 @@ export async function makeContainerHarness(victim: string): Promise<ContainerHar
     folder: numbered,
     image: containerImage,
     logDir: join(numbered, 'logs'),
+    disks: [runDir, join(numbered, 'data')],
     again: () => openContainerRunner(numbered),
     victim: [process.execPath, victim, 'victim', numbered],
     leftovers: () => leftoversOf(runDir),

@@ -10,12 +10,16 @@ import { logFile } from '../src/model/log-file.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../src/model/names.ts'
 import type { ImageFacts } from '../src/model/release.ts'
 import type { ExecSession, Runner } from '../src/model/runner.ts'
+import { payloadNames, Secret, type InstancePayload } from '../src/model/secrets.ts'
+import { privateCases } from './private-cases.ts'
 
 /** One runner over a data directory of its own, with an image that has `sh`, `sleep`, `cat` and `node`. */
 export interface RunnerHarness {
   readonly runner: Runner
   readonly logDir: string
   readonly image: ImageFacts
+  /** Folders besides `logDir` into which the runner writes. */
+  readonly disks: readonly string[]
   /** A second object over the same data directory, as a restarted server makes it. */
   again(): Promise<Runner>
   /** Program and arguments of a server that starts and removes instances without end: see runner-victim.ts. */
@@ -373,6 +377,8 @@ export function runnerSuite(suite: RunnerSuite): void {
       for (const one of specs) await runner.remove(one.id)
     })
 
+    privateCases(() => harness)
+
     it('stops waiting when told to', async () => {
       const { runner } = harness
       const one = spec(['sleep', '100'])
@@ -424,7 +430,7 @@ export function runnerSuite(suite: RunnerSuite): void {
         server.kill('SIGKILL')
         const next = await harness.again()
         try {
-          await next.start(spec)
+          await next.start(spec, undefined, ONCE_GIVEN)
           const exit = await next.waitForExit(spec.id)
           assert.equal(exit?.code, 0, `killed after ${String(afterMs)} ms`)
           const log = await readFile(logFile(harness.logDir, spec), 'utf8')
@@ -463,7 +469,17 @@ export function runnerSuite(suite: RunnerSuite): void {
 
 /** Prints once and ends; the same for whoever starts it again. */
 export function onceSpec(image: ImageFacts, id: string): InstanceSpec {
-  return { ...sampleSpec(image, ['sh', '-c', 'echo ran; sleep 0.1'], { kind: 'job' }), id }
+  return {
+    ...sampleSpec(image, ['sh', '-c', 'echo ran; sleep 0.1'], { kind: 'job' }),
+    ...payloadNames(ONCE_GIVEN),
+    id,
+  }
+}
+
+/** What it is started with: also the files of a start that was cut off go. */
+export const ONCE_GIVEN: InstancePayload = {
+  folders: [{ name: 'secrets', files: new Map([['A', Secret.of('1')]]) }],
+  env: new Map([['TOKEN', Secret.of('2')]]),
 }
 
 /** What a TCP server says, or null where none answers. */

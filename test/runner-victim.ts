@@ -1,11 +1,12 @@
 import type { Runner } from '../src/model/runner.ts'
 import type { ImageFacts } from '../src/model/release.ts'
-import { onceSpec, sampleSpec } from './runner-suite.ts'
+import { payloadNames } from '../src/model/secrets.ts'
+import { ONCE_GIVEN, onceSpec, sampleSpec } from './runner-suite.ts'
 
 /** A server that starts the instance `id` and lives until somebody kills it. */
 export async function beVictimOf(runner: Runner, image: ImageFacts, id: string): Promise<void> {
   process.stdout.write('ready\n')
-  await runner.start(onceSpec(image, id))
+  await runner.start(onceSpec(image, id), undefined, ONCE_GIVEN)
   await new Promise(() => setInterval(() => undefined, 1000))
 }
 
@@ -14,8 +15,11 @@ export async function beVictim(runner: Runner, image: ImageFacts): Promise<never
   process.stdout.write('ready\n')
   const lane = async (): Promise<never> => {
     for (;;) {
-      const spec = sampleSpec(image, ['sh', '-c', 'sleep 1000 & sleep 1000'])
-      await runner.start(spec)
+      const spec = {
+        ...sampleSpec(image, ['sh', '-c', 'sleep 1000 & sleep 1000']),
+        ...payloadNames(ONCE_GIVEN),
+      }
+      await runner.start(spec, undefined, ONCE_GIVEN)
       await runner.stop(spec.id, { signal: 'SIGTERM', graceMs: 100 })
       await runner.remove(spec.id)
     }

@@ -39,6 +39,8 @@ export interface Bind {
   readonly source: string
   readonly destination: string
   readonly writable: boolean
+  /** Default true. */
+  readonly executable?: boolean
 }
 
 /** Uids and gids that one container can use. */
@@ -161,7 +163,10 @@ function bindMount(bind: Bind): Record<string, unknown> {
     destination: bind.destination,
     type: 'bind',
     source: bind.source,
-    options: ['bind', 'nosuid', 'nodev', bind.writable ? 'rw' : 'ro'],
+    options: [
+      ...['bind', 'nosuid', 'nodev', bind.writable ? 'rw' : 'ro'],
+      ...(bind.executable === false ? ['noexec'] : []),
+    ],
   }
 }
 

@@ -1,10 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
-import { bootId, identify, isAlive, signalProcess } from '../lib/process-identity.ts'
+import { identify, isAlive, signalProcess } from '../lib/process-identity.ts'
 import { signalName } from '../lib/signal-name.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
@@ -18,9 +17,11 @@ import type {
 import { logFile } from '../model/log-file.ts'
 import type { Digest } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
+import type { InstancePayload, PrivateFolder, PrivateFolderName } from '../model/secrets.ts'
 import { Cgroup } from './cgroup.ts'
 import { cgroupPath, runFolder, type ContainerHost } from './container-host.ts'
 import { endsByDefault } from './default-action.ts'
+import { forgetEarlierBoot } from './earlier-boot.ts'
 import { execIn } from './exec.ts'
 import { imageUser } from './image-user.ts'
 import { writeBundle } from './instance-bundle.ts'
@@ -30,7 +31,9 @@ import { listeningPorts } from './listening-ports.ts'
 import { LogRotation } from './log-rotation.ts'
 import { Network } from './network.ts'
 import { mountOverlay, unmount } from './overlay.ts'
+import { createPrivate, mountPrivate, PrivateFolders } from './private-folders.ts'
 import { OciRuntime } from './runtime.ts'
+import { checkSpec, startFailure } from './start-failure.ts'
 import { DEFAULT_SUBNET, networkName, parseSubnet } from './subnet.ts'
 
 /** What the runner needs of the image store. */
@@ -54,6 +57,7 @@ export interface ContainerRunnerOptions {
 }
 
 type Introduce = (source: string) => Promise<void>
+const NOTHING: InstancePayload = { folders: [], env: new Map() }
 
 /** Runs instances as containers; see README.md of this folder for what lies where and what survives what. */
 export class ContainerRunner implements Runner {
@@ -89,7 +93,7 @@ export class ContainerRunner implements Runner {
   }
 
   async open(): Promise<void> {
-    await this.#forgetEarlierBoot()
+    await forgetEarlierBoot(this.#runDir)
     await mkdir(join(this.#runDir, 'exits'), { recursive: true, mode: 0o711 })
     await mkdir(join(this.#options.dataDir, 'instances'), { recursive: true, mode: 0o700 })
     await this.network.open()
@@ -104,7 +108,11 @@ export class ContainerRunner implements Runner {
     }
   }
 
-  async start(spec: InstanceSpec, introduce?: Introduce): Promise<FoundInstance> {
+  async start(
+    spec: InstanceSpec,
+    introduce: Introduce = () => Promise.resolve(),
+    payload: InstancePayload = NOTHING,
+  ): Promise<FoundInstance> {
     checkSpec(spec)
     return await this.#mutex.run(spec.id, async () => {
       const folder = this.#folder(spec.id)
@@ -112,10 +120,10 @@ export class ContainerRunner implements Runner {
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec, folder, introduce)
+        return await this.#start(spec, folder, { introduce, payload })
       } catch (error) {
         await this.#clean(folder)
-        throw translated(error, spec)
+        throw startFailure(error, spec)
       } finally {
         this.#starting.delete(spec.id)
       }
@@ -170,11 +178,25 @@ export class ContainerRunner implements Runner {
     })
   }
 
+  async place(id: InstanceId, folder: PrivateFolder): Promise<void> {
+    await this.#mutex.run(id, async () => {
+      const { spec } = await this.#running(id)
+      if (spec.privateFolders?.includes(folder.name) !== true)
+        throw new FairwayError('NOT_RUNNING', `${id} was started without the folder ${folder.name}`)
+      await new PrivateFolders(this.#folder(id).private).swap(folder)
+    })
+  }
+
+  async privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null> {
+    const found = await this.#find(this.#folder(id))
+    if (found?.state !== 'running' || found.spec.privateFolders?.includes(name) !== true)
+      return null
+    return new PrivateFolders(this.#folder(id).private).folder(name)
+  }
+
   async exec(id: InstanceId, request: ExecRequest): Promise<ExecSession> {
     const folder = this.#folder(id)
-    const found = await this.#find(folder)
-    if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
-    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+    await this.#running(id)
     return await execIn({ folder, request, runtime: this.#runtime, clock: this.#options.clock })
   }
 
@@ -207,7 +229,7 @@ export class ContainerRunner implements Runner {
   async #start(
     spec: InstanceSpec,
     folder: InstanceFolder,
-    introduce: Introduce = () => Promise.resolve(),
+    { introduce, payload }: { readonly introduce: Introduce; readonly payload: InstancePayload },
   ): Promise<FoundInstance> {
     const { host, images, logDir, clock } = this.#options
     const file = logFile(logDir, spec)
@@ -218,7 +240,9 @@ export class ContainerRunner implements Runner {
       this.network.take(folder.lease),
       imageUser(spec.image.user, lowerDirs, { userNamespace: host.ownerOffset > 0 }),
       mountOverlay(folder.run, lowerDirs, host.ownerOffset),
+      mountPrivate(folder, payload, host),
     ])
+    await createPrivate(folder, payload, { user, offset: host.ownerOffset })
     const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
     await writeBundle({
       runDir: this.#runDir,
@@ -229,6 +253,7 @@ export class ContainerRunner implements Runner {
       user,
       port,
       gateway: this.network.gateway,
+      payload,
     })
     const [pid] = await Promise.all([
       this.#runtime.create(folder, file, this.#logs.hardLimit),
@@ -247,6 +272,13 @@ export class ContainerRunner implements Runner {
     const address = port === null ? null : { host: lease.address, port }
     const source = lease.address
     return { spec, state: 'running', address, source, startedAt: record.startedAt, exit: null }
+  }
+
+  async #running(id: InstanceId): Promise<FoundInstance> {
+    const found = await this.#find(this.#folder(id))
+    if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
+    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+    return found
   }
 
   /** What there is of an instance now; null where nothing is, or only the rest of a start that never got to its spec. */
@@ -341,6 +373,7 @@ export class ContainerRunner implements Runner {
     await Promise.all([
       this.#cgroup(folder.id).remove(),
       unmount(folder.rootfs),
+      unmount(folder.private),
       this.network.release(folder.lease),
     ])
     await folder.delete()
@@ -361,39 +394,4 @@ export class ContainerRunner implements Runner {
     ]
     return [...new Set(ids)]
   }
-
-  /** Where /run is no tmpfs, its content outlives what it speaks of. */
-  async #forgetEarlierBoot(): Promise<void> {
-    const file = join(this.#runDir, 'boot-id')
-    const now = await bootId()
-    const before = await readIfExists(file)
-    if (before !== null && before !== now) await rm(this.#runDir, { recursive: true, force: true })
-    await mkdir(this.#runDir, { recursive: true, mode: 0o711 })
-    await writeAtomically(file, now, { durable: false })
-  }
-}
-
-/** What a hostile image makes the runtime say must not fill logs and answers. */
-const MAX_REASON = 500
-
-/** Ids become folders, cgroups and host names. */
-function checkSpec(spec: InstanceSpec): void {
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(spec.id)) {
-    throw new FairwayError('INSTANCE_FAILED', `${JSON.stringify(spec.id)} cannot name an instance`)
-  }
-  if (spec.argv.length === 0) {
-    throw new FairwayError('INSTANCE_FAILED', `${spec.process} has no command`, {
-      hint: 'Set `command` of the process in fairway.yaml: the image has none.',
-    })
-  }
-}
-
-function translated(error: unknown, spec: InstanceSpec): unknown {
-  if (error instanceof FairwayError) return error
-  const code = error instanceof Error && 'code' in error ? error.code : ''
-  const said = error instanceof Error ? error.message : String(error)
-  const why = said.length > MAX_REASON ? `${said.slice(0, MAX_REASON)}…` : said
-  return code === 'ENOSPC' || why.includes('No space left')
-    ? new FairwayError('DISK_FULL', `no space to start ${spec.id}`, { cause: error })
-    : new FairwayError('INSTANCE_FAILED', `${spec.id} cannot start: ${why}`, { cause: error })
 }

@@ -25,7 +25,9 @@ export interface ExecOptions {
 export async function execIn(options: ExecOptions): Promise<ExecSession> {
   const { folder, request, runtime, clock } = options
   const name = `exec-${randomBytes(4).toString('hex')}`
-  const specFile = join(folder.run, `${name}.json`)
+  // It repeats the environment of the instance: where that is private, so is this.
+  const isPrivate = ((await folder.spec())?.privateEnv ?? []).length > 0
+  const specFile = join(isPrivate ? folder.private : folder.run, `${name}.json`)
   const pidFile = join(folder.run, `${name}.pid`)
   await writeFile(specFile, await execSpec(folder, request), { mode: 0o600 })
   const [program, args] = await runtime.execCommand(folder, specFile, pidFile)

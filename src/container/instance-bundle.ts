@@ -1,13 +1,15 @@
-import { writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { withPort } from '../lib/port-argument.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceSpec } from '../model/instance.ts'
+import { folderVariable, type InstancePayload } from '../model/secrets.ts'
 import { bundleConfig, type ContainerUser } from './bundle.ts'
 import { cgroupPath, type ContainerHost } from './container-host.ts'
 import type { InstanceFolder } from './instance-folder.ts'
 import type { Lease } from './network.ts'
 import { executableInRoot } from './path-in-root.ts'
+import { pathInside, PrivateFolders } from './private-folders.ts'
 
 export interface InstanceBundle {
   readonly runDir: string
@@ -18,11 +20,12 @@ export interface InstanceBundle {
   readonly user: ContainerUser
   readonly port: number | null
   readonly gateway: string
+  readonly payload: InstancePayload
 }
 
 /** Writes config.json and the files that tell the instance who and where it is. */
 export async function writeBundle(input: InstanceBundle): Promise<void> {
-  const { spec, folder, lease, gateway, port } = input
+  const { spec, folder, lease, gateway, port, payload } = input
   const files = [
     { name: 'hosts', text: `127.0.0.1 localhost\n${lease.address} ${spec.id}\n` },
     { name: 'resolv.conf', text: `nameserver ${gateway}\noptions timeout:2 attempts:2\n` },
@@ -48,6 +51,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
         writable: false,
       })),
       ...(init === null ? [] : [{ source: init, destination: INIT, writable: false }]),
+      ...new PrivateFolders(folder.private).binds(payload.folders.map(({ name }) => name)),
     ],
     limits: spec.resources,
     tmpBytes: spec.resources.memory / 2,
@@ -56,8 +60,16 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
   })
   await Promise.all([
     ...files.map(({ name, text }) => writeFile(join(folder.bundle, name), text, { mode: 0o644 })),
-    writeFile(join(folder.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 }),
+    writeConfig(folder, JSON.stringify(config), payload.env.size > 0),
   ])
+}
+
+/** A configuration with values that are nobody's to read stays in memory; the runtime finds it by a link. */
+async function writeConfig(folder: InstanceFolder, text: string, isPrivate: boolean) {
+  const place = join(folder.bundle, 'config.json')
+  const file = isPrivate ? join(folder.private, 'config.json') : place
+  await writeFile(file, text, { mode: 0o600 })
+  if (isPrivate) await symlink(file, place)
 }
 
 /**
@@ -82,13 +94,17 @@ async function checkCommand(
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-function environment({ spec, port }: InstanceBundle): Record<string, string> {
+function environment({ spec, port, payload }: InstanceBundle): Record<string, string> {
   return {
     PATH: DEFAULT_PATH,
     HOME: '/tmp',
     HOSTNAME: spec.id,
     ...spec.image.env,
     ...spec.env,
+    ...Object.fromEntries([...payload.env].map(([name, value]) => [name, value.revealText()])),
+    ...Object.fromEntries(
+      payload.folders.map(({ name }) => [folderVariable(name), pathInside(name)]),
+    ),
     ...(port === null ? {} : { PORT: String(port) }),
   }
 }

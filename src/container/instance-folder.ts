@@ -37,6 +37,10 @@ export class InstanceFolder {
   get rootfs(): string {
     return join(this.run, 'root')
   }
+  /** A file system in memory, where the instance has anything private. */
+  get private(): string {
+    return join(this.run, 'private')
+  }
   get lease(): string {
     return join(this.run, 'lease.json')
   }

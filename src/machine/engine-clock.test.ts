@@ -87,6 +87,10 @@ class RecordRunner implements Runner {
   exec(): Promise<never> {
     return Promise.reject(new Error('not here'))
   }
+  readonly place = nothing
+  privatePath(): Promise<null> {
+    return Promise.resolve(null)
+  }
   usage(): Promise<null> {
     return Promise.resolve(null)
   }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { ExitFacts, FoundInstance, InstanceId, InstanceSpec, Usage } from './instance.ts'
+import type { InstancePayload, PrivateFolder, PrivateFolderName } from './secrets.ts'
 
 /**
  * Starts and stops single copies on this host. Level: list() is the truth, also for instances that an earlier server started;
@@ -17,9 +18,23 @@ export interface Runner {
   /**
    * Starts the instance and returns once its process runs; readiness is the engine's business. Starting an id that exists returns it as found.
    * `introduce` gets the address by which the router will know the instance as caller of others (`source` of what is found), and has ended before the first instruction runs.
-   * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE, DISK_FULL
+   * `payload` is what the instance gets that must not touch a disk: files in memory (tmpfs; mode 0400, the app's user; the folders that `spec.privateFolders` names) and
+   * variables (`spec.privateEnv`). A runner keeps neither beyond the instance; one that is adopted still has its files.
+   * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE (also where the host has no folder in memory), DISK_FULL, SECRETS_INVALID
    */
-  start(spec: InstanceSpec, introduce?: (source: string) => Promise<void>): Promise<FoundInstance>
+  start(
+    spec: InstanceSpec,
+    introduce?: (source: string) => Promise<void>,
+    payload?: InstancePayload,
+  ): Promise<FoundInstance>
+  /**
+   * Puts these files in the place of the ones that the folder has, for a running instance that was started with that folder. All at once: whoever reads through `..data`
+   * sees the old files or the new ones. Files that were open stay readable. On failure the old files stay.
+   * @throws FairwayError NOT_FOUND, NOT_RUNNING (ended, or started without that folder), SECRETS_INVALID, DISK_FULL
+   */
+  place(id: InstanceId, folder: PrivateFolder): Promise<void>
+  /** Path on this host of a folder in memory of a running instance, for a socket beside its files (names without a dot in front are the caller's); null where it has none. */
+  privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null>
   /** Every instance of this data directory, running or exited and not yet removed. */
   list(): Promise<readonly FoundInstance[]>
   /** Resolves with the exit as soon as it is known; at once for one that has exited; null for an unknown id. */

@@ -1,3 +1,4 @@
+import { FairwayError } from './errors.ts'
 import type { AppRef } from './names.ts'
 
 /**
@@ -125,6 +126,29 @@ export function refusedFolder({ name, files }: PrivateFolder): string | null {
   return bytes > MAX_PRIVATE_BYTES
     ? `the values of ${name} are ${String(bytes)} bytes together, at most ${String(MAX_PRIVATE_BYTES)} are given to an instance`
     : null
+}
+
+/** The bytes of a folder for the one place that writes them. @throws FairwayError SECRETS_INVALID as `refusedFolder` says */
+export function revealedFiles(folder: PrivateFolder): ReadonlyMap<string, Uint8Array> {
+  const refused = refusedFolder(folder)
+  if (refused !== null) throw new FairwayError('SECRETS_INVALID', refused)
+  return new Map([...folder.files].map(([name, secret]) => [name, secret.reveal()]))
+}
+
+/** Variable that names the path of a folder. */
+export function folderVariable(name: PrivateFolderName): string {
+  return `FAIRWAY_${name.toUpperCase()}`
+}
+
+/** What is written of a payload beside an instance: names. */
+export function payloadNames(payload: InstancePayload): {
+  readonly privateFolders: readonly PrivateFolderName[]
+  readonly privateEnv: readonly string[]
+} {
+  return {
+    privateFolders: payload.folders.map(({ name }) => name),
+    privateEnv: [...payload.env.keys()].sort(),
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { resizeTerminal, startInTerminal } from '../lib/terminal.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { ExecRequest, ExecSession } from '../model/runner.ts'
-import type { Launch } from './process-folder.ts'
+import { launchEnv, type Launch } from './process-folder.ts'
 
 /** Runs a command with the folder and the environment of an instance. */
 export async function execBeside(
@@ -13,7 +13,7 @@ export async function execBeside(
   clock: Clock,
 ): Promise<ExecSession> {
   const [program = '', ...args] = request.argv
-  const env = { ...launch.env, ...request.env }
+  const env = { ...(await launchEnv(launch)), ...request.env }
   const child = request.tty
     ? await startInTerminal(program, args, { env, cwd: launch.cwd })
     : await start(program, args, {

@@ -13,6 +13,8 @@ export interface Launch {
   readonly logFile: string
   readonly logMaxBytes: number
   readonly logKeep: number
+  /** File in memory with variables that are not written here; absent = none. */
+  readonly envFile?: string
   /** Line of the platform with which the log begins. */
   readonly notice: string
 }
@@ -110,6 +112,14 @@ export async function processIds(dataDir: string): Promise<readonly InstanceId[]
     if (isMissing(error)) return []
     throw error
   }
+}
+
+/** The whole environment of an instance, with what lies in memory. */
+export async function launchEnv(launch: Launch): Promise<Readonly<Record<string, string>>> {
+  if (launch.envFile === undefined) return launch.env
+  const text = await readIfExists(launch.envFile)
+  if (text === null) throw new Error('the variables of the instance are gone from memory')
+  return { ...launch.env, ...(JSON.parse(text) as Record<string, string>) }
 }
 
 async function read<T>(file: string): Promise<T | null> {

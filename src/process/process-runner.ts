@@ -20,10 +20,17 @@ import type {
 import { logFile } from '../model/log-file.ts'
 import type { ImageFacts } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
+import {
+  folderVariable,
+  type InstancePayload,
+  type PrivateFolder,
+  type PrivateFolderName,
+} from '../model/secrets.ts'
 import { execBeside } from './exec.ts'
 import { freePort } from './free-port.ts'
 import { hostCommand } from './host-tree.ts'
 import { internalNamesEnv } from './internal-names.ts'
+import { MemoryFolder } from './memory-folder.ts'
 import { familyOf, killFamily, MARKER, workersOf } from './process-family.ts'
 import { ProcessFolder, processIds, type Launch } from './process-folder.ts'
 import { portsOf, usageOf } from './process-usage.ts'
@@ -39,11 +46,23 @@ export interface ProcessRunnerOptions {
   readonly random?: () => number
   /** Log size at which a file is rotated; default 10 MiB, and 2 older files are kept. */
   readonly logMaxBytes?: number
+  /** Folders in memory that may be there; see MemoryFolder. */
+  readonly memory?: readonly string[]
 }
+
+type Introduce = (source: string) => Promise<void>
 
 /** Says so in the log of every instance that it starts. */
 const NOTICE =
   'runner process: this instance is not isolated from the host or from other apps, and its limits are not enforced'
+
+const NOTHING: InstancePayload = { folders: [], env: new Map() }
+
+interface Given {
+  readonly port: number | null
+  readonly door: number | null
+  readonly payload: InstancePayload
+}
 
 const DOORS = { first: 20_100, count: 6_800 }
 
@@ -57,11 +76,13 @@ export class ProcessRunner implements Runner {
   readonly #mutex = new KeyedMutex()
   readonly #starting = new Set<InstanceId>()
   readonly #promised = new Set<number>()
+  readonly #memory: MemoryFolder
   #noticed = false
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options
     this.#exits = new FolderWatch(join(options.dataDir, 'exits'), { log: options.log })
+    this.#memory = new MemoryFolder(options.dataDir, options.memory)
   }
 
   async open(): Promise<void> {
@@ -70,21 +91,22 @@ export class ProcessRunner implements Runner {
       await mkdir(join(dataDir, name), { recursive: true, mode: 0o700 })
     }
     this.#exits.open()
-    for (const id of await processIds(dataDir)) {
+    for (const id of [...(await processIds(dataDir)), ...(await this.#memory.ids())]) {
       if ((await this.#folder(id).spec()) === null) await this.remove(id)
     }
   }
 
   async start(
     spec: InstanceSpec,
-    introduce?: (source: string) => Promise<void>,
+    introduce?: Introduce,
+    payload: InstancePayload = NOTHING,
   ): Promise<FoundInstance> {
     return await this.#mutex.run(spec.id, async () => {
       const existing = await this.#startedBefore(spec.id)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec, introduce)
+        return await this.#start(spec, payload, introduce)
       } catch (error) {
         await this.#clean(spec.id)
         throw translated(error, spec)
@@ -130,6 +152,24 @@ export class ProcessRunner implements Runner {
     await this.#mutex.run(id, () => this.#clean(id))
   }
 
+  async place(id: InstanceId, folder: PrivateFolder): Promise<void> {
+    await this.#mutex.run(id, async () => {
+      const found = await this.#find(id)
+      if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
+      if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+      if (found.spec.privateFolders?.includes(folder.name) !== true)
+        throw new FairwayError('NOT_RUNNING', `${id} was started without the folder ${folder.name}`)
+      await this.#memory.swap(id, folder)
+    })
+  }
+
+  async privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null> {
+    const found = await this.#find(id)
+    if (found?.state !== 'running' || found.spec.privateFolders?.includes(name) !== true)
+      return null
+    return this.#memory.path(id, name)
+  }
+
   async exec(id: InstanceId, request: ExecRequest): Promise<ExecSession> {
     const found = await this.#find(id)
     const launch = await this.#folder(id).launch()
@@ -159,16 +199,18 @@ export class ProcessRunner implements Runner {
 
   async #start(
     spec: InstanceSpec,
-    introduce?: (source: string) => Promise<void>,
+    payload: InstancePayload,
+    introduce?: Introduce,
   ): Promise<FoundInstance> {
     const { dataDir, clock, log } = this.#options
     const folder = this.#folder(spec.id)
     const port = await this.#choosePort(spec)
     const door = introduce === undefined ? null : await this.#chooseDoor()
-    const launch = await this.#launch(spec, folder, { port, door })
+    const launch = await this.#launch(spec, folder, { port, door, payload })
     if (!this.#noticed) log.warn({}, NOTICE)
     this.#noticed = true
     await folder.create({ spec, port, door }, launch)
+    if (needsMemory(payload)) await this.#memory.create(spec.id, payload)
     if (door !== null) await introduce?.(sourceOf(door))
     const errors = await open(join(folder.path, 'shim.log'), 'a', 0o600)
     try {
@@ -199,7 +241,7 @@ export class ProcessRunner implements Runner {
   async #launch(
     spec: InstanceSpec,
     folder: ProcessFolder,
-    { port, door }: { readonly port: number | null; readonly door: number | null },
+    { port, door, payload }: Given,
   ): Promise<Launch> {
     const { rootfs, logDir, logMaxBytes = 10 << 20 } = this.#options
     if (spec.argv.length === 0) {
@@ -214,11 +256,14 @@ export class ProcessRunner implements Runner {
         TMPDIR: folder.temporary,
         ...(port === null ? {} : { PORT: String(port) }),
         ...(door === null ? {} : internalNamesEnv(door, { ...spec.image.env, ...spec.env })),
+        ...(await this.#memoryEnv(spec.id, payload)),
         [MARKER]: spec.id,
       },
     })
+    const envFile = payload.env.size === 0 ? null : await this.#memory.envFile(spec.id)
     return {
       ...command,
+      ...(envFile === null ? {} : { envFile }),
       argv: withPort(command.argv, port),
       id: spec.id,
       logFile: logFile(logDir, spec),
@@ -226,6 +271,14 @@ export class ProcessRunner implements Runner {
       logKeep: 2,
       notice: NOTICE,
     }
+  }
+
+  async #memoryEnv(id: InstanceId, { folders }: InstancePayload): Promise<Record<string, string>> {
+    const paths = folders.map(async ({ name }) => {
+      const path = await this.#memory.path(id, name)
+      return path === null ? [] : [[folderVariable(name), path] as const]
+    })
+    return Object.fromEntries((await Promise.all(paths)).flat())
   }
 
   /** All instances share the host's ports: a fixed one can be used once. */
@@ -312,12 +365,17 @@ export class ProcessRunner implements Runner {
       }
     }
     await killFamily(id)
+    await this.#memory.remove(id)
     await folder.delete()
   }
 
   #folder(id: InstanceId): ProcessFolder {
     return new ProcessFolder(this.#options.dataDir, id)
   }
+}
+
+function needsMemory({ folders, env }: InstancePayload): boolean {
+  return folders.length > 0 || env.size > 0
 }
 
 /** As the router knows the caller: the address on which it listens for this instance alone. */

@@ -7,6 +7,7 @@ import { listPids, readProc } from '../lib/process-identity.ts'
 import type { ImageFacts } from '../model/release.ts'
 import { runnerSuite, type RunnerHarness } from '../../test/runner-suite.ts'
 import { beVictim, beVictimOf } from '../../test/runner-victim.ts'
+import { MemoryFolder } from './memory-folder.ts'
 import { ProcessRunner } from './process-runner.ts'
 
 const image: ImageFacts = {
@@ -40,9 +41,10 @@ async function make(): Promise<RunnerHarness> {
     runner,
     image,
     logDir: join(folder, 'logs'),
+    disks: [join(folder, 'data')],
     again: () => open(folder),
     victim: [process.execPath, import.meta.filename, 'victim', folder],
-    leftovers: () => processesOf(folder),
+    leftovers: async () => [...(await processesOf(folder)), ...(await memoryOf(folder))],
     close: async () => {
       for (const { spec } of await runner.list()) await runner.remove(spec.id)
       await runner.close()
@@ -61,6 +63,10 @@ async function processesOf(folder: string): Promise<string[]> {
     if (`${command}${environment}`.includes(folder)) left.push(`${String(pid)} ${command}`)
   }
   return left
+}
+
+async function memoryOf(folder: string): Promise<readonly string[]> {
+  return await new MemoryFolder(join(folder, 'data')).ids()
 }
 
 const [, , role, dataFolder = '', id] = process.argv

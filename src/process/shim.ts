@@ -8,7 +8,7 @@ import { start } from '../lib/process.ts'
 import type { ExitFacts } from '../model/instance.ts'
 import { LogWriter } from './log-writer.ts'
 import { killFamily } from './process-family.ts'
-import { ProcessFolder } from './process-folder.ts'
+import { launchEnv, ProcessFolder } from './process-folder.ts'
 
 const [, , dataDir = '', id = ''] = process.argv
 const folder = new ProcessFolder(dataDir, id)
@@ -34,7 +34,7 @@ async function supervise(): Promise<void> {
   log.write('platform', Buffer.from(`${launch.notice}\n`))
   const child = await start(program, args, {
     cwd: launch.cwd,
-    env: launch.env,
+    env: await launchEnv(launch),
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
