@@ -24,6 +24,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['model', 'lib'],
   identity: ['model', 'lib'],
   telemetry: ['model', 'lib'],
+  workload: ['model', 'lib'],
   reconcile: ['model', 'lib'],
   api: ['contract', 'model', 'lib'],
   client: ['contract'],

@@ -1,0 +1,246 @@
+import { KeyedMutex } from '../lib/mutex.ts'
+import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { IdentityStatus } from '../model/workload.ts'
+import {
+  firstState,
+  nextRotationStep,
+  parseState,
+  published,
+  retired,
+  signerOf,
+  stateText,
+  switched,
+  type AuthorityState,
+  type RotationTimes,
+} from './authority-state.ts'
+import type { X509Svid } from './certificate.ts'
+import type { JwtVerdict } from './jwt-svid.ts'
+import type { SpiffeId } from './spiffe-id.ts'
+
+/** Where the signing keys are kept between two lives of the server. */
+export interface AuthorityVault {
+  /** Null where nothing was stored yet. */
+  load(): Promise<string | null>
+  /** Stored for good when it resolves. */
+  save(text: string): Promise<void>
+}
+
+export interface AuthorityOptions {
+  readonly trustDomain: string
+  readonly vault: AuthorityVault
+  readonly clock: Clock
+  readonly log: Log
+  readonly times: RotationTimes
+}
+
+/** What is trusted now, in the forms in which instances get it. */
+export interface TrustBundle {
+  readonly trustDomain: string
+  /** Root certificates in PEM. */
+  readonly roots: readonly string[]
+  readonly sequence: number
+}
+
+export const JWT_LIFE_MS = 300_000
+/** A failed step of a rotation is tried again after this. */
+const RETRY_MS = 30_000
+/** Timers of Node end at 2^31 ms. */
+const LONGEST_SLEEP_MS = 86_400_000
+
+/**
+ * The SPIFFE authority of one trust domain: signs SVIDs, knows what is trusted, replaces its own root. Nothing is loaded or made before the first
+ * instance needs an identity, unless keys are stored.
+ */
+export class Authority {
+  readonly #options: AuthorityOptions
+  readonly #mutex = new KeyedMutex()
+  readonly #listeners = new Set<() => void>()
+  #state: AuthorityState | null = null
+
+  constructor(options: AuthorityOptions) {
+    this.#options = options
+  }
+
+  get trustDomain(): string {
+    return this.#options.trustDomain
+  }
+
+  /** Reads what is stored. Keys of another trust domain are replaced at the next use, and said so. */
+  async open(): Promise<void> {
+    const { vault, trustDomain, clock, log } = this.#options
+    const text = await vault.load()
+    if (text === null) return
+    const state = parseState(text)
+    if (state.trustDomain === trustDomain) this.#state = waitingAgain(state, clock.now())
+    else log.warn({ before: state.trustDomain, now: trustDomain }, 'the trust domain has changed')
+  }
+
+  /** A new key and certificate for one workload. @throws Error where what was signed does not pass for a peer, as with a clock that was set */
+  async x509Svid(id: SpiffeId): Promise<X509Svid> {
+    const state = await this.#ready()
+    const { issueX509Svid, judge } = await certificates()
+    const now = this.#options.clock.now()
+    const svid = await issueX509Svid(signerOf(state), id, {
+      now,
+      lifeMs: this.#options.times.svidMs,
+    })
+    const bundles = new Map([
+      [state.trustDomain, state.roots.map(({ certificate }) => certificate)],
+    ])
+    const verdict = await judge(new Uint8Array(svid.certificate), { bundles, now })
+    if (verdict.accepted) return svid
+    throw new Error(`the identity authority signed what nobody accepts: ${verdict.reason}`)
+  }
+
+  async jwtSvid(id: SpiffeId, audience: readonly string[]): Promise<string> {
+    const root = signerOf(await this.#ready())
+    const { issueJwtSvid } = await import('./jwt-svid.ts')
+    const now = this.#options.clock.now()
+    return issueJwtSvid(root, id, { audience, now, lifeMs: JWT_LIFE_MS })
+  }
+
+  /** Null for whatever is not a JWT-SVID of this trust domain for this audience. */
+  async validateJwtSvid(token: string, audience: string): Promise<JwtVerdict | null> {
+    const { roots, trustDomain } = await this.#ready()
+    const { validateJwtSvid } = await import('./jwt-svid.ts')
+    const now = this.#options.clock.now()
+    return validateJwtSvid(token, { roots, trustDomain, audience, now })
+  }
+
+  async bundle(): Promise<TrustBundle> {
+    const { trustDomain, roots, sequence } = await this.#ready()
+    return { trustDomain, roots: roots.map(({ certificate }) => certificate), sequence }
+  }
+
+  async jwtBundle(): Promise<string> {
+    const { roots } = await this.#ready()
+    return (await import('./jwt-svid.ts')).jwtBundle(roots)
+  }
+
+  /** Told after every change of the bundle, or of who signs. Returns how to stop being told. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** What people may see of it: no key. */
+  async status(): Promise<IdentityStatus> {
+    const state = await this.#ready()
+    const { step, at } = nextRotationStep(state, this.#options.times)
+    return {
+      trustDomain: state.trustDomain,
+      svidLifeMs: this.#options.times.svidMs,
+      sequence: state.sequence,
+      phase: state.rotation?.phase ?? 'steady',
+      next: { step, at },
+      roots: state.roots.map(({ id, createdAt, notAfter }) => ({
+        id,
+        createdAt,
+        notAfter,
+        signs: id === state.signer,
+      })),
+    }
+  }
+
+  /** Begins to replace the root: publishes the new one. @throws FairwayError CONFLICT while that is under way */
+  async rotate(): Promise<IdentityStatus> {
+    await this.#ready()
+    await this.#alone(async (state) => {
+      if (state?.rotation != null) {
+        throw new FairwayError('CONFLICT', 'the root is being replaced already', {
+          hint: '`fairway identity status` shows how far it is.',
+        })
+      }
+      return state === null ? null : await this.#publish(state)
+    })
+    return this.status()
+  }
+
+  /** Takes the steps of a rotation when they are due, until the signal aborts; also those that fell due while no server ran. */
+  async keepRotating(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options
+    const over = (): boolean => signal.aborted
+    while (!over()) {
+      try {
+        await clock.sleep(this.#pause(await this.#takeDueStep()), signal)
+      } catch (error) {
+        if (over()) return
+        log.error({ error: String(error) }, 'the root of the identities was not replaced')
+        await clock.sleep(RETRY_MS, signal).catch(() => undefined)
+      }
+    }
+  }
+
+  // Private
+
+  /** When to look again. A rotation that somebody begins meanwhile is looked at in time: its first step is due later than the longest pause ends. */
+  async #takeDueStep(): Promise<number | null> {
+    if (this.#state === null) return null
+    const next = await this.#alone(async (state) => {
+      if (state === null) return null
+      const now = this.#options.clock.now()
+      const { step, at } = nextRotationStep(state, this.#options.times)
+      if (at > now) return null
+      if (step === 'publish') return await this.#publish(state)
+      return step === 'switch' ? switched(state, now) : retired(state)
+    })
+    return next === null ? null : nextRotationStep(next, this.#options.times).at
+  }
+
+  #pause(at: number | null): number {
+    const { svidMs } = this.#options.times
+    const look = Math.min(svidMs, LONGEST_SLEEP_MS)
+    if (at === null) return look
+    return Math.max(1000, Math.min(at - this.#options.clock.now(), look))
+  }
+
+  async #publish(state: AuthorityState): Promise<AuthorityState> {
+    const { makeRoot } = await certificates()
+    const now = this.#options.clock.now()
+    const next = await makeRoot(state.trustDomain, { now, lifeMs: this.#options.times.rootMs })
+    return published(state, next, now)
+  }
+
+  async #ready(): Promise<AuthorityState> {
+    if (this.#state !== null) return this.#state
+    const made = await this.#alone(async (state) => {
+      if (state !== null) return null
+      const { trustDomain, clock, times } = this.#options
+      const { makeRoot } = await certificates()
+      const now = clock.now()
+      return firstState(trustDomain, await makeRoot(trustDomain, { now, lifeMs: times.rootMs }))
+    })
+    if (made === null) throw new Error('the identity authority has no keys')
+    return made
+  }
+
+  /** One change at a time: stored first, then true, then told. Null = nothing to change. Resolves with what is true then. */
+  async #alone(
+    change: (state: AuthorityState | null) => Promise<AuthorityState | null>,
+  ): Promise<AuthorityState | null> {
+    return await this.#mutex.run('state', async () => {
+      const next = await change(this.#state)
+      if (next === null) return this.#state
+      await this.#options.vault.save(stateText(next))
+      this.#state = next
+      const { sequence, signer, rotation } = next
+      const phase = rotation?.phase ?? 'steady'
+      this.#options.log.info({ sequence, signer, phase }, 'roots of the identities changed')
+      for (const listener of this.#listeners) listener()
+      return next
+    })
+  }
+}
+
+/** Whether instances heard of a published root before the earlier server ended is not known: its time to be heard of begins anew. */
+function waitingAgain(state: AuthorityState, now: number): AuthorityState {
+  if (state.rotation?.phase !== 'published') return state
+  return { ...state, rotation: { phase: 'published', since: now } }
+}
+
+async function certificates() {
+  const [made, { judgePeer }] = await Promise.all([import('./certificate.ts'), import('./peer.ts')])
+  return { makeRoot: made.makeRoot, issueX509Svid: made.issueX509Svid, judge: judgePeer }
+}
