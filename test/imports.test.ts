@@ -25,11 +25,12 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   identity: ['model', 'lib'],
   telemetry: ['model', 'lib'],
   workload: ['model', 'lib'],
+  audit: ['model', 'lib'],
   reconcile: ['model', 'lib'],
   api: ['contract', 'model', 'lib'],
   client: ['contract'],
   secrets: ['sops', 'model', 'lib'],
-  cli: ['client', 'contract', 'spec', 'secrets', 'model', 'lib'],
+  cli: ['client', 'contract', 'spec', 'secrets', 'audit', 'model', 'lib'],
 }
 
 interface Import {

@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { BYTES } from '../contract/endpoint.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { Audit } from '../model/audit.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Installer } from '../model/installer.ts'
 import type { Manifests } from '../model/manifests.ts'
@@ -31,6 +32,7 @@ export interface ApiOptions {
   readonly platform: Platform
   readonly sources: SourceStore
   readonly identity: Identity
+  readonly audit: Audit
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
@@ -63,7 +65,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
     ...targetRoutes(options.targets, options.installer),
-    ...manifestRoutes(options.manifests, options.identity),
+    ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
@@ -72,7 +74,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const server = new RouteServer({ ...options, limits, upgrades })
   for (const one of Object.values(routes)) server.register(app, one)
   if (options.registry !== null) {
-    mountRegistry(app, { handler: options.registry, identity: options.identity, log: options.log })
+    mountRegistry(app, { ...options, handler: options.registry })
   }
   upgrades.listen(app)
   app.addHook('preClose', (done) => {

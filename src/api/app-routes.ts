@@ -62,9 +62,9 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
       const { scale } = await platform.scale(params, body.changes, actor(subject))
       return { scale: { ...scale } }
     }),
-    getConfig: route('getConfig', async ({ params, subject }) => {
+    getConfig: route('getConfig', async ({ params, decide }) => {
       const { record } = await platform.status(params)
-      const may = identity.decide(subject(), 'config:read', params, params.environment)
+      const may = await decide('config:read')
       return {
         version: record.configVersion,
         names: Object.keys(record.config).sort(),

@@ -1,5 +1,4 @@
 import { FairwayError } from '../model/errors.ts'
-import type { Identity } from '../model/identity.ts'
 import type { ManifestChange, Manifests } from '../model/manifests.ts'
 import { route, type Routes } from './route.ts'
 
@@ -8,13 +7,13 @@ type ManifestRoutes = Pick<
   'exportApp' | 'adoptObjects' | 'applyManifests' | 'removeManifests'
 >
 
-export function manifestRoutes(manifests: Manifests, identity: Identity): ManifestRoutes {
+export function manifestRoutes(manifests: Manifests): ManifestRoutes {
   return {
-    exportApp: route('exportApp', async ({ params, query, subject }) => {
+    exportApp: route('exportApp', async ({ params, query, decide }) => {
       const secrets = query.secrets === true
       // Among the values is the target's login for its registry, which only who adds targets may know.
       for (const action of secrets ? (['config:read', 'target:write'] as const) : []) {
-        const may = identity.decide(subject(), action, params, params.environment)
+        const may = await decide(action)
         if (!may.allowed) throw new FairwayError('FORBIDDEN', may.reason)
       }
       const files = await manifests.exportApp(params, { target: query.target ?? null, secrets })

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Log } from '../lib/log.ts'
-import type { Identity, Subject } from '../model/identity.ts'
+import type { Audit, AuditEvent } from '../model/audit.ts'
+import type { Action, Identity, Subject } from '../model/identity.ts'
+import { eventOf } from './call-audit.ts'
 import { basicPassword, bearerToken } from './credentials.ts'
 
 /** May whoever sent the request read or write this repository? */
@@ -17,6 +19,7 @@ export type RegistryHandler = (
 export interface RegistryOptions {
   readonly handler: RegistryHandler
   readonly identity: Identity
+  readonly audit: Audit
   readonly log: Log
 }
 
@@ -51,25 +54,42 @@ interface Mounted extends RegistryOptions {
 async function authorise(
   request: FastifyRequest,
   reply: FastifyReply,
-  { identity, subjects }: Mounted,
+  { identity, audit, subjects }: Mounted,
 ): Promise<FastifyReply | undefined> {
   const header = request.headers.authorization
   const token = basicPassword(header) ?? bearerToken(header)
   const subject = token === null ? null : await identity.authenticate(token)
+  const reads = request.method === 'GET' || request.method === 'HEAD'
+  const action = reads ? 'image:pull' : 'image:push'
   if (subject === null) {
+    // Clients ask without a login first, to learn that they need one: that is no attempt.
+    if (header !== undefined) {
+      const reason = 'the token is unknown, revoked or expired'
+      void audit.note({ ...registryEvent(request, null, action), outcome: 'denied', reason })
+    }
     reply.header('www-authenticate', 'Basic realm="fairway"')
     return await refuse(reply, 401, 'UNAUTHORIZED', 'log in with any user name and a token')
   }
-  const reads = request.method === 'GET' || request.method === 'HEAD'
-  const decision = identity.decide(
-    subject,
-    reads ? 'image:pull' : 'image:push',
-    { app: null },
-    null,
-  )
+  const decision = identity.decide(subject, action, { app: null }, null)
   subjects.set(request, subject)
   if (decision.allowed) return undefined
+  const event = registryEvent(request, subject, action)
+  void audit.note({ ...event, outcome: 'denied', reason: decision.reason })
   return await refuse(reply, 403, 'DENIED', decision.reason)
+}
+
+function registryEvent(
+  request: FastifyRequest,
+  subject: Subject | null,
+  action: Action,
+): Omit<AuditEvent, 'outcome'> {
+  const target = `${request.method} ${request.url.split('?')[0] ?? ''}`
+  return { ...eventOf(request, subject), action, app: null, environment: null, target }
+}
+
+/** A manifest or tag is put or taken away (OCI distribution specification, end-7 and end-9). */
+function names({ url }: FastifyRequest): boolean {
+  return url.includes('/manifests/')
 }
 
 function refuse(reply: FastifyReply, status: number, code: string, message: string): FastifyReply {
@@ -80,7 +100,7 @@ function refuse(reply: FastifyReply, status: number, code: string, message: stri
 async function pass(
   request: FastifyRequest,
   reply: FastifyReply,
-  { handler, log, identity, subjects }: Mounted,
+  { handler, log, identity, audit, subjects }: Mounted,
 ): Promise<void> {
   reply.hijack()
   const response = reply.raw
@@ -88,7 +108,13 @@ async function pass(
     const subject = subjects.get(request) ?? null
     await handler(request.raw, response, (does, repository) => {
       const { app, environment } = placeOf(repository)
-      return identity.decide(subject, `image:${does}`, { app }, environment).allowed
+      const decision = identity.decide(subject, `image:${does}`, { app }, environment)
+      const event = { ...registryEvent(request, subject, `image:${does}`), app, environment }
+      if (!decision.allowed)
+        void audit.note({ ...event, outcome: 'denied', reason: decision.reason })
+      // Of a push of many parts, the one that makes them an image.
+      else if (does === 'push' && names(request)) void audit.note({ ...event, outcome: 'allowed' })
+      return decision.allowed
     })
   } catch (error) {
     if (request.raw.destroyed && !request.raw.complete) return

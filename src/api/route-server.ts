@@ -4,7 +4,9 @@ import { BYTES, type Endpoint } from '../contract/endpoint.ts'
 import type { EndpointName } from '../contract/endpoints.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Identity, Subject } from '../model/identity.ts'
+import type { Audit, AuditFacts } from '../model/audit.ts'
+import type { Action, Decision, Identity, Subject } from '../model/identity.ts'
+import { CallAudit, eventOf, scopeAndTarget } from './call-audit.ts'
 import { bearerToken } from './credentials.ts'
 import { serveExec } from './exec-session.ts'
 import type { ApiLimits } from './limits.ts'
@@ -15,9 +17,18 @@ import type { Upgrades } from './upgrade.ts'
 
 export interface RouteServerOptions {
   readonly identity: Identity
+  readonly audit: Audit
   readonly log: Log
   readonly limits: ApiLimits
   readonly upgrades: Upgrades
+}
+
+/** One request that was let in. */
+interface Exchange {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly subject: Subject | null
+  readonly record: CallAudit
 }
 
 /** Their answer comes when everything is done. */
@@ -26,6 +37,7 @@ const LONG: ReadonlySet<EndpointName> = new Set(['destroyApp', 'collect', 'insta
 /** Hangs routes into Fastify: what every one of them has in common stands here. */
 export class RouteServer {
   readonly #identity: Identity
+  readonly #audit: Audit
   readonly #log: Log
   readonly #limits: ApiLimits
   readonly #upgrades: Upgrades
@@ -33,8 +45,9 @@ export class RouteServer {
   readonly #closing = new AbortController()
   #openStreams = 0
 
-  constructor({ identity, log, limits, upgrades }: RouteServerOptions) {
+  constructor({ identity, audit, log, limits, upgrades }: RouteServerOptions) {
     this.#identity = identity
+    this.#audit = audit
     this.#log = log
     this.#limits = limits
     this.#upgrades = upgrades
@@ -68,18 +81,35 @@ export class RouteServer {
     const token = bearerToken(request.headers.authorization)
     const subject = token === null ? null : await this.#identity.authenticate(token)
     if (subject === null) {
-      throw new FairwayError(
-        'UNAUTHENTICATED',
-        token === null ? 'this needs a token' : 'the token is unknown, revoked or expired',
-      )
+      const reason =
+        token === null ? 'this needs a token' : 'the token is unknown, revoked or expired'
+      this.#noteDenied(request, null, action, reason)
+      throw new FairwayError('UNAUTHENTICATED', reason)
     }
     this.#subjects.set(request, subject)
-    const { app, environment } = scopeOf(request.params)
-    const decision = this.#identity.decide(subject, action, { app }, environment)
+    const decision = this.#decide(request, subject, action)
     if (decision.allowed) return
+    this.#noteDenied(request, subject, action, decision.reason)
+    const { app, environment } = scopeOf(request.params)
     // Whether it exists must not show: this is what an app that is not there answers.
     if (decision.hidden && app !== null) throw noApp(app, environment)
     throw new FairwayError('FORBIDDEN', decision.reason)
+  }
+
+  #decide(request: FastifyRequest, subject: Subject | null, action: Action): Decision {
+    const { app, environment } = scopeOf(request.params)
+    return this.#identity.decide(subject, action, { app }, environment)
+  }
+
+  /** Nobody waits for it: what is refused may be refused quickly. */
+  #noteDenied(
+    request: FastifyRequest,
+    subject: Subject | null,
+    action: Action,
+    reason: string,
+  ): void {
+    const event = { ...eventOf(request, subject), ...scopeAndTarget(request.params) }
+    void this.#audit.note({ ...event, action, outcome: 'denied', reason })
   }
 
   /** Before a body is read: has the request the form that the endpoint takes? */
@@ -100,51 +130,65 @@ export class RouteServer {
   }
 
   async #answer(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const subject = this.#subjects.get(request) ?? null
+    const { name, endpoint } = route
+    const record = new CallAudit({ audit: this.#audit, name, endpoint, request, subject })
+    try {
+      return await this.#answerRecorded(route, { request, reply, subject, record })
+    } catch (error) {
+      record.failed(toFairwayError(error, request.id))
+      throw error
+    }
+  }
+
+  async #answerRecorded(route: Route, exchange: Exchange): Promise<FastifyReply> {
     const { stream, body } = route.endpoint
+    const { request, reply, subject, record } = exchange
     const leave = new AbortController()
     reply.raw.once('close', () => {
       leave.abort(new Error('the client is gone'))
     })
     const signal = AbortSignal.any([leave.signal, this.#closing.signal])
-    const subject = this.#subjects.get(request) ?? null
-    const result = route.handle({ request, subject, signal })
+    const decide = async (action: Action): Promise<Decision> => {
+      const decision = this.#decide(request, subject, action)
+      if (decision.allowed) await record.use(action)
+      return decision
+    }
+    const begin = (facts: AuditFacts): Promise<void> => record.begin(facts)
+    const result = route.handle({ request, subject, signal, decide, begin })
     if (stream === null) {
       // An upload takes the time it takes, within the limit of the whole request.
       const answer = body === BYTES ? await result : await this.#inTime(route.name, result)
+      await record.end()
       return answer === undefined ? reply.code(204).send() : reply.send(answer)
     }
     const value = await result
     await this.#streaming(async () => {
-      if (stream === 'upgrade') await this.#exec(request, reply, value)
-      else await this.#lines(request, reply, value, signal)
+      if (stream === 'upgrade') await this.#exec(exchange, value)
+      else await this.#lines(exchange, value, signal)
     })
     return reply
   }
 
-  async #lines(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    lines: unknown,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #lines(exchange: Exchange, lines: unknown, signal: AbortSignal): Promise<void> {
     if (!isAsyncIterable(lines)) throw new TypeError('a stream endpoint must answer with lines')
     const { heartbeatMs, firstLineMs } = this.#limits
-    await sendLines(reply, lines, {
+    await sendLines(exchange.reply, lines, {
       signal,
       heartbeatMs,
       firstLineMs,
-      onError: (error) => this.#failed(request, error),
+      onError: (error) => this.#failed(exchange, error),
     })
   }
 
-  async #exec(request: FastifyRequest, reply: FastifyReply, open: unknown): Promise<void> {
+  async #exec(exchange: Exchange, open: unknown): Promise<void> {
     if (!isExecOpener(open)) throw new TypeError('an upgrade endpoint must answer with a function')
-    const socket = await this.#upgrades.accept(request.raw, reply)
+    const socket = await this.#upgrades.accept(exchange.request.raw, exchange.reply)
     await serveExec(socket, {
       open,
       signal: this.#closing.signal,
       heartbeatMs: this.#limits.heartbeatMs,
-      onError: (error) => this.#failed(request, error),
+      onError: (error) => this.#failed(exchange, error),
     })
   }
 
@@ -177,8 +221,9 @@ export class RouteServer {
     }
   }
 
-  #failed(request: FastifyRequest, error: unknown): FairwayError {
+  #failed({ request, record }: Exchange, error: unknown): FairwayError {
     const problem = toFairwayError(error, request.id)
+    record.failed(problem)
     logFailure(this.#log, problem, request)
     return problem
   }

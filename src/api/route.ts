@@ -3,8 +3,10 @@ import { z } from 'zod'
 import { ENDPOINTS, type EndpointName, type Endpoints } from '../contract/endpoints.ts'
 import type { Endpoint } from '../contract/endpoint.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Subject } from '../model/identity.ts'
+import type { AuditFacts } from '../model/audit.ts'
+import type { Action, Decision, Subject } from '../model/identity.ts'
 import type { ExecRequest, ExecSession } from '../model/runner.ts'
+import { factsOf } from './audit-facts.ts'
 import { parseInput } from './input.ts'
 
 /** A request after all checks. */
@@ -14,6 +16,11 @@ export interface Call<N extends EndpointName> {
   readonly body: ParsedBody<N>
   /** @throws FairwayError INTERNAL on an endpoint that is open to anybody */
   readonly subject: () => Subject
+  /**
+   * May the subject do this too, to the app of the path? A yes is recorded as used, as the audit's rules say.
+   * @throws FairwayError AUDIT_UNAVAILABLE where it must be recorded and cannot
+   */
+  readonly decide: (action: Action) => Promise<Decision>
   /** Aborts when the client is gone or the server closes: ends what observes, never a rollout. */
   readonly signal: AbortSignal
   readonly request: FastifyRequest
@@ -42,6 +49,9 @@ export interface RawCall {
   readonly request: FastifyRequest
   readonly subject: Subject | null
   readonly signal: AbortSignal
+  readonly decide: (action: Action) => Promise<Decision>
+  /** Called once the inputs are parsed, before anything is done. */
+  readonly begin: (facts: AuditFacts) => Promise<void>
 }
 
 /** One endpoint with what answers it. */
@@ -64,18 +74,24 @@ export function route<N extends EndpointName>(
   return {
     name,
     endpoint,
-    handle: async ({ request, subject, signal }) =>
-      await handler({
+    handle: async ({ request, subject, signal, decide, begin }) => {
+      const inputs = {
         params: parseText(name, 'params', request.params),
         query: parseText(name, 'query', request.query),
         body: parseBody(name, request.body),
+      }
+      await begin(factsOf(name, inputs))
+      return await handler({
+        ...inputs,
         subject: () => {
           if (subject !== null) return subject
           throw new FairwayError('INTERNAL', `${name} has no subject`)
         },
+        decide,
         signal,
         request,
-      }),
+      })
+    },
   }
 }
 

@@ -22,6 +22,7 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   readonly releasesKept: number
   readonly logsKeptDays: number
+  readonly auditKeptDays: number
   /** Garbage collection leaves what is younger alone: it may belong to a deploy that is under way. */
   readonly collectGraceMinutes: number
   /** What only bakes use: kept so long after its last use, and so much of it. */
@@ -77,6 +78,7 @@ const schema = z.object({
   FAIRWAY_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   FAIRWAY_RELEASES_KEPT: z.coerce.number().int().min(1).max(1000).default(10),
   FAIRWAY_LOGS_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(14),
+  FAIRWAY_AUDIT_KEPT_DAYS: z.coerce.number().int().min(1).max(36_500).default(400),
   FAIRWAY_COLLECT_GRACE_MINUTES: z.coerce.number().min(0).max(525_600).default(60),
   FAIRWAY_CACHE_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(30),
   FAIRWAY_CACHE_MAX_MB: z.coerce.number().int().min(0).max(100_000_000).default(10_000),
@@ -134,6 +136,7 @@ export function readConfig(env: Environment = environment): Config {
     logLevel: values.FAIRWAY_LOG_LEVEL,
     releasesKept: values.FAIRWAY_RELEASES_KEPT,
     logsKeptDays: values.FAIRWAY_LOGS_KEPT_DAYS,
+    auditKeptDays: values.FAIRWAY_AUDIT_KEPT_DAYS,
     collectGraceMinutes: values.FAIRWAY_COLLECT_GRACE_MINUTES,
     cacheKeptDays: values.FAIRWAY_CACHE_KEPT_DAYS,
     cacheMaxMegabytes: values.FAIRWAY_CACHE_MAX_MB,
@@ -178,6 +181,7 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_LOG_LEVEL: config.logLevel,
     FAIRWAY_RELEASES_KEPT: String(config.releasesKept),
     FAIRWAY_LOGS_KEPT_DAYS: String(config.logsKeptDays),
+    FAIRWAY_AUDIT_KEPT_DAYS: String(config.auditKeptDays),
     FAIRWAY_COLLECT_GRACE_MINUTES: String(config.collectGraceMinutes),
     FAIRWAY_CACHE_KEPT_DAYS: String(config.cacheKeptDays),
     FAIRWAY_CACHE_MAX_MB: String(config.cacheMaxMegabytes),

@@ -5,7 +5,7 @@ import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Store } from '../model/store.ts'
+import type { AuditedStore } from '../model/store.ts'
 import { acquireWriterLock } from '../store/writer-lock.ts'
 import type { Config } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
@@ -20,7 +20,7 @@ export interface StoreOptions {
 }
 
 export interface OpenStore {
-  readonly store: Store
+  readonly store: AuditedStore
   /** Closes the store, and lets the next server decide. */
   readonly close: () => Promise<void>
 }

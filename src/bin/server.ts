@@ -17,6 +17,7 @@ import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
+import { openAudit } from './open-audit.ts'
 import { openStore } from './open-store.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -52,6 +53,7 @@ const { store, close: closeStore } = await openStore({
 })
 process.off('SIGTERM', leaveEarly)
 await home?.register(store)
+const audit = await openAudit({ store: store.audit, config, folder, clock, log })
 const graceMs = config.collectGraceMinutes * 60_000
 const cacheLimits = {
   keptMs: config.cacheKeptDays * 86_400_000,
@@ -99,6 +101,7 @@ const platform = new ReconcilingPlatform(
       pruneCache: () => baker.whileIdle(() => pruneCache(folder.cache, cacheLimits, clock.now())),
     }),
     logs,
+    audit,
     reader: home === null ? createAppReader() : home.reader(createAppReader()),
     clock,
     log,
@@ -122,6 +125,7 @@ const api = createApi({
   platform,
   sources,
   identity,
+  audit,
   targets,
   manifests,
   nodes,
@@ -154,6 +158,7 @@ await api.close()
 await registry.close()
 await platform.close()
 await engine.close()
+await audit.close()
 await closeStore()
 await home?.close()
 

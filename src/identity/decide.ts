@@ -49,6 +49,7 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'access:read': 'admin',
   'access:write': 'admin',
   'environment:protect': 'admin',
+  'audit:read': 'admin',
 }
 
 /**

@@ -110,6 +110,16 @@ export const ERRORS = {
     exit: 8,
     hint: 'Apps go on serving. Look at the server’s database, then try again.',
   },
+  AUDIT_UNAVAILABLE: {
+    status: 503,
+    exit: 8,
+    hint: 'Nothing was done: this needs a record first. Look at the server’s disk and database.',
+  },
+  AUDIT_TAMPERED: {
+    status: 409,
+    exit: 6,
+    hint: 'docs/audit.md says what each finding means and what to keep before anything else.',
+  },
   REGISTRY_FAILED: {
     status: 502,
     exit: 6,

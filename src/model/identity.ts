@@ -35,6 +35,7 @@ export const ACTIONS = [
   'manifest:apply',
   'node:drain',
   'platform:collect',
+  'audit:read',
 ] as const
 export type Action = (typeof ACTIONS)[number]
 

@@ -1,4 +1,5 @@
 import type { AccessStore } from './access.ts'
+import type { AuditStore } from './audit.ts'
 import type { Grant } from './identity.ts'
 import type { AppRef, TargetName } from './names.ts'
 import type { Release, ReleaseStatus, Rollout } from './release.ts'
@@ -98,4 +99,9 @@ export interface Store {
   getSetting(key: string): Promise<string | null>
   setSetting(key: string, value: string | null): Promise<void>
   close(): Promise<void>
+}
+
+/** A store that keeps the audit too. */
+export interface AuditedStore extends Store {
+  readonly audit: AuditStore
 }

@@ -1,3 +1,4 @@
+import { SYSTEM } from '../model/audit.ts'
 import type { Digest, Release } from '../model/release.ts'
 import { refKey } from '../model/names.ts'
 import type { ReconcileDeps } from './deps.ts'
@@ -15,7 +16,7 @@ export async function collectGarbage(
   deps: ReconcileDeps,
   options: CollectOptions,
 ): Promise<{ readonly bytes: number; readonly summary: string }> {
-  const { store, images, sources, logs, engine } = deps
+  const { store, images, sources, logs, engine, audit } = deps
   const unfinished = await store.listUnfinishedRollouts()
   const busy = new Set(unfinished.map(({ ref, release }) => `${refKey(ref)} ${String(release)}`))
   const releases = await store.listAllReleases()
@@ -27,6 +28,10 @@ export async function collectGarbage(
     // The name first: a release that is gone would not be found again to take it away.
     await images.withdraw(ref, number)
     await store.deleteRelease(ref, number)
+    void audit.note({
+      ...{ actor: SYSTEM, action: 'release:collected', outcome: 'done' },
+      ...{ app: ref.app, environment: ref.environment, facts: { release: number } },
+    })
   }
   const kept = releases.filter((release) => !gone.includes(release))
   const digests = new Set<Digest>(kept.map(({ image }) => image.digest))

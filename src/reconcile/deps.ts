@@ -1,5 +1,6 @@
 import type { Log } from '../lib/log.ts'
 import type { AppReader } from '../model/app-reader.ts'
+import type { Audit } from '../model/audit.ts'
 import type { Baker, ReleaseImages } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
@@ -17,6 +18,7 @@ export interface ReconcileDeps {
   readonly images: ReleaseImages
   readonly logs: LogReader
   readonly reader: AppReader
+  readonly audit: Pick<Audit, 'note'>
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string

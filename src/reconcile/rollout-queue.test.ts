@@ -14,6 +14,7 @@ import { FairwayError } from '../model/errors.ts'
 import { parseProcessName } from '../model/names.ts'
 import type { Rollout } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
+import { MemoryAudit } from '../../test/fakes/memory-audit.ts'
 import { openSqliteStore } from '../store/sqlite-store.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { ReconcilingPlatform } from './platform.ts'
@@ -91,6 +92,7 @@ class Bed {
           }),
         diff: () => [],
       },
+      audit: new MemoryAudit(),
       clock,
       log: silentLog,
       randomId: () => String(this.#count++),

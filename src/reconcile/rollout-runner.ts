@@ -1,3 +1,4 @@
+import { SYSTEM, type AuditEvent } from '../model/audit.ts'
 import type { DesiredApp } from '../model/engine.ts'
 import { ERRORS, FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef } from '../model/names.ts'
@@ -259,6 +260,8 @@ export class RolloutRunner {
     const current = await this.#current(rollout)
     const ended = withEnd(current, status, clock.now(), failure)
     await store.saveRollout(ended)
+    // Nobody waits for it: the rollout has ended.
+    void this.#deps.audit.note(endedEvent(ended))
     for (const step of ended.steps) {
       const before = current.steps.find(({ name }) => name === step.name)
       if (before?.status === 'running') this.#feed.step(ended, step, clock.now())
@@ -288,6 +291,21 @@ export class RolloutRunner {
 
   async #current(rollout: Rollout): Promise<Rollout> {
     return (await this.#deps.store.getRollout(rollout.ref, rollout.id)) ?? rollout
+  }
+}
+
+function endedEvent(rollout: Rollout): AuditEvent {
+  const { id, ref, request, release, previous, status, failure } = rollout
+  return {
+    actor: SYSTEM,
+    action: 'rollout:ended',
+    outcome: status === 'succeeded' ? 'done' : 'failed',
+    app: ref.app,
+    environment: ref.environment,
+    target: `rollout ${id}`,
+    reason: failure?.code ?? null,
+    // What failed left the previous release serving, or brought it back.
+    facts: { kind: request.kind, release, previous, by: rollout.createdBy },
   }
 }
 

@@ -81,5 +81,26 @@ export interface DatabaseSchema {
     /** By the database's clock. */
     readonly expires_at: number
   }
+  readonly audit: {
+    readonly seq: number
+    readonly time: number
+    readonly actor_id: string | null
+    readonly actor: string
+    readonly action: string
+    readonly app: string | null
+    readonly environment: string | null
+    readonly outcome: string
+    /** The record: JSON with its hash. */
+    readonly line: string
+  }
+  /** One row. */
+  readonly audit_head: {
+    readonly id: number
+    readonly seq: number
+    readonly hash: string
+    readonly time: number
+    readonly first_seq: number
+    readonly first_prev: string
+  }
   readonly settings: { readonly key: string; readonly value: string }
 }

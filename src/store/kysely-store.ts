@@ -1,9 +1,11 @@
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
-import type { AppRecord, Store, TargetRecord, TokenRecord } from '../model/store.ts'
+import type { AuditStore } from '../model/audit.ts'
+import type { AppRecord, AuditedStore, TargetRecord, TokenRecord } from '../model/store.ts'
 import { AccessRecords } from './access-records.ts'
 import { isApp, keyOf, noApp, requireApp, selectApp, updateApp } from './app-row.ts'
+import { KyselyAuditStore } from './kysely-audit-store.ts'
 import {
   fromRelease,
   fromTarget,
@@ -17,13 +19,15 @@ import {
 import type { Transactions, Work } from './transactions.ts'
 
 /** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
-export class KyselyStore implements Store {
+export class KyselyStore implements AuditedStore {
   readonly access: AccessRecords
+  readonly audit: AuditStore
   readonly #transactions: Transactions
 
   constructor(transactions: Transactions) {
     this.#transactions = transactions
     this.access = new AccessRecords(transactions)
+    this.audit = new KyselyAuditStore(transactions)
   }
 
   async listApps(): Promise<readonly AppRecord[]> {

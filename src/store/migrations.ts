@@ -1,4 +1,5 @@
 import { sql, type Kysely } from 'kysely'
+import { CHAIN_START } from '../lib/hash-chain.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { DatabaseSchema } from './database-schema.ts'
@@ -72,6 +73,19 @@ export const MIGRATIONS: readonly Migration[] = [
         created_at bigint not null, created_by text not null)`,
       `create table protections (
         environment text primary key, wait_ms bigint not null, created_at bigint not null, created_by text not null)`,
+    ],
+  },
+  {
+    name: 'audit',
+    statements: [
+      `create table audit (
+        seq bigint primary key, time bigint not null, actor_id text, actor text not null, action text not null, app text,
+        environment text, outcome text not null, line text not null)`,
+      `create index audit_by_time on audit (time)`,
+      `create table audit_head (
+        id integer primary key, seq bigint not null, hash text not null, time bigint not null, first_seq bigint not null,
+        first_prev text not null)`,
+      `insert into audit_head values (1, 0, '${CHAIN_START}', 0, 1, '${CHAIN_START}')`,
     ],
   },
 ]

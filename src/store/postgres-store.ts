@@ -1,4 +1,4 @@
-import type { Store } from '../model/store.ts'
+import type { AuditedStore } from '../model/store.ts'
 import { KyselyStore } from './kysely-store.ts'
 import { openPostgresDatabase, type PostgresOptions } from './postgres-database.ts'
 
@@ -6,6 +6,6 @@ import { openPostgresDatabase, type PostgresOptions } from './postgres-database.
  * The store in a PostgreSQL database (12 or later), which several servers may share.
  * @throws FairwayError INVALID_REQUEST, STORE_UNAVAILABLE, CONFLICT where a newer Fairway wrote it
  */
-export async function openPostgresStore(options: PostgresOptions): Promise<Store> {
+export async function openPostgresStore(options: PostgresOptions): Promise<AuditedStore> {
   return new KyselyStore(await openPostgresDatabase(options))
 }

@@ -5,7 +5,7 @@ import { KeyedMutex } from '../lib/mutex.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import { PostgresFailure } from './postgres-failure.ts'
-import type { Database, Transactions, Work } from './transactions.ts'
+import type { Database, Isolation, Transactions, Work } from './transactions.ts'
 
 export interface PostgresTransactionsOptions {
   readonly database: Database
@@ -18,9 +18,6 @@ export interface PostgresTransactionsOptions {
   /** How long a call is tried again before it fails. */
   readonly patienceMs: number
 }
-
-/** `read committed` is for what locks by itself before it looks. */
-export type Isolation = 'serializable' | 'read committed'
 
 const BETWEEN_CONFLICTS = { firstMs: 2, maxMs: 100 }
 const BETWEEN_CONNECTIONS = { firstMs: 50, maxMs: 1000 }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, SqliteDialect } from 'kysely'
 import type { Clock } from '../model/clock.ts'
-import type { Store } from '../model/store.ts'
+import type { AuditedStore } from '../model/store.ts'
 import {
   asDamage,
   checkPages,
@@ -28,7 +28,7 @@ export interface SqliteStoreOptions {
  * Opens or creates the database, file mode 0600, and holds it alone until `close()`.
  * @throws FairwayError CONFLICT where another server has it open, a newer Fairway wrote it, or it is damaged or gone
  */
-export async function openSqliteStore({ path, clock }: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore({ path, clock }: SqliteStoreOptions): Promise<AuditedStore> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const lock = await acquireWriterLock(`${path}.lock`)
   try {

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DatabaseSchema } from './database-schema.ts'
 
+export type Isolation = 'serializable' | 'read committed'
 export type Database = Kysely<DatabaseSchema>
 /** Statements of one transaction. It may be run again from its start, so it must change nothing but the database. */
 export type Work<T> = (database: Database) => Promise<T>
@@ -9,8 +10,11 @@ export type Work<T> = (database: Database) => Promise<T>
 export interface Transactions {
   /** For a single statement that only reads. */
   read<T>(work: Work<T>): Promise<T>
-  /** As one transaction, as if no other ran meanwhile; durable when it resolves, undone when `work` throws. */
-  change<T>(work: Work<T>): Promise<T>
+  /**
+   * As one transaction, as if no other ran meanwhile; durable when it resolves, undone when `work` throws. `read committed` is for what
+   * locks by itself before it looks.
+   */
+  change<T>(work: Work<T>, isolation?: Isolation): Promise<T>
   close(): Promise<void>
 }
 

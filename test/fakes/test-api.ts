@@ -14,6 +14,7 @@ import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
 import { MemoryNodes } from './memory-nodes.ts'
+import { MemoryAudit } from './memory-audit.ts'
 import { MemoryTargets } from './memory-targets.ts'
 import { MemoryTokenStore } from './memory-token-store.ts'
 
@@ -23,6 +24,7 @@ export interface TestApi {
   readonly sources: MemorySourceStore
   readonly store: MemoryTokenStore
   readonly identity: ClaimableIdentity
+  readonly audit: MemoryAudit
   readonly tokens: Readonly<Record<Role, string>>
   /** Everything that was logged, as JSON. */
   readonly logged: string[]
@@ -40,6 +42,7 @@ export async function createTestApi(
   const platform = new FakePlatform()
   const sources = new MemorySourceStore()
   const store = new MemoryTokenStore()
+  const audit = new MemoryAudit()
   const logged: string[] = []
   const identity = createIdentity({ store, clock: systemClock, randomBytes })
   const claimCode = (await identity.openClaim()) ?? ''
@@ -56,6 +59,7 @@ export async function createTestApi(
     platform,
     sources,
     identity,
+    audit,
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),
@@ -76,7 +80,7 @@ export async function createTestApi(
     await issue('admin'),
   ]
   const tokens = { viewer, developer, operator, admin }
-  return { api, platform, sources, store, identity, tokens, logged, claimCode }
+  return { api, platform, sources, store, identity, audit, tokens, logged, claimCode }
 }
 
 /** Listens on a free port of 127.0.0.1 and returns it. */
