@@ -133,8 +133,9 @@ async function createTestApiUnclaimed(): Promise<TestApi> {
 
 test('pushes and refusals of the registry are recorded, the question for a login is not', async () => {
   const { api, audit, tokens } = await testApi({
-    registry: (_, response) => {
-      response.end('{}')
+    registry: (request, response, may) => {
+      const allowed = request.method === 'GET' || may('push', 'shop/production')
+      response.writeHead(allowed ? 200 : 403).end('{}')
       return Promise.resolve()
     },
   })
