@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
 import { SopsError } from './sops-error.ts'
 import type { Scalar, ScalarType } from './scalar.ts'
 
@@ -27,8 +27,11 @@ export function looksEncrypted(text: string): boolean {
   return text.startsWith('ENC[AES256_GCM,')
 }
 
-/** Encrypts a scalar in the form of sops: `ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]`; an empty string stays empty. */
-export function encryptValue(value: Scalar, key: Buffer, path: string, iv: Buffer): string {
+/**
+ * Encrypts a scalar in the form of sops: `ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]`; an empty string stays empty. @param key a KeyObject: making one of bytes
+ * takes longer than to encrypt a value
+ */
+export function encryptValue(value: Scalar, key: KeyObject, path: string, iv: Buffer): string {
   if (value.bytes.length === 0) return ''
   const cipher = createCipheriv('aes-256-gcm', key, iv)
   cipher.setAAD(Buffer.from(path, 'utf8'))
@@ -43,7 +46,7 @@ export function encryptValue(value: Scalar, key: Buffer, path: string, iv: Buffe
  */
 export function decryptValue(
   text: string,
-  key: Buffer,
+  key: KeyObject,
   path: string,
 ): { readonly value: Scalar; readonly iv: Buffer } {
   if (text === '') return { value: { type: 'str', bytes: Buffer.alloc(0) }, iv: Buffer.alloc(0) }
@@ -66,7 +69,7 @@ interface Sealed {
   readonly data: Buffer
   readonly iv: Buffer
   readonly tag: Buffer
-  readonly key: Buffer
+  readonly key: KeyObject
   readonly path: string
 }
 

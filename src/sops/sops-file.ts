@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 import {
   DATA_KEY_BYTES,
   masterKeyOf,
@@ -26,8 +26,8 @@ export interface OpenFile {
   readonly text: string
   readonly metadata: Metadata
   readonly dataKey: Buffer
-  /** Initialisation vectors by path, type and plaintext: used again only for the very same (aes/cipher.go stash). */
-  readonly ivs: ReadonlyMap<string, Buffer>
+  /** Encrypted texts by path, type and plaintext: written again only for the very same, so that an edit changes few lines (aes/cipher.go stash). */
+  readonly sealed: ReadonlyMap<string, string>
 }
 
 /** Who may read a new file and what is encrypted in it. */
@@ -60,15 +60,16 @@ export async function decryptFile(format: Format, text: string, keys: Keys): Pro
   }
   const metadata = parseMetadata(document.metadata)
   const dataKey = await unwrapDataKey(metadata.groups, metadata.threshold, keys)
-  const { edits, ivs, mac } = openLeaves(document, metadata, dataKey)
-  const { value } = decryptValue(metadata.mac, dataKey, metadata.lastModified)
+  const key = createSecretKey(dataKey)
+  const { edits, sealed, mac } = openLeaves(document, metadata, key)
+  const { value } = decryptValue(metadata.mac, key, metadata.lastModified)
   if (value.bytes.length !== mac.length || !timingSafeEqual(value.bytes, mac)) {
     throw new SopsError(
       'TAMPERED',
       'the MAC does not fit: the file was changed by something other than sops',
     )
   }
-  return { text: edited(text, [...edits, ...document.withoutMetadata]), metadata, dataKey, ivs }
+  return { text: edited(text, [...edits, ...document.withoutMetadata]), metadata, dataKey, sealed }
 }
 
 /** Encrypts a plain document for the first time. @throws SopsError INVALID_DOCUMENT (it has a `sops` block already), UNSUPPORTED, INVALID_KEY */
@@ -84,7 +85,7 @@ export async function encryptFile(
     keys: sources.keys ?? ageIdentities(''),
   })
   const metadata = { ...rule, groups, lastModified: '', mac: '', version: VERSION }
-  return encryptAgain(format, text, { text, metadata, dataKey, ivs: new Map() }, sources)
+  return encryptAgain(format, text, { text, metadata, dataKey, sealed: new Map() }, sources)
 }
 
 /** Encrypts `text`, an edited form of `file.text`, with the same keys: what did not change keeps its bytes. @throws SopsError as encryptFile */
@@ -99,16 +100,12 @@ export function encryptAgain(
     throw new SopsError('INVALID_DOCUMENT', 'the key "sops" is kept for the sops block')
   }
   const lastModified = new Date(sources.now()).toISOString().replace(/\.\d+Z$/, 'Z')
-  const { edits, mac } = sealLeaves(document, file, sources)
+  const key = createSecretKey(file.dataKey)
+  const { edits, mac } = sealLeaves(document, file, key, sources)
   const metadata: Metadata = {
     ...file.metadata,
     lastModified,
-    mac: encryptValue(
-      { type: 'str', bytes: mac },
-      file.dataKey,
-      lastModified,
-      sources.random(IV_BYTES),
-    ),
+    mac: encryptValue({ type: 'str', bytes: mac }, key, lastModified, sources.random(IV_BYTES)),
     version: VERSION,
   }
   return edited(text, [
@@ -150,38 +147,43 @@ export function plaintextLeaves(document: Document, selector: Selector): Leaf[] 
 function openLeaves(
   { leaves }: Document,
   { selector, macOnlyEncrypted }: Metadata,
-  dataKey: Buffer,
-): { readonly edits: Edit[]; readonly ivs: Map<string, Buffer>; readonly mac: Buffer } {
+  key: KeyObject,
+): { readonly edits: Edit[]; readonly sealed: Map<string, string>; readonly mac: Buffer } {
   const isEncrypted = chooser(selector)
   const mac = new Mac(macOnlyEncrypted)
-  const ivs = new Map<string, Buffer>()
+  const sealed = new Map<string, string>()
   const edits: Edit[] = []
   for (const leaf of leaves) {
     if (leaf.scalar.type === 'null') continue
     const encrypted = isEncrypted(leaf)
-    const found = encrypted ? openLeaf(leaf, dataKey) : null
+    const found = encrypted ? openLeaf(leaf, key) : null
     const value = found?.value ?? leaf.scalar
     if (found !== null && found.iv.length > 0) {
       edits.push(
         asComment(leaf, value) ?? { start: leaf.start, end: leaf.end, text: leaf.write(value) },
       )
-      if (found.iv.length === IV_BYTES) ivs.set(stashKey(leaf, value), found.iv)
+      if (found.iv.length === IV_BYTES && found.isMoved !== true)
+        sealed.set(stashKey(leaf, value), textOf(leaf.scalar))
     }
     mac.add(value, encrypted)
   }
-  return { edits, ivs, mac: mac.digest() }
+  return { edits, sealed, mac: mac.digest() }
 }
 
-function openLeaf(
-  leaf: Leaf,
-  dataKey: Buffer,
-): { readonly value: Scalar; readonly iv: Buffer } | null {
+interface Found {
+  readonly value: Scalar
+  readonly iv: Buffer
+  /** A comment that is bound to another level than the one it stands at: it is encrypted anew. */
+  readonly isMoved?: boolean
+}
+
+function openLeaf(leaf: Leaf, key: KeyObject): Found | null {
   const text = textOf(leaf.scalar)
-  if (leaf.scalar.type === 'comment') return openComment(leaf, text, dataKey)
+  if (leaf.scalar.type === 'comment') return openComment(leaf, text, key)
   if (leaf.scalar.type !== 'str') {
     throw new SopsError('TAMPERED', `${way(leaf)} should be encrypted and is not`)
   }
-  const found = decryptValue(text, dataKey, additionalData(leaf.path))
+  const found = decryptValue(text, key, additionalData(leaf.path))
   if (found.value.type !== 'comment' || isListItem(leaf)) return found
   throw new SopsError('TAMPERED', `${way(leaf)} is a comment in the place of a value`)
 }
@@ -197,16 +199,12 @@ function asComment({ scalar: { type }, item }: Leaf, value: Scalar): Edit | null
 }
 
 /** A comment that sops moved to another level is bound to that level's path: those on the way are tried. One in clear was added by hand and stays. */
-function openComment(
-  leaf: Leaf,
-  text: string,
-  dataKey: Buffer,
-): { readonly value: Scalar; readonly iv: Buffer } | null {
+function openComment(leaf: Leaf, text: string, key: KeyObject): Found | null {
   if (!looksEncrypted(text)) return null
   for (let depth = leaf.path.length; depth >= 0; depth--) {
     try {
-      const found = decryptValue(text, dataKey, additionalData(leaf.path.slice(0, depth)))
-      if (found.value.type === 'comment') return found
+      const found = decryptValue(text, key, additionalData(leaf.path.slice(0, depth)))
+      if (found.value.type === 'comment') return { ...found, isMoved: depth < leaf.path.length }
     } catch (error) {
       if (!(error instanceof SopsError) || depth === 0) throw error
     }
@@ -216,7 +214,8 @@ function openComment(
 
 function sealLeaves(
   { leaves }: Document,
-  { metadata, dataKey, ivs }: OpenFile,
+  { metadata, sealed }: OpenFile,
+  key: KeyObject,
   { random }: Sources,
 ): { readonly edits: Edit[]; readonly mac: Buffer } {
   const isEncrypted = chooser(metadata.selector)
@@ -227,8 +226,9 @@ function sealLeaves(
     if (value.type === 'null') continue
     const encrypted = isEncrypted(leaf)
     if (encrypted && value.bytes.length > 0) {
-      const iv = ivs.get(stashKey(leaf, value)) ?? random(IV_BYTES)
-      const text = encryptValue(value, dataKey, additionalData(leaf.path), iv)
+      const text =
+        sealed.get(stashKey(leaf, value)) ??
+        encryptValue(value, key, additionalData(leaf.path), random(IV_BYTES))
       const type = value.type === 'comment' ? 'comment' : 'str'
       edits.push({ start: leaf.start, end: leaf.end, text: leaf.write(scalar(type, text)) })
     }

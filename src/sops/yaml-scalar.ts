@@ -18,6 +18,7 @@ const WORDS: Readonly<Record<string, Scalar>> = {
   '.NaN': scalar('float', 'NaN'),
   '.NAN': scalar('float', 'NaN'),
 }
+const LONGEST_WORD = 5
 const INFINITY = /^([-+]?)\.(inf|Inf|INF)$/
 const FLOAT = /^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$/
 const INT = /^([-+]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)$/
@@ -26,7 +27,9 @@ const TIME =
 
 /** What a plain (unquoted) scalar means. @throws SopsError INVALID_DOCUMENT for whole numbers beyond int64, which sops refuses */
 export function plainScalar(source: string): Scalar {
-  const word = Object.hasOwn(WORDS, source) ? WORDS[source] : undefined
+  // Asking for a long text as a name would intern it.
+  const isShort = source.length <= LONGEST_WORD
+  const word = isShort && Object.hasOwn(WORDS, source) ? WORDS[source] : undefined
   if (word !== undefined) return word
   const infinite = INFINITY.exec(source)
   if (infinite !== null) return scalar('float', infinite[1] === '-' ? '-Inf' : '+Inf')
