@@ -35,6 +35,8 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   listNodes: FROM_DEVELOPER,
   drainNode: ['operator', 'admin'],
   uncordonNode: ['operator', 'admin'],
+  workloadIdentities: ['operator', 'admin'],
+  rotateWorkloadRoot: ['admin'],
   installPlatform: ['admin'],
   missingContents: FROM_DEVELOPER,
   putContent: FROM_DEVELOPER,

@@ -11,6 +11,7 @@ import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Nodes } from '../model/nodes.ts'
 import type { Targets } from '../model/targets.ts'
+import type { WorkloadIdentities } from '../model/workload.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
@@ -27,6 +28,7 @@ import { parseShallowJson } from './shallow-json.ts'
 import { sourceRoutes } from './source-routes.ts'
 import { targetRoutes } from './target-routes.ts'
 import { Upgrades } from './upgrade.ts'
+import { workloadRoutes } from './workload-routes.ts'
 
 export interface ApiOptions {
   readonly platform: Platform
@@ -36,6 +38,7 @@ export interface ApiOptions {
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
+  readonly identities: WorkloadIdentities
   readonly installer: Installer
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
@@ -67,6 +70,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),
+    ...workloadRoutes(options.identities),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
     ...rolloutRoutes(options.platform, options.sources),

@@ -28,6 +28,10 @@ export interface Config {
   /** What only bakes use: kept so long after its last use, and so much of it. */
   readonly cacheKeptDays: number
   readonly cacheMaxMegabytes: number
+  /** Trust domain of the instances' identities; null = named after the installation. */
+  readonly trustDomain: string | null
+  /** Life of an instance's certificate. */
+  readonly svidMinutes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
   /** What nodes and servers log in with to `registry.ts`; null = there is none. A secret. */
@@ -82,6 +86,11 @@ const schema = z.object({
   FAIRWAY_COLLECT_GRACE_MINUTES: z.coerce.number().min(0).max(525_600).default(60),
   FAIRWAY_CACHE_KEPT_DAYS: z.coerce.number().int().min(1).max(3650).default(30),
   FAIRWAY_CACHE_MAX_MB: z.coerce.number().int().min(0).max(100_000_000).default(10_000),
+  FAIRWAY_TRUST_DOMAIN: z
+    .string()
+    .regex(/^[a-z0-9._-]{1,255}$/, 'expected at most 255 of a-z, 0-9, ., - and _')
+    .optional(),
+  FAIRWAY_SVID_MINUTES: z.coerce.number().min(10).max(1440).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_HOME_TARGET: z.string().refine(isName, 'expected the name of a target').optional(),
@@ -140,6 +149,8 @@ export function readConfig(env: Environment = environment): Config {
     collectGraceMinutes: values.FAIRWAY_COLLECT_GRACE_MINUTES,
     cacheKeptDays: values.FAIRWAY_CACHE_KEPT_DAYS,
     cacheMaxMegabytes: values.FAIRWAY_CACHE_MAX_MB,
+    trustDomain: values.FAIRWAY_TRUST_DOMAIN ?? null,
+    svidMinutes: values.FAIRWAY_SVID_MINUTES,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
     home: homeOf(values),
@@ -185,6 +196,8 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_COLLECT_GRACE_MINUTES: String(config.collectGraceMinutes),
     FAIRWAY_CACHE_KEPT_DAYS: String(config.cacheKeptDays),
     FAIRWAY_CACHE_MAX_MB: String(config.cacheMaxMegabytes),
+    ...(config.trustDomain === null ? {} : { FAIRWAY_TRUST_DOMAIN: config.trustDomain }),
+    FAIRWAY_SVID_MINUTES: String(config.svidMinutes),
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
   }
 }

@@ -16,6 +16,8 @@ export interface DataFolder {
   readonly routerSocket: string
   /** Certificate of the router's own authority. */
   readonly routerAuthority: string
+  /** Signing keys of the instances' identities. */
+  readonly identities: string
   /** Logs and pid files of server and router themselves. */
   readonly programs: string
   /** The one-time claim secret, mode 0600, gone once used. */
@@ -34,6 +36,7 @@ export function dataFolder(root: string): DataFolder {
     router: join(root, 'router'),
     routerSocket: join(root, 'router/control.sock'),
     routerAuthority: join(root, 'router/tls/ca.pem'),
+    identities: join(root, 'identities'),
     programs: join(root, 'programs'),
     claimFile: join(root, 'claim'),
   }
@@ -54,7 +57,8 @@ export async function createDataFolder(folder: DataFolder): Promise<void> {
   }
   for (const path of [folder.images, folder.instances])
     await mkdir(path, { recursive: true, mode: 0o711 })
-  for (const path of [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]) {
+  const own = [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]
+  for (const path of [...own, folder.identities]) {
     await mkdir(path, { recursive: true, mode: 0o700 })
   }
 }

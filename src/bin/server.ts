@@ -18,6 +18,7 @@ import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openAudit } from './open-audit.ts'
+import { noIdentities, openIdentities } from './open-identities.ts'
 import { openStore } from './open-store.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -68,8 +69,11 @@ const identity = createIdentity({
   claimed: () => showClaim(null),
 })
 const files = createLogReader({ logDir: folder.logs, clock })
-const { sandbox, images, machine, runner } =
-  home === null ? await openMachine() : await home.open({ folder, log })
+const owner = (): Promise<string> => ownerOf({ store, randomId })
+const { sandbox, images, machine, runner, identities } =
+  home === null
+    ? await openMachine()
+    : { ...(await home.open({ folder, log })), identities: noIdentities('apps run in the cluster') }
 const { engine, logs, targets, manifests, nodes } = openTargets({
   store,
   machine: { engine: machine, logs: files },
@@ -129,9 +133,9 @@ const api = createApi({
   targets,
   manifests,
   nodes,
+  identities,
   installer: lazyInstaller(async () => {
     const { createInstaller } = await import('./install.ts')
-    const owner = (): Promise<string> => ownerOf({ store, randomId })
     return createInstaller({ config, images, sandbox, folder, clock, log, store, owner })
   }),
   registry: registry.handle,
@@ -163,10 +167,18 @@ await closeStore()
 await home?.close()
 
 async function openMachine() {
-  const { runner, sandbox, images } = await chooseRunner({ config, folder, clock, log })
+  const { runner: plain, sandbox, images } = await chooseRunner({ config, folder, clock, log })
+  const { runner, identities } = await openIdentities({
+    config,
+    folder,
+    runner: plain,
+    clock,
+    log,
+    owner,
+  })
   const traffic = connectTraffic(folder.routerSocket)
   const machine = new MachineEngine({ runner, traffic, logs: files, clock, log, randomId })
-  return { sandbox, images, machine, runner: runner.name }
+  return { sandbox, images, machine, runner: runner.name, identities }
 }
 
 async function publishClaim(): Promise<void> {

@@ -9,6 +9,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   login: async () => (await import('./commands/login.ts')).login,
   whoami: async () => (await import('./commands/whoami.ts')).whoami,
   tokens: async () => (await import('./commands/tokens.ts')).tokens,
+  identity: async () => (await import('./commands/identity.ts')).identity,
   target: async () => (await import('./commands/target.ts')).target,
   nodes: async () => (await import('./commands/nodes.ts')).nodes,
   drain: async () => (await import('./commands/drain.ts')).drain,

@@ -14,6 +14,7 @@ import type {
 } from '../contract/rollout.ts'
 import type { CheckBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody, WhoamiBody } from '../contract/token.ts'
+import type { WorkloadIdentitiesBody } from '../contract/workload-endpoints.ts'
 import {
   anything,
   branded,
@@ -266,6 +267,15 @@ const config = object<ConfigBody>({
 })
 
 /** Reader of an endpoint's answer, or of one line of it where it streams. Endpoints without an answer are not here. */
+const workloadIdentities = object<WorkloadIdentitiesBody>({
+  trustDomain: text,
+  svidLifeMs: number,
+  sequence: number,
+  phase: oneOf('steady', 'published', 'switched'),
+  next: object({ step: oneOf('publish', 'switch', 'retire'), at: number }),
+  roots: list(object({ id: text, createdAt: number, notAfter: number, signs: flag })),
+})
+
 export const BODIES = {
   health: object<ResponseOf<'health'>>({ status: oneOf('ok') }),
   claim: issuedToken,
@@ -290,6 +300,8 @@ export const BODIES = {
   exportApp: object<ResponseOf<'exportApp'>>({ files: map(text) }),
   listNodes: object<ResponseOf<'listNodes'>>({ nodes: list(node) }),
   drainNode: drainEvent,
+  workloadIdentities,
+  rotateWorkloadRoot: workloadIdentities,
   applyManifests: changes,
   removeManifests: changes,
   listTokens: object<ResponseOf<'listTokens'>>({ tokens: list(token) }),

@@ -7,6 +7,7 @@ import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/roll
 import type { DeployBody } from '../contract/source.ts'
 import type { CheckBody, InstalledBody, NewTargetBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody } from '../contract/token.ts'
+import type { WorkloadIdentitiesBody } from '../contract/workload-endpoints.ts'
 import { BODIES } from './bodies.ts'
 import { Connection, type Call, type ConnectionOptions } from './connection.ts'
 import type { Content } from './contents.ts'
@@ -93,6 +94,13 @@ export class FairwayClient {
   }
   uncordonNode(target: string, node: string): Promise<void> {
     return this.#connection.nothing(call('uncordonNode', { target, node }))
+  }
+
+  workloadIdentities(): Promise<WorkloadIdentitiesBody> {
+    return this.#connection.value(call('workloadIdentities', {}), BODIES.workloadIdentities)
+  }
+  rotateWorkloadRoot(): Promise<WorkloadIdentitiesBody> {
+    return this.#connection.value(call('rotateWorkloadRoot', {}), BODIES.rotateWorkloadRoot)
   }
 
   /** Manifests by path below the folder of the export. */

@@ -27,6 +27,8 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   listNodes: ['GET', '/v1/targets/:target/nodes'],
   drainNode: ['POST', '/v1/targets/:target/nodes/:node/drain'],
   uncordonNode: ['POST', '/v1/targets/:target/nodes/:node/uncordon'],
+  workloadIdentities: ['GET', '/v1/workload-identities'],
+  rotateWorkloadRoot: ['POST', '/v1/workload-identities/rotation'],
   missingContents: ['POST', '/v1/sources/missing'],
   putContent: ['PUT', '/v1/contents/:digest'],
   postContents: ['POST', '/v1/contents'],

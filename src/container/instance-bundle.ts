@@ -3,7 +3,7 @@ import { join, posix } from 'node:path'
 import { withPort } from '../lib/port-argument.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceSpec } from '../model/instance.ts'
-import { folderVariable, type InstancePayload } from '../model/secrets.ts'
+import { folderVariables, type InstancePayload } from '../model/secrets.ts'
 import { bundleConfig, type ContainerUser } from './bundle.ts'
 import { cgroupPath, type ContainerHost } from './container-host.ts'
 import type { InstanceFolder } from './instance-folder.ts'
@@ -103,7 +103,9 @@ function environment({ spec, port, payload }: InstanceBundle): Record<string, st
     ...spec.env,
     ...Object.fromEntries([...payload.env].map(([name, value]) => [name, value.revealText()])),
     ...Object.fromEntries(
-      payload.folders.map(({ name }) => [folderVariable(name), pathInside(name)]),
+      payload.folders.flatMap(({ name }) =>
+        Object.entries(folderVariables(name, pathInside(name))),
+      ),
     ),
     ...(port === null ? {} : { PORT: String(port) }),
   }

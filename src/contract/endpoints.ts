@@ -10,6 +10,7 @@ import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
 import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
+import { WORKLOAD_ENDPOINTS } from './workload-endpoints.ts'
 import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, token, whoami } from './token.ts'
 
@@ -113,6 +114,7 @@ export const ENDPOINTS = {
   ...TARGET_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
   ...NODE_ENDPOINTS,
+  ...WORKLOAD_ENDPOINTS,
 
   missingContents: {
     ...POST,

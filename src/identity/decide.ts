@@ -41,6 +41,8 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'rollout:approve': 'operator',
   'node:drain': 'operator',
   'platform:collect': 'operator',
+  'identity:read': 'operator',
+  'identity:rotate': 'admin',
   'target:write': 'admin',
   'manifest:apply': 'admin',
   'token:read': 'admin',

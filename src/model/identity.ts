@@ -36,6 +36,8 @@ export const ACTIONS = [
   'node:drain',
   'platform:collect',
   'audit:read',
+  'identity:read',
+  'identity:rotate',
 ] as const
 export type Action = (typeof ACTIONS)[number]
 

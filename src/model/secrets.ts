@@ -135,9 +135,16 @@ export function revealedFiles(folder: PrivateFolder): ReadonlyMap<string, Uint8A
   return new Map([...folder.files].map(([name, secret]) => [name, secret.reveal()]))
 }
 
-/** Variable that names the path of a folder. */
-export function folderVariable(name: PrivateFolderName): string {
-  return `FAIRWAY_${name.toUpperCase()}`
+/** The socket in the folder `identity` at which the server answers an instance: the SPIFFE Workload API. */
+export const WORKLOAD_SOCKET = 'workload.sock'
+
+/** Variables that tell an instance of a folder at this path. `SPIFFE_ENDPOINT_SOCKET` is what SPIFFE libraries look for. */
+export function folderVariables(name: PrivateFolderName, path: string): Record<string, string> {
+  const socket = { SPIFFE_ENDPOINT_SOCKET: `unix://${path}/${WORKLOAD_SOCKET}` }
+  return {
+    [`FAIRWAY_${name.toUpperCase()}`]: path,
+    ...(name === 'identity' ? socket : {}),
+  }
 }
 
 /** What is written of a payload beside an instance: names. */

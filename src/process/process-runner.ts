@@ -21,7 +21,7 @@ import { logFile } from '../model/log-file.ts'
 import type { ImageFacts } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import {
-  folderVariable,
+  folderVariables,
   type InstancePayload,
   type PrivateFolder,
   type PrivateFolderName,
@@ -276,9 +276,9 @@ export class ProcessRunner implements Runner {
   async #memoryEnv(id: InstanceId, { folders }: InstancePayload): Promise<Record<string, string>> {
     const paths = folders.map(async ({ name }) => {
       const path = await this.#memory.path(id, name)
-      return path === null ? [] : [[folderVariable(name), path] as const]
+      return path === null ? {} : folderVariables(name, path)
     })
-    return Object.fromEntries((await Promise.all(paths)).flat())
+    return Object.fromEntries((await Promise.all(paths)).flatMap((each) => Object.entries(each)))
   }
 
   /** All instances share the host's ports: a fixed one can be used once. */

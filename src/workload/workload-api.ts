@@ -1,6 +1,7 @@
 /** The SPIFFE Workload API for one caller: who that is follows from the socket on which the call came in, from nothing in the call. */
-import { chmod, rename, rm } from 'node:fs/promises'
+import { chmod, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import type { Http2Server, ServerHttp2Session } from 'node:http2'
+import { basename, dirname } from 'node:path'
 import type { Log } from '../lib/log.ts'
 import type { Authority } from './authority.ts'
 import type { X509Svid } from './certificate.ts'
@@ -35,6 +36,7 @@ export class WorkloadApi {
   readonly #options: WorkloadApiOptions
   readonly #server: Http2Server
   readonly #sessions = new Set<ServerHttp2Session>()
+  #folder: FileHandle | null = null
 
   constructor(options: WorkloadApiOptions) {
     this.#options = options
@@ -57,9 +59,10 @@ export class WorkloadApi {
   async listen(path: string, prepare: (path: string) => Promise<void> = openToAll): Promise<void> {
     const beside = `${path}.new`
     await rm(beside, { force: true })
+    const address = await this.#addressOf(beside)
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen(beside, () => {
+      this.#server.listen(address, () => {
         this.#server.off('error', reject)
         resolve()
       })
@@ -77,6 +80,14 @@ export class WorkloadApi {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const session of this.#sessions) session.destroy()
     await closed
+    await this.#folder?.close()
+  }
+
+  /** sockaddr_un takes 107 bytes; a longer path is named by way of its open folder, which stays open as long as the server. */
+  async #addressOf(path: string): Promise<string> {
+    if (process.platform !== 'linux' || Buffer.byteLength(path) <= 107) return path
+    this.#folder = await open(dirname(path))
+    return `/proc/self/fd/${String(this.#folder.fd)}/${basename(path)}`
   }
 
   #methods(): ReadonlyMap<string, GrpcMethod> {

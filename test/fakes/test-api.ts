@@ -10,6 +10,7 @@ import { createIdentity, type ClaimableIdentity } from '../../src/identity/ident
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Log } from '../../src/lib/log.ts'
 import { grantOf, PLATFORM, type Role } from '../../src/model/identity.ts'
+import type { IdentityStatus } from '../../src/model/workload.ts'
 import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
@@ -17,6 +18,15 @@ import { MemoryNodes } from './memory-nodes.ts'
 import { MemoryAudit } from './memory-audit.ts'
 import { MemoryTargets } from './memory-targets.ts'
 import { MemoryTokenStore } from './memory-token-store.ts'
+
+const IDENTITIES: IdentityStatus = {
+  trustDomain: 'example.org',
+  svidLifeMs: 3_600_000,
+  sequence: 1,
+  phase: 'steady',
+  next: { step: 'publish', at: 2 },
+  roots: [{ id: '0123456789abcdef', createdAt: 1, notAfter: 3, signs: true }],
+}
 
 export interface TestApi {
   readonly api: FastifyInstance
@@ -63,6 +73,10 @@ export async function createTestApi(
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),
+    identities: {
+      status: () => Promise.resolve(IDENTITIES),
+      rotate: () => Promise.resolve(IDENTITIES),
+    },
     installer: {
       install: () =>
         Promise.resolve({ manifests: '', image: 'x@y', active: null, claim: null, notes: [] }),

@@ -1,0 +1,15 @@
+import type { IdentityStatus, WorkloadIdentities } from '../model/workload.ts'
+import { route, type Routes } from './route.ts'
+
+type WorkloadRoutes = Pick<Routes, 'workloadIdentities' | 'rotateWorkloadRoot'>
+
+export function workloadRoutes(identities: WorkloadIdentities): WorkloadRoutes {
+  return {
+    workloadIdentities: route('workloadIdentities', async () => view(await identities.status())),
+    rotateWorkloadRoot: route('rotateWorkloadRoot', async () => view(await identities.rotate())),
+  }
+}
+
+function view(status: IdentityStatus) {
+  return { ...status, roots: [...status.roots] }
+}

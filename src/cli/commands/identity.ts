@@ -1,0 +1,61 @@
+import type { WorkloadIdentitiesBody } from '../../contract/workload-endpoints.ts'
+import { FairwayError } from '../../model/errors.ts'
+import type { Command } from '../command.ts'
+import type { Context } from '../context.ts'
+import { ageText } from '../quantity.ts'
+import { subcommand } from '../subcommand.ts'
+import { tableLines } from '../table.ts'
+import { printable } from '../text-width.ts'
+
+export const identity: Command = {
+  name: 'identity',
+  summary: 'show and replace the root of the certificates that instances have',
+  usage: 'status|rotate',
+  details: [
+    'Each instance has a certificate that says which app and process it is (SPIFFE). What has signed it is the root: replaced at half of its life,',
+    'or at once by `rotate`. That takes two times the life of a certificate and no connection breaks.',
+  ],
+  examples: ['fairway identity status', 'fairway identity rotate'],
+  options: [],
+  subcommands: [
+    { name: 'status', usage: '', summary: 'trust domain, roots, and what comes next' },
+    { name: 'rotate', usage: '', summary: 'begin to replace the root' },
+  ],
+  positionals: { min: 1, max: 1 },
+  run,
+}
+
+async function run(context: Context): Promise<number> {
+  const { name, words } = subcommand(identity, context.args)
+  if (words.length > 0) throw new FairwayError('INVALID_REQUEST', `identity ${name} needs no name`)
+  const client = context.client()
+  const found =
+    name === 'rotate' ? await client.rotateWorkloadRoot() : await client.workloadIdentities()
+  show(context, found)
+  return 0
+}
+
+const STEPS: Readonly<Record<WorkloadIdentitiesBody['next']['step'], string>> = {
+  publish: 'a new root is published',
+  switch: 'the new root signs',
+  retire: 'the old root is no longer trusted',
+}
+
+function show({ out, now }: Context, found: WorkloadIdentitiesBody): void {
+  if (out.json) {
+    out.object(found)
+    return
+  }
+  const { trustDomain, svidLifeMs, next, roots } = found
+  out.line(`trust domain  ${printable(trustDomain, false)}`)
+  out.line(`certificates  live ${ageText(svidLifeMs)}`)
+  out.line(`next          ${STEPS[next.step]} in ${ageText(Math.max(0, next.at - now))}`)
+  const rows = roots.map(({ id, createdAt, notAfter, signs }) => [
+    printable(id, false),
+    signs ? 'signs' : 'trusted',
+    `${ageText(now - createdAt)} ago`,
+    `in ${ageText(notAfter - now)}`,
+  ])
+  for (const line of tableLines(['ROOT', 'STATE', 'CREATED', 'EXPIRES'], rows, out.width))
+    out.line(line)
+}
