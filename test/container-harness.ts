@@ -49,11 +49,18 @@ export async function containerProblem(): Promise<string | null> {
 
 /** Networks of suites that run at the same time must differ: the process id picks one. */
 export async function openContainerRunner(folder: string): Promise<ContainerRunner> {
+  const runner = await containerRunner(folder)
+  await runner.open()
+  return runner
+}
+
+/** Not open yet. */
+export async function containerRunner(folder: string): Promise<ContainerRunner> {
   const dataDir = join(folder, 'data')
   await mkdir(dataDir, { recursive: true })
   const host = await detectContainerHost(runFolder(dataDir))
   const number = Number(/(\d+)$/.exec(folder)?.[1] ?? 0) % 250
-  const runner = new ContainerRunner({
+  return new ContainerRunner({
     dataDir,
     host,
     images: { lowerDirs: () => Promise.resolve([join(folder, 'layer')]) },
@@ -63,8 +70,6 @@ export async function openContainerRunner(folder: string): Promise<ContainerRunn
     subnet: `10.${String(number + 1)}.0.0/16`,
     spareNetworks: 2,
   })
-  await runner.open()
-  return runner
 }
 
 export async function makeContainerHarness(victim: string): Promise<ContainerHarness> {

@@ -20,6 +20,8 @@ export interface X509Svid {
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 /** Clocks of peers may be behind ours. */
 const BACKDATED_MS = 120_000
+/** A clock that is set back by hours must not keep instances from starting. */
+const ROOT_BACKDATED_MS = 86_400_000
 
 /** A new root for the trust domain, valid `lifeMs` from `now`, and a key for JWT-SVIDs. */
 export async function makeRoot(
@@ -32,7 +34,7 @@ export async function makeRoot(
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: `O=Fairway, CN=Identities ${id}`,
-    notBefore: new Date(now - BACKDATED_MS),
+    notBefore: new Date(now - ROOT_BACKDATED_MS),
     notAfter: new Date(notAfter),
     signingAlgorithm: ALGORITHM,
     keys,

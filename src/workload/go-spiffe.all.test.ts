@@ -169,7 +169,7 @@ describe('go-spiffe', { skip: await lacksGo() }, () => {
     const serial = new X509Certificate(caller.current.certificate).serialNumber.toLowerCase()
     const [first, second, third] = updates
     assert.notEqual(first?.serial, second?.serial)
-    assert.equal(second?.serial?.padStart(serial.length, '0'), serial)
+    assert.equal((second?.serial ?? '').padStart(serial.length, '0'), serial)
     assert.deepEqual([first?.roots, second?.roots, third?.roots], [1, 1, 2])
   })
 

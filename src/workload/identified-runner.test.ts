@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import {
   containerProblem,
+  containerRunner,
   makeContainerHarness,
-  openContainerRunner,
 } from '../../test/container-harness.ts'
 import { eventually, runIn, sampleSpec } from '../../test/runner-suite.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -83,14 +83,11 @@ async function processBed(): Promise<Bed> {
 
 async function containerBed(): Promise<Bed> {
   const harness = await makeContainerHarness('')
-  let first: Runner | null = harness.runner
+  // It is open: what is tested opens one itself.
+  await harness.runner.close()
   return {
     image: harness.image,
-    runner: async () => {
-      const runner = first ?? (await openContainerRunner(harness.folder))
-      first = null
-      return runner
-    },
+    runner: () => containerRunner(harness.folder),
     leftovers: () => harness.leftovers(),
     close: () => harness.close(),
   }

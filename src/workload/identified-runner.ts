@@ -77,16 +77,16 @@ export class IdentifiedRunner implements Runner {
     const { authority } = this.#options
     const svid = await authority.x509Svid(this.#idOf(spec))
     const folder = identityFolder(svid, await authority.bundle())
-    let isNew = false
+    const introduced = new Set<string>()
     const found = await this.#runner.start(
       { ...spec, privateFolders: [...(spec.privateFolders ?? []), folder.name] },
       async (source) => {
-        isNew = true
+        introduced.add(source)
         await introduce?.(source)
       },
       { ...payload, folders: [...payload.folders, folder] },
     )
-    if (isNew) await this.#keep(spec.id, new Holder(svid))
+    if (introduced.size > 0) await this.#keep(spec.id, new Holder(svid))
     else await this.#adopt(found)
     return found
   }

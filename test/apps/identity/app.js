@@ -4,11 +4,11 @@ const { join } = require('node:path')
 const tls = require('node:tls')
 
 const folder = process.env.FAIRWAY_IDENTITY
-const files = () => ({
-  key: readFileSync(join(folder, 'svid_with_key.pem')),
-  cert: readFileSync(join(folder, 'svid_with_key.pem')),
-  ca: readFileSync(join(folder, 'bundle.pem')),
-})
+// One read for both: between two reads the files may be swapped.
+const files = () => {
+  const pair = readFileSync(join(folder, 'svid_with_key.pem'))
+  return { key: pair, cert: pair, ca: readFileSync(join(folder, 'bundle.pem')) }
+}
 const refusal = (certificate, peer) =>
   certificate.subjectaltname === `URI:${peer}`
     ? undefined
@@ -25,7 +25,13 @@ if (what === 'serve') {
       socket.end(wrong === undefined ? 'welcome' : 'go away')
     },
   )
-  watch(folder, () => server.setSecureContext(files()))
+  watch(folder, () => {
+    try {
+      server.setSecureContext(files())
+    } catch {
+      // In the middle of a swap: the end of it is told too.
+    }
+  })
   server.listen(Number(process.env.PORT))
 } else {
   const [port, peer, host = '127.0.0.1'] = words
