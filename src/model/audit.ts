@@ -54,6 +54,8 @@ export const AUDIT_RULES: Readonly<Record<Action, AuditRule>> = {
   'node:drain': 'recorded',
   'platform:collect': 'recorded',
   'audit:read': 'recorded',
+  'identity:read': 'quiet',
+  'identity:rotate': 'guarded',
 }
 
 /** `system` is the server itself, `nobody` one who showed no valid token. */
