@@ -15,6 +15,7 @@ import { createLogReader } from '../src/telemetry/log-reader.ts'
 import { containersWork } from './containers-work.ts'
 import { engineSuite, type EngineWorld } from './engine-suite.ts'
 import { getThrough } from './get-through.ts'
+import { noSecrets } from './fakes/no-secrets.ts'
 import { sampleRootfs } from './sample-rootfs.ts'
 
 const APP = join(import.meta.dirname, 'apps/behaviour')
@@ -72,6 +73,7 @@ async function openWorld({ folder, router, desired }: Host): Promise<EngineWorld
   const engine = new MachineEngine({
     runner,
     traffic: connectTraffic(join(folder, 'control.sock')),
+    secrets: noSecrets,
     logs: createLogReader({ logDir, clock: systemClock }),
     clock: systemClock,
     log: silentLog,

@@ -13,6 +13,7 @@ import { connectTraffic } from '../src/router/control-client.ts'
 import { startRouter, type Router } from '../src/router/router.ts'
 import { createLogReader } from '../src/telemetry/log-reader.ts'
 import { engineSuite, type EngineWorld } from './engine-suite.ts'
+import { noSecrets } from './fakes/no-secrets.ts'
 import { getThrough } from './get-through.ts'
 
 const APP = join(import.meta.dirname, 'apps/behaviour')
@@ -59,6 +60,7 @@ async function openWorld({ folder, router, desired }: Host): Promise<EngineWorld
   const engine = new MachineEngine({
     runner,
     traffic: connectTraffic(join(folder, 'control.sock')),
+    secrets: noSecrets,
     logs: createLogReader({ logDir, clock: systemClock }),
     clock: systemClock,
     log: silentLog,

@@ -227,6 +227,32 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
     },
   )
 
+  check('a release has its encrypted files, and only its own', async (store, reopen) => {
+    await store.ensureApp(shop, 1)
+    const secrets = [{ path: 'secrets.yaml', text: 'A: ENC[…]\n' }]
+    await store.addRelease({ ...releaseOf(shop), secrets })
+    await store.addRelease(releaseOf(shop))
+    const again = await reopen()
+    assert.deepEqual((await again.getRelease(shop, 1))?.secrets, secrets)
+    assert.equal((await again.getRelease(shop, 2))?.secrets, undefined)
+  })
+
+  check(
+    'an environment has one key, also before its app, and it goes with the app',
+    async (store, reopen) => {
+      const key = { ref: shop, recipient: 'age1a', wrapped: 'v1.x.y', createdAt: 5 }
+      assert.equal(await store.getEnvironmentKey(shop), null)
+      assert.deepEqual(await store.addEnvironmentKey(key), key)
+      assert.deepEqual(await store.addEnvironmentKey({ ...key, recipient: 'age1b' }), key)
+      assert.equal(await store.getEnvironmentKey(refOf('shop', 'staging')), null)
+      await store.ensureApp(shop, 1)
+      const again = await reopen()
+      assert.deepEqual(await again.getEnvironmentKey(shop), key)
+      await again.deleteApp(shop)
+      assert.equal(await again.getEnvironmentKey(shop), null)
+    },
+  )
+
   check(
     'rollouts are replaced by id, newest first; unfinished ones oldest first',
     async (store, reopen) => {

@@ -56,6 +56,8 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   scaleApp: FROM_DEVELOPER,
   getConfig: ALL,
   setConfig: FROM_DEVELOPER,
+  environmentKey: FROM_DEVELOPER,
+  pushSecrets: FROM_DEVELOPER,
   logs: ALL,
   runCommand: FROM_DEVELOPER,
   exec: FROM_DEVELOPER,
@@ -132,7 +134,7 @@ for (const name of NAMES) {
     const [key = ''] = Object.keys(params)
     if (!ENDPOINTS[name].path.includes(`:${key}`)) continue
     // Made by the first deploy; exec answers inside the WebSocket.
-    if (['planApp', 'deployApp', 'setConfig', 'exec'].includes(name)) continue
+    if (['planApp', 'deployApp', 'setConfig', 'environmentKey', 'exec'].includes(name)) continue
     test(`${name}: an unknown ${key} is not found`, async () => {
       const { answer } = await ask(name, 'admin', params)
       assert.equal(answer.statusCode, 404, answer.body)

@@ -27,6 +27,8 @@ type AppRoutes = Pick<
   | 'scaleApp'
   | 'getConfig'
   | 'setConfig'
+  | 'environmentKey'
+  | 'pushSecrets'
   | 'logs'
   | 'runCommand'
   | 'exec'
@@ -73,6 +75,13 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
     }),
     setConfig: route('setConfig', async ({ params, body, subject }) => {
       const rollout = await platform.setConfig(params, body.changes, actor(subject))
+      return { rollout: rollout === null ? null : rolloutView(rollout) }
+    }),
+    environmentKey: route('environmentKey', async ({ params }) => ({
+      recipient: (await platform.environmentKey(params)).recipient,
+    })),
+    pushSecrets: route('pushSecrets', async ({ params, body, subject }) => {
+      const rollout = await platform.pushSecrets(params, body.documents, actor(subject))
       return { rollout: rollout === null ? null : rolloutView(rollout) }
     }),
     logs: route('logs', ({ params, query, signal }) => {

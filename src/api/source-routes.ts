@@ -41,14 +41,14 @@ export async function receiveDeploy(
   sources: SourceStore,
   body: z.output<typeof deployBody>,
 ): Promise<DeployInput> {
-  const { source, appFile, image } = body
-  if (source === null) return { source: null, appFile, image }
+  const { source, ...rest } = body
+  if (source === null) return { source: null, ...rest }
   if ('id' in source) {
-    if ((await sources.open(source.id)) !== null) return { source: source.id, appFile, image }
+    if ((await sources.open(source.id)) !== null) return { source: source.id, ...rest }
     throw new FairwayError('NOT_FOUND', `there is no source ${source.id}`)
   }
   await writeInline(sources, source.contents ?? [])
-  return { source: await saveEntries(sources, source.entries), appFile, image }
+  return { source: await saveEntries(sources, source.entries), ...rest }
 }
 
 /** @throws FairwayError SOURCE_INCOMPLETE with `details.missing`, INVALID_SOURCE */

@@ -121,6 +121,8 @@ function requestView(request: Rollout['request']): z.input<typeof rollout>['requ
       return { kind: 'rollback', to: request.to }
     case 'config':
       return { kind: 'config', summary: request.summary }
+    case 'secrets':
+      return { kind: 'secrets', files: request.documents.map(({ path }) => path) }
   }
 }
 

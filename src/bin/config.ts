@@ -36,6 +36,8 @@ export interface Config {
   readonly hostNames: readonly string[]
   /** What nodes and servers log in with to `registry.ts`; null = there is none. A secret. */
   readonly registryPassword: string | null
+  /** File with the key that secrets in the database are encrypted under; null = `secrets.key` of the data folder. */
+  readonly serverKeyFile: string | null
   /** Set where this server runs in a cluster, to which it deploys. Never passed on: `fairway install` writes it. */
   readonly home: HomeConfig | null
 }
@@ -93,6 +95,7 @@ const schema = z.object({
   FAIRWAY_SVID_MINUTES: z.coerce.number().min(10).max(1440).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
+  FAIRWAY_SECRETS_KEY_FILE: z.string().min(1).optional(),
   FAIRWAY_HOME_TARGET: z.string().refine(isName, 'expected the name of a target').optional(),
   FAIRWAY_HOME_SETTINGS: z
     .string()
@@ -153,6 +156,10 @@ export function readConfig(env: Environment = environment): Config {
     svidMinutes: values.FAIRWAY_SVID_MINUTES,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
+    serverKeyFile:
+      values.FAIRWAY_SECRETS_KEY_FILE === undefined
+        ? null
+        : resolve(values.FAIRWAY_SECRETS_KEY_FILE),
     home: homeOf(values),
   })
 }
@@ -187,6 +194,7 @@ export function asEnvironment(config: Config): Record<string, string> {
           FAIRWAY_TLS_CERT: config.certificates.certFile,
           FAIRWAY_TLS_KEY: config.certificates.keyFile,
         }),
+    ...(config.serverKeyFile === null ? {} : { FAIRWAY_SECRETS_KEY_FILE: config.serverKeyFile }),
     FAIRWAY_RUNNER: config.runner,
     FAIRWAY_SUBNET: config.subnet,
     FAIRWAY_LOG_LEVEL: config.logLevel,

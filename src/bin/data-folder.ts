@@ -22,6 +22,8 @@ export interface DataFolder {
   readonly programs: string
   /** The one-time claim secret, mode 0600, gone once used. */
   readonly claimFile: string
+  /** Key that secrets in the database are encrypted under, mode 0600, made when it is first needed. */
+  readonly serverKey: string
 }
 
 export function dataFolder(root: string): DataFolder {
@@ -39,6 +41,7 @@ export function dataFolder(root: string): DataFolder {
     identities: join(root, 'identities'),
     programs: join(root, 'programs'),
     claimFile: join(root, 'claim'),
+    serverKey: join(root, 'secrets.key'),
   }
 }
 

@@ -10,6 +10,8 @@ import { defaultHost } from '../machine/table.ts'
 import { ReconcilingPlatform } from '../reconcile/platform.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
+import { StoredEnvironmentKeys } from '../secrets/environment-keys.ts'
+import { SopsReleaseSecrets } from '../secrets/release-secrets.ts'
 import { openSourceStore } from '../store/source-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
 import { recordRunning } from './background-program.ts'
@@ -30,6 +32,7 @@ import { releaseImages } from './release-images.ts'
 import { routeUrl } from './route-url.ts'
 import { scopedRegistry } from './scoped-registry.ts'
 import { chooseRunner } from './runner-choice.ts'
+import { serverKey } from './server-key.ts'
 import { untilTold } from './until-told.ts'
 import { packageVersion } from './version.ts'
 
@@ -68,6 +71,13 @@ const identity = createIdentity({
   randomBytes,
   claimed: () => showClaim(null),
 })
+const keys = new StoredEnvironmentKeys({
+  store,
+  serverKey: () => serverKey(config, folder),
+  now: () => clock.now(),
+  random: randomBytes,
+})
+const secrets = new SopsReleaseSecrets(keys)
 const files = createLogReader({ logDir: folder.logs, clock })
 const owner = (): Promise<string> => ownerOf({ store, randomId })
 const { sandbox, images, machine, runner, identities } =
@@ -106,6 +116,8 @@ const platform = new ReconcilingPlatform(
     }),
     logs,
     audit,
+    secrets,
+    keys,
     reader: home === null ? createAppReader() : home.reader(createAppReader()),
     clock,
     log,
@@ -177,7 +189,7 @@ async function openMachine() {
     owner,
   })
   const traffic = connectTraffic(folder.routerSocket)
-  const machine = new MachineEngine({ runner, traffic, logs: files, clock, log, randomId })
+  const machine = new MachineEngine({ runner, traffic, logs: files, secrets, clock, log, randomId })
   return { sandbox, images, machine, runner: runner.name, identities }
 }
 

@@ -4,6 +4,7 @@ import { isMissing } from '../lib/missing-file.ts'
 import type { DeployBody } from '../contract/source.ts'
 import { FairwayError } from '../model/errors.ts'
 import { parseAppName, type AppRef } from '../model/names.ts'
+import type { SecretDocument } from '../model/secrets.ts'
 import {
   APP_FILE,
   imageName,
@@ -16,6 +17,7 @@ import type { OptionSpec } from './command.ts'
 import type { Context } from './context.ts'
 import { pack, type Pack } from './pack/pack.ts'
 import { bytesText } from './quantity.ts'
+import { secretDocuments } from './secret-documents.ts'
 import type { SendProgress } from './send-source.ts'
 import { stepLine } from './step-line.ts'
 import { cacheFolder } from './user-config.ts'
@@ -32,6 +34,7 @@ export interface DeployInput {
   readonly pack: Pack | null
   readonly appFile: DeployBody['appFile']
   readonly image: string | null
+  readonly secrets: readonly SecretDocument[]
 }
 
 /**
@@ -48,14 +51,23 @@ export async function deployInput(context: Context): Promise<DeployInput> {
     }
     const appFile = appFileOf(context, io.cwd)
     const ref = await refOf(context, appFile, () => imageName(image))
-    return { ref, pack: null, appFile, image }
+    const secrets = await secretDocuments(appFile, appFolder(context, io.cwd), ref)
+    return { ref, pack: null, appFile, image, secrets }
   }
   const path = resolve(io.cwd, named ?? '.')
   const isFolder = statOf(path, named ?? '.').isDirectory()
   // An artifact such as target/app.jar belongs to the project in which the command runs.
   const appFile = appFileOf(context, isFolder ? path : io.cwd)
   const ref = await refOf(context, appFile, () => inferredName(basename(path)))
-  return { ref, pack: packed(context, path, isFolder, appFile), appFile, image: null }
+  const secrets = await secretDocuments(appFile, appFolder(context, isFolder ? path : io.cwd), ref)
+  const except = secrets.map((document) => document.path)
+  return {
+    ref,
+    pack: packed(context, path, { isFolder, appFile, except }),
+    appFile,
+    image: null,
+    secrets,
+  }
 }
 
 /** Shows how an upload goes. */
@@ -71,10 +83,24 @@ export function sendProgress({ out, io }: Context): SendProgress {
   }
 }
 
-function packed(context: Context, path: string, isFolder: boolean, appFile: AppFile | null): Pack {
+/** Where the app file lies: the files that it names are beside it. */
+function appFolder({ args, io }: Context, folder: string): string {
+  const named = args.value('file')
+  return named === undefined ? folder : dirname(resolve(io.cwd, named))
+}
+
+interface Packing {
+  readonly isFolder: boolean
+  readonly appFile: AppFile | null
+  /** Encrypted files travel on their own, and into no image. */
+  readonly except: readonly string[]
+}
+
+function packed(context: Context, path: string, packing: Packing): Pack {
+  const { isFolder, appFile } = packing
   const { io, out } = context
   const startedAt = context.now
-  const except = new Set(appFile === null ? [APP_FILE] : [APP_FILE, appFile.path])
+  const except = new Set([APP_FILE, ...(appFile === null ? [] : [appFile.path]), ...packing.except])
   const cacheDir = cacheFolder(io)
   const result = pack({ path, isFolder, cacheDir, now: startedAt, except })
   if (result.entries.length === 0) {

@@ -52,6 +52,7 @@ const rollout = object<RolloutBody>({
   previous: orNull(number),
   request: tagged<RolloutBody['request']>('kind', {
     deploy: object({ kind: oneOf('deploy'), source: orNull(text), image: orNull(text) }),
+    secrets: object({ kind: oneOf('secrets'), files: list(text) }),
     rollback: object({ kind: oneOf('rollback'), to: number }),
     config: object({ kind: oneOf('config'), summary: text }),
   }),
@@ -321,6 +322,8 @@ export const BODIES = {
   scaleApp: object<ResponseOf<'scaleApp'>>({ scale: map(number) }),
   getConfig: config,
   setConfig: object<ResponseOf<'setConfig'>>({ rollout: orNull(rollout) }),
+  environmentKey: object<ResponseOf<'environmentKey'>>({ recipient: text }),
+  pushSecrets: object<ResponseOf<'pushSecrets'>>({ rollout: orNull(rollout) }),
   logs: logLine,
   runCommand: runEvent,
   collect: object<ResponseOf<'collect'>>({ bytes: number, summary: text }),

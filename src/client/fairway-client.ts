@@ -201,6 +201,18 @@ export class FairwayClient {
     return this.#connection.value(call('getConfig', ref), BODIES.getConfig)
   }
   /** The rollout that brings the change to a running app; null where nothing runs. */
+  environmentKey(ref: Ref): Promise<{ readonly recipient: string }> {
+    return this.#connection.value(call('environmentKey', ref), BODIES.environmentKey)
+  }
+
+  async pushSecrets(
+    ref: Ref,
+    documents: readonly { readonly path: string; readonly text: string }[],
+  ): Promise<RolloutBody | null> {
+    const wanted = call('pushSecrets', ref, { json: { documents } })
+    return (await this.#connection.value(wanted, BODIES.pushSecrets)).rollout
+  }
+
   async setConfig(
     ref: Ref,
     changes: Readonly<Record<string, string | null>>,

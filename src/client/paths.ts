@@ -47,6 +47,8 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   scaleApp: ['PUT', `${APP}/scale`],
   getConfig: ['GET', `${APP}/config`],
   setConfig: ['PATCH', `${APP}/config`],
+  environmentKey: ['POST', `${APP}/key`],
+  pushSecrets: ['POST', `${APP}/secrets`],
   logs: ['GET', `${APP}/logs`],
   runCommand: ['POST', `${APP}/run`],
   exec: ['GET', `${APP}/instances/:instance/exec`],

@@ -11,7 +11,7 @@ import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { WORKLOAD_ENDPOINTS } from './workload-endpoints.ts'
-import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
+import { deployBody, MAX_ENTRIES, secretDocuments, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, token, whoami } from './token.ts'
 
 const appParams = z.strictObject({ app: appName, environment: environmentName })
@@ -38,6 +38,9 @@ const DEPLOY_ERRORS = [
   'NOT_FOUND',
   'CONFLICT',
   'DISK_FULL',
+  'SECRETS_CLOSED',
+  'SECRETS_INVALID',
+  'SECRETS_TAMPERED',
 ] as const
 
 export const ENDPOINTS = {
@@ -286,6 +289,35 @@ export const ENDPOINTS = {
     action: 'config:names',
     summary: 'Configuration; values only for roles that may read them',
     errors: ['NOT_FOUND'],
+  },
+  environmentKey: {
+    ...GET,
+    method: 'POST',
+    path: `${APP}/key`,
+    params: appParams,
+    response: z.object({ recipient: z.string() }),
+    action: 'config:write',
+    summary:
+      'Public half of the key of the environment, for encrypted files; made where there is none yet',
+    errors: ['CONFLICT', 'SECRETS_CLOSED'],
+  },
+  pushSecrets: {
+    ...POST,
+    path: `${APP}/secrets`,
+    params: appParams,
+    body: z.strictObject({ documents: secretDocuments }),
+    response: z.object({ rollout: rollout.nullable() }),
+    action: 'app:deploy',
+    summary:
+      'Other encrypted files for the release that serves: a new release without a bake; null where no value changed',
+    errors: [
+      'NOT_FOUND',
+      'NOT_RUNNING',
+      'CONFLICT',
+      'SECRETS_CLOSED',
+      'SECRETS_INVALID',
+      'SECRETS_TAMPERED',
+    ],
   },
   setConfig: {
     ...GET,

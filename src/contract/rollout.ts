@@ -21,6 +21,7 @@ const rolloutRequest = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('rollback'), to: releaseNumber }),
   z.object({ kind: z.literal('config'), summary: z.string() }),
+  z.object({ kind: z.literal('secrets'), files: z.array(z.string()) }),
 ])
 
 export const rollout = z

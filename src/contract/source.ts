@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { MAX_DOCUMENT_BYTES, MAX_SECRET_DOCUMENTS } from '../model/secrets.ts'
 import { digest } from './name.ts'
 
 /** Most entries in one source. */
@@ -51,6 +52,11 @@ export const sourceInput = z.union(
   'expected {"id": …} or {"entries": […], "contents": […]}',
 )
 
+/** Encrypted files: never values. */
+export const secretDocuments = z
+  .array(z.strictObject({ path, text: z.string().max(MAX_DOCUMENT_BYTES) }))
+  .max(MAX_SECRET_DOCUMENTS, `expected at most ${MAX_SECRET_DOCUMENTS} files`)
+
 /** Body of plan and deploy: a source, an app file, an image reference, or a sensible mix. */
 export const deployBody = z
   .strictObject({
@@ -59,6 +65,8 @@ export const deployBody = z
       .strictObject({ path, text: z.string().max(MAX_APP_FILE, 'expected at most 256 KiB') })
       .nullable(),
     image: z.string().min(1).max(512).nullable(),
+    /** The encrypted files that the app file names for the environment, as they are. */
+    secrets: secretDocuments.optional(),
   })
   .refine(
     (body) => body.source !== null || body.image !== null || body.appFile !== null,

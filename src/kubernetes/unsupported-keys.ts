@@ -11,7 +11,7 @@ export function unsupportedKeys(
   spec: AppSpec,
   { isMeasured }: { readonly isMeasured: boolean },
 ): readonly string[] {
-  return Object.values<ProcessSpec>(spec.processes).flatMap((process) => {
+  const keys = Object.values<ProcessSpec>(spec.processes).flatMap((process) => {
     const asked: readonly (readonly [string, boolean])[] = [
       ['routes', process.routes.length > 0 && process.type !== 'web'],
       // A cluster sends what the image says; whether it may be told otherwise depends on its version and its nodes.
@@ -20,6 +20,15 @@ export function unsupportedKeys(
       ['maxAge', process.maxAgeMs !== null],
       ['deploy.analysis', process.canary?.analysis != null && !isMeasured],
     ]
-    return asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : []))
+    return [
+      ...asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : [])),
+      ...Object.keys(process.envFrom ?? {}).map((name) => `processes.${process.name}.env.${name}`),
+    ]
   })
+  const isGivenFiles = (spec.secrets ?? []).length > 0
+  return [
+    ...(isGivenFiles ? ['secrets'] : []),
+    ...Object.keys(spec.envFrom ?? {}).map((name) => `env.${name}`),
+    ...keys,
+  ]
 }

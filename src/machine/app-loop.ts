@@ -7,9 +7,11 @@ import type { LogReader } from '../model/logs.ts'
 import type { AppRef } from '../model/names.ts'
 import { refKey } from '../model/names.ts'
 import type { Runner } from '../model/runner.ts'
+import type { ReleaseSecrets } from '../model/secrets.ts'
 import type { Traffic } from '../model/traffic.ts'
 import { CrashHistory } from './crashes.ts'
 import { watchInstance, type WatchEvent } from './instance-watch.ts'
+import { payloadOf, plannedNames } from './payload.ts'
 import { plan, releaseKey, type PlanStep } from './plan.ts'
 import { appTable, type AppTable } from './table.ts'
 import { describeExit, toPlanned, type Tracked, type TrackedMap } from './tracked.ts'
@@ -18,6 +20,7 @@ export interface AppLoopDeps {
   readonly runner: Runner
   readonly traffic: Traffic
   readonly logs: LogReader
+  readonly secrets: Pick<ReleaseSecrets, 'open'>
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
@@ -191,7 +194,8 @@ export class AppLoop {
         this.#change(spec.id, { source })
         return this.#deps.introduce()
       }
-      const started = await this.#deps.runner.start(spec, introduce)
+      const payload = await payloadOf(this.ref, found.track.secrets, this.#deps.secrets)
+      const started = await this.#deps.runner.start(spec, introduce, payload)
       const { address, source, startedAt: begun } = started
       this.#change(spec.id, { address, source, startedAt: begun })
       this.#watch(spec, started.address)
@@ -344,6 +348,7 @@ export class AppLoop {
       health: spec.health,
       shutdown: spec.shutdown,
       resources: spec.resources,
+      ...plannedNames(track.secrets),
       createdAt: this.#deps.clock.now(),
     }
   }

@@ -11,6 +11,7 @@ import type { Runner } from '../model/runner.ts'
 import type { RouteTable, Traffic } from '../model/traffic.ts'
 import { eventually } from '../../test/fakes/router-bed.ts'
 import { MachineEngine } from './engine.ts'
+import { noSecrets } from '../../test/fakes/no-secrets.ts'
 import { watchInstance, type WatchEvent } from './instance-watch.ts'
 
 const HOUR = 3_600_000
@@ -134,6 +135,7 @@ for (const jumpMs of [-HOUR, HOUR]) {
     const engine = new MachineEngine({
       runner,
       traffic: new NoTraffic(),
+      secrets: noSecrets,
       logs: noLogs,
       clock,
       log: silentLog,

@@ -16,6 +16,7 @@ import type { LogReader } from '../model/logs.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import type { ExecRequest, ExecSession, LogLine, Runner } from '../model/runner.ts'
 import type { Caller, Traffic } from '../model/traffic.ts'
+import type { ReleaseSecrets } from '../model/secrets.ts'
 import { AppLoop } from './app-loop.ts'
 import { diagnose } from './diagnosis.ts'
 import { jobId, runJob } from './job.ts'
@@ -28,6 +29,7 @@ export interface MachineEngineOptions {
   readonly runner: Runner
   readonly traffic: Traffic
   readonly logs: LogReader
+  readonly secrets: Pick<ReleaseSecrets, 'open'>
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string

@@ -4,11 +4,14 @@ import type { JobRequest, JobResult } from '../model/engine.ts'
 import type { ExitFacts, InstanceSpec } from '../model/instance.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { LogLine, Runner } from '../model/runner.ts'
+import type { ReleaseSecrets } from '../model/secrets.ts'
+import { payloadOf, plannedNames } from './payload.ts'
 import { describeExit } from './tracked.ts'
 
 export interface JobDeps {
   readonly runner: Runner
   readonly logs: LogReader
+  readonly secrets: Pick<ReleaseSecrets, 'open'>
   readonly clock: Clock
   /** Told the source address before the command runs, where it has one. */
   readonly introduce: (source: string) => Promise<void>
@@ -31,7 +34,8 @@ export async function runJob(
 ): Promise<JobResult> {
   const spec = jobSpec(job, deps.clock.now())
   const { runner, logs, clock } = deps
-  const started = await runner.start(spec, deps.introduce)
+  const payload = await payloadOf(job.ref, job.secrets, deps.secrets)
+  const started = await runner.start(spec, deps.introduce, payload)
   if (started.source !== null && started.state === 'running') await deps.introduce(started.source)
   const reading = new AbortController()
   const follow = followLog(spec, logs, onLine, reading.signal)
@@ -115,6 +119,7 @@ function jobSpec(job: JobRequest, now: number): InstanceSpec {
     health: process.health,
     shutdown: process.shutdown,
     resources: process.resources,
+    ...plannedNames(job.secrets),
     createdAt: now,
   }
 }

@@ -1,4 +1,5 @@
 import type { AppName, EnvironmentName, ProcessName, TargetName } from './names.ts'
+import type { SecretReference } from './secrets.ts'
 
 /**
  * The resolved app file: defaults filled in, the environment's overlay merged, references checked. `spec/` makes it, a release
@@ -12,6 +13,10 @@ export interface AppSpec {
   readonly build: BuildSpec
   /** Plain values only; the platform adds PORT and the values of `fairway env set`. */
   readonly env: Readonly<Record<string, string>>
+  /** Variables whose values are not in this file. Absent = none. */
+  readonly envFrom?: Readonly<Record<string, SecretReference>> | undefined
+  /** Encrypted files of the environment, by their paths in the app's folder. Absent = none. */
+  readonly secrets?: readonly string[] | undefined
   readonly release: ReleaseCommand | null
   readonly processes: Readonly<Record<ProcessName, ProcessSpec>>
 }
@@ -39,6 +44,8 @@ export interface ProcessSpec {
   /** argv; null means what the image or the recognition says. */
   readonly command: readonly string[] | null
   readonly env: Readonly<Record<string, string>>
+  /** As in `AppSpec`, over those of the app. */
+  readonly envFrom?: Readonly<Record<string, SecretReference>> | undefined
   /** Port that the process listens on inside; null = read PORT, which is then chosen by the runner (8080 in a container). */
   readonly port: number | null
   readonly routes: readonly RouteSpec[]

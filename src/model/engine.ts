@@ -3,6 +3,7 @@ import type { Instance, InstanceId, Usage } from './instance.ts'
 import type { AppRef, ProcessName, TargetName } from './names.ts'
 import type { ImageFacts } from './release.ts'
 import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
+import type { SecretPlan } from './secrets.ts'
 import type { ServedCounts } from './traffic.ts'
 
 /** What should be true of one app in one environment. Applying the same twice is applying once. */
@@ -30,6 +31,8 @@ export interface Track {
   readonly env: Readonly<Record<string, string>>
   /** Names in `env` whose values are nobody's to read; absent = all of them. */
   readonly secretEnv?: readonly string[]
+  /** Values that are opened for each copy when it starts, and not before. Absent = none. */
+  readonly secrets?: SecretPlan
   readonly replicas: number
   /** Share of the routes' traffic, 0 to 100; tracks of a workload sum to 100. */
   readonly weight: number
@@ -84,6 +87,8 @@ export interface JobRequest {
   readonly env: Readonly<Record<string, string>>
   /** As in `Track`. */
   readonly secretEnv?: readonly string[]
+  /** As in `Track`. */
+  readonly secrets?: SecretPlan
   readonly timeoutMs: number
   /** The same key returns the same run: a resumed rollout finds its release command instead of starting a second one. */
   readonly key: string

@@ -5,6 +5,7 @@ import type { AppRef } from './names.ts'
 import type { LogQuery } from './logs.ts'
 import type { DeployInput, Release, Rollout, StepRecord } from './release.ts'
 import type { ExecRequest, ExecSession, LogLine } from './runner.ts'
+import type { SecretDocument } from './secrets.ts'
 import type { AppRecord } from './store.ts'
 
 /** Who asks; put on every release and rollout. */
@@ -67,6 +68,17 @@ export interface Platform {
   setConfig(
     ref: AppRef,
     changes: Readonly<Record<string, string | null>>,
+    actor: Actor,
+  ): Promise<Rollout | null>
+  /** Public half of the key that the environment's encrypted files are opened with; made where there is none yet, also before the first deploy. */
+  environmentKey(ref: AppRef): Promise<{ readonly recipient: string }>
+  /**
+   * Other encrypted files for what runs: a new release without a bake. Null where every value is the same. They are opened before anything is queued.
+   * @throws FairwayError NOT_RUNNING, SECRETS_CLOSED, SECRETS_INVALID, SECRETS_TAMPERED
+   */
+  pushSecrets(
+    ref: AppRef,
+    documents: readonly SecretDocument[],
     actor: Actor,
   ): Promise<Rollout | null>
   /** Replicas per process; null = back to the app file. Resolves when applied, not when converged. */

@@ -1,5 +1,6 @@
 import type { AppSpec } from './app-spec.ts'
 import type { AppRef } from './names.ts'
+import type { SecretDocument } from './secrets.ts'
 
 export type Digest = `sha256:${string}`
 
@@ -12,6 +13,8 @@ export interface Release {
   /** Values of `fairway env set` at the time, merged over `spec.env` when instances start. Never printed. */
   readonly config: Readonly<Record<string, string>>
   readonly configVersion: number
+  /** The encrypted files that `spec.secrets` names, as they were sent. Absent = none. */
+  readonly secrets?: readonly SecretDocument[] | undefined
   readonly createdAt: number
   readonly createdBy: string
   /** What a person sees in `fairway releases`: 'deploy', 'rollback to 3', 'env set A, B'. */
@@ -79,12 +82,16 @@ export interface DeployInput {
   readonly appFile: { readonly path: string; readonly text: string } | null
   /** Image reference given on the command line instead of a source. */
   readonly image: string | null
+  /** The encrypted files that the app file names for the environment. Absent = none. */
+  readonly secrets?: readonly SecretDocument[] | undefined
 }
 
 export type RolloutRequest =
   | ({ readonly kind: 'deploy' } & DeployInput)
   | { readonly kind: 'rollback'; readonly to: number }
   | { readonly kind: 'config'; readonly summary: string }
+  /** Other values for what runs: nothing is baked. */
+  | { readonly kind: 'secrets'; readonly documents: readonly SecretDocument[] }
 
 export interface RolloutFailure {
   readonly code: string

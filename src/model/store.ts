@@ -32,6 +32,16 @@ export interface TokenRecord {
   readonly lastUsedAt: number | null
 }
 
+/** The key of one environment, as kept. */
+export interface EnvironmentKeyRecord {
+  readonly ref: AppRef
+  /** Public half, an age recipient. */
+  readonly recipient: string
+  /** Private half, encrypted under a key that is not in the store. */
+  readonly wrapped: string
+  readonly createdAt: number
+}
+
 /** A cluster that apps are deployed to, as kept. */
 export interface TargetRecord {
   readonly name: TargetName
@@ -87,6 +97,10 @@ export interface Store {
 
   /** Teams, bindings, protected environments. */
   readonly access: AccessStore
+
+  getEnvironmentKey(ref: AppRef): Promise<EnvironmentKeyRecord | null>
+  /** Adds it where the environment has none; returns the one that is kept. It goes with the app, which need not be there yet. */
+  addEnvironmentKey(record: EnvironmentKeyRecord): Promise<EnvironmentKeyRecord>
 
   listTargets(): Promise<readonly TargetRecord[]>
   getTarget(name: TargetName): Promise<TargetRecord | null>

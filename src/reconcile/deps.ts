@@ -6,6 +6,7 @@ import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { LogReader } from '../model/logs.ts'
+import type { EnvironmentKeys, ReleaseSecrets } from '../model/secrets.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Store } from '../model/store.ts'
 
@@ -19,6 +20,8 @@ export interface ReconcileDeps {
   readonly logs: LogReader
   readonly reader: AppReader
   readonly audit: Pick<Audit, 'note'>
+  readonly secrets: ReleaseSecrets
+  readonly keys: EnvironmentKeys
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string

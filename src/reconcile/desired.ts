@@ -1,6 +1,7 @@
 import type { ProcessSpec } from '../model/app-spec.ts'
 import type { DesiredApp, Track } from '../model/engine.ts'
 import type { Release } from '../model/release.ts'
+import type { SecretPlan } from '../model/secrets.ts'
 import type { AppRecord } from '../model/store.ts'
 
 type Scaled = Pick<AppRecord, 'scale'>
@@ -91,6 +92,18 @@ export function processEnv(
   }
 }
 
+/** What a process of a release needs to be given its values; null where it has none. A variable that is set in clear, nearer to the process or by a person, is that one. */
+export function secretPlan(
+  release: Pick<Release, 'spec' | 'config' | 'secrets'>,
+  spec: Pick<ProcessSpec, 'env' | 'envFrom'>,
+): SecretPlan | null {
+  const outer = Object.entries(release.spec.envFrom ?? {}).filter(([name]) => !(name in spec.env))
+  const all = { ...Object.fromEntries(outer), ...spec.envFrom }
+  const env = Object.fromEntries(Object.entries(all).filter(([name]) => !(name in release.config)))
+  const documents = release.secrets ?? []
+  return documents.length === 0 && Object.keys(env).length === 0 ? null : { documents, env }
+}
+
 /** What a person has set with `fairway env set`; everything else stands in the app file. */
 export function secretEnv(release: Release): readonly string[] {
   return Object.keys(release.config).sort()
@@ -111,9 +124,14 @@ function trackOf(
     image: release.image,
     env: processEnv(release, process),
     secretEnv: secretEnv(release),
+    ...planned(secretPlan(release, process)),
     replicas: record.scale[process.name] ?? process.scale.min,
     weight: 100,
   }
+}
+
+export function planned(plan: SecretPlan | null): { readonly secrets?: SecretPlan } {
+  return plan === null ? {} : { secrets: plan }
 }
 
 function isSplit({ type, strategy }: ProcessSpec): boolean {

@@ -13,14 +13,16 @@ import type {
 } from '../model/platform.ts'
 import type { DeployInput, Release, Rollout } from '../model/release.ts'
 import type { ExecRequest, ExecSession, LogLine } from '../model/runner.ts'
+import type { SecretDocument } from '../model/secrets.ts'
 import type { AppRecord } from '../model/store.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import { checkConfig } from './config-limit.ts'
 import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, processEnv, secretEnv } from './desired.ts'
+import { desiredApp, planned, processEnv, secretEnv, secretPlan } from './desired.ts'
 import { RolloutFeed } from './rollout-feed.ts'
 import { plannedNotes } from './planned-notes.ts'
+import { checkSecrets, namedDocuments, secretChanges } from './secret-files.ts'
 import { RolloutQueue } from './rollout-queue.ts'
 import { keptRelease, targetNow } from './target-now.ts'
 
@@ -67,18 +69,49 @@ export class ReconcilingPlatform implements Platform {
   // Changing
 
   async plan(ref: AppRef, input: DeployInput): Promise<AppPlan> {
-    const { reader, store, engine } = this.#deps
+    const { reader, store, engine, secrets } = this.#deps
     const { spec, recognition, warnings } = await readApp(ref, input, this.#deps)
     const before = await activeRelease(ref, store)
-    const notes = await plannedNotes(ref, spec, before, await store.getApp(ref), engine)
-    const changes = reader.diff(before?.spec ?? null, spec)
+    const record = await store.getApp(ref)
+    const notes = await plannedNotes(ref, spec, before, record, engine)
+    const documents = namedDocuments(spec, input.secrets)
+    const after = { spec, config: record?.config ?? {}, secrets: documents }
+    await checkSecrets(ref, after, secrets)
+    const changes = [
+      ...reader.diff(before?.spec ?? null, spec),
+      ...(await secretChanges(ref, { before, after }, secrets)),
+    ]
     return { ref, spec, recognition, warnings: [...warnings, ...notes], changes }
   }
 
   async deploy(ref: AppRef, input: DeployInput, actor: Actor): Promise<Rollout> {
     await this.#refuseDeleting(ref)
-    await readApp(ref, input, this.#deps)
+    const { spec } = await readApp(ref, input, this.#deps)
+    const { store, secrets } = this.#deps
+    const config = (await store.getApp(ref))?.config ?? {}
+    const documents = namedDocuments(spec, input.secrets)
+    await checkSecrets(ref, { spec, config, secrets: documents }, secrets)
     return this.#queue.add(ref, { kind: 'deploy', ...input }, actor)
+  }
+
+  async environmentKey(ref: AppRef): Promise<{ readonly recipient: string }> {
+    await this.#refuseDeleting(ref)
+    return { recipient: await this.#deps.keys.recipient(ref) }
+  }
+
+  async pushSecrets(
+    ref: AppRef,
+    documents: readonly SecretDocument[],
+    actor: Actor,
+  ): Promise<Rollout | null> {
+    await this.#existing(ref)
+    await this.#refuseDeleting(ref)
+    const before = await this.#running(ref)
+    const { secrets } = this.#deps
+    const after = { ...before, secrets: namedDocuments(before.spec, documents) }
+    await checkSecrets(ref, after, secrets)
+    if ((await secretChanges(ref, { before, after }, secrets)).length === 0) return null
+    return this.#queue.add(ref, { kind: 'secrets', documents }, actor)
   }
 
   async rollback(ref: AppRef, to: number | null, actor: Actor): Promise<Rollout> {
@@ -229,6 +262,7 @@ export class ReconcilingPlatform implements Platform {
         argv: request.argv,
         env: processEnv(release, target),
         secretEnv: secretEnv(release),
+        ...planned(secretPlan(release, target)),
         timeoutMs: request.timeoutMs,
         key: `run-${this.#deps.randomId()}`,
         once: true,

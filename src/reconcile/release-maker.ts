@@ -4,12 +4,13 @@ import { activeRelease, readApp } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
 import type { RolloutSteps, Save } from './rollout-steps.ts'
+import { namedDocuments } from './secret-files.ts'
 import { keptRelease } from './target-now.ts'
 
 interface MadeRelease {
   readonly rollout: Rollout
   readonly release: Pick<Release, 'image' | 'spec' | 'reason'> &
-    Partial<Pick<Release, 'config' | 'configVersion'>>
+    Partial<Pick<Release, 'config' | 'configVersion' | 'secrets'>>
 }
 
 /** Makes the release that a rollout brings in: baked, copied from a kept one, or one that is still ready. Done again it finds what it made. */
@@ -88,7 +89,11 @@ export class ReleaseMaker {
       signal,
     )
     const ended = await this.#steps.end(begun, 'bake', result.summary, save)
-    return { rollout: ended, release: { image: result.image, spec: app.spec, reason: 'deploy' } }
+    const secrets = namedDocuments(app.spec, request.secrets)
+    return {
+      rollout: ended,
+      release: { image: result.image, spec: app.spec, secrets, reason: 'deploy' },
+    }
   }
 
   /** A rollback or a change of configuration: nothing is baked, an image that is here gets a new number. */
@@ -99,13 +104,18 @@ export class ReleaseMaker {
       const target = await store.getRelease(ref, request.to)
       if (target === null)
         throw new FairwayError('NOT_FOUND', `release ${String(request.to)} is not kept any more`)
-      const { image, spec, config, configVersion } = target
+      const { image, spec, config, configVersion, secrets = [] } = target
       const reason = `rollback to ${String(request.to)}`
-      return { rollout, release: { image, spec, config, configVersion, reason } }
+      return { rollout, release: { image, spec, config, configVersion, secrets, reason } }
     }
     const active = await activeRelease(ref, store)
     if (active === null) throw new FairwayError('NOT_RUNNING', 'no release serves yet')
+    const { image, spec } = active
+    if (request.kind === 'secrets') {
+      const secrets = namedDocuments(spec, request.documents)
+      return { rollout, release: { image, spec, secrets, reason: 'secrets push' } }
+    }
     const reason = request.kind === 'config' ? request.summary : 'deploy'
-    return { rollout, release: { image: active.image, spec: active.spec, reason } }
+    return { rollout, release: { image, spec, secrets: active.secrets ?? [], reason } }
   }
 }

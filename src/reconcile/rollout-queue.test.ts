@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { FakeEngine } from '../../test/fakes/fake-engine.ts'
+import { noSecrets } from '../../test/fakes/no-secrets.ts'
 import { MemorySourceStore } from '../../test/fakes/memory-source-store.ts'
 import { until } from '../../test/fakes/until.ts'
 import { refOf, releaseOf, specOf } from '../../test/store-suite.ts'
@@ -93,6 +94,8 @@ class Bed {
         diff: () => [],
       },
       audit: new MemoryAudit(),
+      secrets: noSecrets,
+      keys: noSecrets,
       clock,
       log: silentLog,
       randomId: () => String(this.#count++),

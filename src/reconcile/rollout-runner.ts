@@ -5,7 +5,7 @@ import { refKey, type AppRef } from '../model/names.ts'
 import type { Release, Rollout, RolloutFailure } from '../model/release.ts'
 import { activeRelease, urlsOf } from './app-planner.ts'
 import type { ReconcileDeps } from './deps.ts'
-import { desiredApp, processEnv, runsTwice, secretEnv } from './desired.ts'
+import { desiredApp, processEnv, runsTwice, secretEnv, planned, secretPlan } from './desired.ts'
 import { untilActual } from './convergence.ts'
 import { isStepDone, withEnd } from './rollout.ts'
 import { ReleaseMaker } from './release-maker.ts'
@@ -80,6 +80,7 @@ export class RolloutRunner {
         argv: spec.release.command,
         env: { ...processEnv(release, process), RELEASE_COMMAND: '1' },
         secretEnv: secretEnv(release),
+        ...planned(secretPlan(release, process)),
         timeoutMs: spec.release.timeoutMs,
         key: `release-${String(release.number)}`,
       },

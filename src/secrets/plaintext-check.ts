@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatOf } from '../sops/format-of.ts'
+import { FairwayError } from '../model/errors.ts'
 import { parseMetadata } from '../sops/metadata.ts'
 import { plaintextLeaves, way } from '../sops/sops-file.ts'
 import { named } from './failure.ts'
@@ -32,6 +33,29 @@ export async function findPlaintext(paths: readonly string[]): Promise<Plaintext
     found.push(...(await findPlaintext(inside.sort())))
   }
   return found
+}
+
+/**
+ * Says no to a file that is not encrypted, or not all of it. Needs no key: it looks at the form only.
+ * @throws FairwayError SECRETS_INVALID
+ */
+export async function assertEncrypted(path: string, text: string): Promise<void> {
+  const found = await named(path, () => {
+    const document = formatOf(path).read(text)
+    if (document.metadata === null) return null
+    const { selector } = parseMetadata(document.metadata)
+    return plaintextLeaves(document, selector).map(way)
+  })
+  if (found === null)
+    throw new FairwayError('SECRETS_INVALID', `${path} is not encrypted: it was not sent`, {
+      hint: `Encrypt it with \`sops encrypt --in-place ${path}\`, or begin it with \`fairway secrets set --file ${path} NAME=-\`.`,
+    })
+  if (found.length > 0)
+    throw new FairwayError(
+      'SECRETS_INVALID',
+      `${path} was not sent: in clear stands ${found.slice(0, 5).join(', ')}`,
+      { hint: `\`fairway secrets edit --file ${path}\` encrypts what is new.` },
+    )
 }
 
 async function check(path: string): Promise<Plaintext[]> {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { MAX_SECRET_DOCUMENTS } from '../model/secrets.ts'
 import { environment, namedBy, nameKey, processSchema } from './process-schema.ts'
 import {
   command,
@@ -229,6 +230,14 @@ export const environmentOnly = {
     .optional()
     .describe('Where this environment runs.')
     .meta({ examples: ['eu-1'] }),
+  secrets: z
+    .array(sourcePath)
+    .max(MAX_SECRET_DOCUMENTS)
+    .optional()
+    .describe(
+      'Encrypted files (SOPS) in the folder of the app. Each value of their top level becomes a file in memory, in the folder that FAIRWAY_SECRETS names.',
+    )
+    .meta({ examples: [['secrets.production.yaml']] }),
   previews: previews.optional().describe('Makes this a template for branch environments.'),
 }
 

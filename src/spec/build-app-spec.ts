@@ -2,7 +2,7 @@ import type { AppSpec } from '../model/app-spec.ts'
 import type { Recognition } from '../model/build-plan.ts'
 import { parseTargetName, type AppRef } from '../model/names.ts'
 import type { ResolvedFile } from './app-file-schema.ts'
-import { buildProcess, plainValues } from './build-process.ts'
+import { buildProcess, plainValues, referencesOf } from './build-process.ts'
 import { processSchema, type ProcessInput } from './process-schema.ts'
 
 /** Fills in what the file leaves to defaults and to the recognised source. */
@@ -27,6 +27,8 @@ export function buildAppSpec(
       context: file.build.context,
     },
     env: { ...recognition?.env, ...plainValues(file.env) },
+    ...referencesOf(file.env),
+    ...(file.secrets === undefined ? {} : { secrets: file.secrets }),
     release: release === null ? null : { command: release.command, timeoutMs: release.timeout },
     processes: Object.fromEntries(processes),
   }

@@ -1,5 +1,6 @@
 import type { CallerSpec, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
 import { parseAppName, parseProcessName, type AppName } from '../model/names.ts'
+import type { SecretReference } from '../model/secrets.ts'
 import type { ResolvedFile } from './app-file-schema.ts'
 import { isWeb } from './process-kind.ts'
 import { BLUEGREEN_KEEP_MS, CANARY_PAUSE_MS, CANARY_STEPS } from './deploy-schema.ts'
@@ -25,6 +26,7 @@ export function buildProcess(name: string, input: ProcessInput, scope: ProcessSc
     schedule: scheduleOf(input),
     command: input.command ?? null,
     env: plainValues(input.env ?? {}),
+    ...referencesOf(input.env ?? {}),
     port: web ? (input.port ?? null) : null,
     routes: web ? buildRoutes(name, input, scope) : [],
     health: {
@@ -53,7 +55,22 @@ export function buildProcess(name: string, input: ProcessInput, scope: ProcessSc
   }
 }
 
-/** Secrets by name are refused before an engine sees the spec, so only plain values are left. */
+/** Variables that name a secret; generated values are refused before an engine sees the spec. */
+export function referencesOf(values: Readonly<Record<string, unknown>>): {
+  readonly envFrom?: Readonly<Record<string, SecretReference>>
+} {
+  const found = Object.entries(values).flatMap(([key, value]) => {
+    const name = isRecord(value) ? value['secret'] : undefined
+    return typeof name === 'string' ? [[key, { kind: 'secret' as const, name }] as const] : []
+  })
+  return found.length === 0 ? {} : { envFrom: Object.fromEntries(found) }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+/** Variables whose values stand in the file. */
 export function plainValues(values: Readonly<Record<string, unknown>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).flatMap(([key, value]) =>

@@ -11,7 +11,8 @@ export function diffSpecs(old: AppSpec | null, next: AppSpec): readonly string[]
   return [
     ...(old === null ? [`+ app ${next.name} in ${next.environment}`] : []),
     ...diffFacts('', old === null ? {} : appFacts(old), appFacts(next)),
-    ...diffNames('env', old?.env ?? {}, next.env),
+    ...diffNames('env', old === null ? {} : variables(old), variables(next)),
+    ...diffNames('secrets file', fileNames(old), fileNames(next)),
     ...names.flatMap((name) => {
       const entry = (spec: AppSpec | null): ProcessSpec | undefined =>
         Object.values(spec?.processes ?? {}).find((process) => process.name === name)
@@ -33,10 +34,25 @@ function diffProcess(
     ]
   return [
     ...diffFacts(`${name}: `, factsOf(old), factsOf(next)),
-    ...diffNames(`${name}: env`, old.env, next.env),
+    ...diffNames(`${name}: env`, variables(old), variables(next)),
     ...routeLines('-', missingFrom(old.routes, next.routes)),
     ...routeLines('+', missingFrom(next.routes, old.routes)),
   ]
+}
+
+/** A variable changes too where its value comes from another place. */
+function variables({
+  env,
+  envFrom = {},
+}: Pick<ProcessSpec, 'env' | 'envFrom'>): Record<string, string> {
+  const from = Object.entries(envFrom).map(
+    ([name, reference]) => [name, JSON.stringify(reference)] as const,
+  )
+  return { ...env, ...Object.fromEntries(from) }
+}
+
+function fileNames(spec: AppSpec | null): Record<string, string> {
+  return Object.fromEntries((spec?.secrets ?? []).map((path) => [path, path]))
 }
 
 type Facts = Readonly<Record<string, string | null>>

@@ -20,8 +20,8 @@ const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[]
   ['gate', 'checks before a rollout'],
   ['region', 'placing an environment'],
   ['previews', 'environments per branch'],
-  ['env.*', 'secrets by name and generated values', isJsonObject],
-  ['processes.*.env.*', 'secrets by name and generated values', isJsonObject],
+  ['env.*', 'generated values', isGenerated],
+  ['processes.*.env.*', 'generated values', isGenerated],
   ['build.dockerfile', 'building with a Dockerfile'],
   ['build.target', 'building with a Dockerfile'],
   ['build.args', 'building with a Dockerfile'],
@@ -36,6 +36,10 @@ const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[]
   ['processes.*.sidecars', 'sidecars'],
   ['processes.*.singleton', 'singletons'],
 ]
+
+function isGenerated(value: Json): boolean {
+  return isJsonObject(value) && 'generate' in value
+}
 
 /** Keys of the merged file that belong to later work, in the order of their positions. */
 export function findLaterKeys(
@@ -56,7 +60,10 @@ export function isLaterKey(path: readonly string[]): boolean {
   return LATER.some(([pattern, , applies]) => {
     const parts = pattern.split('.')
     const deeper = path.length - parts.length
-    const within = applies === undefined ? deeper >= 0 : applies === isJsonObject && deeper > 0
+    const within =
+      applies === undefined
+        ? deeper >= 0
+        : applies === isGenerated && deeper > 0 && path.at(-1) === 'generate'
     return (
       within && parts.every((part, i) => part === path[i] || (part === '*' && path[i] === '<name>'))
     )

@@ -22,9 +22,9 @@ const variableKey = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
 export const namedBy = <T extends z.ZodType>(value: T) => z.record(nameKey, value)
 
 const secret = z.strictObject({
-  secret: matching(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'the name of a secret such as stripe-key')
-    .describe('Name of a secret; its value is set outside the file.')
-    .meta({ examples: ['stripe-key'] }),
+  secret: matching(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'the name of a secret such as STRIPE_KEY')
+    .describe('Name of a value in the encrypted files of the environment.')
+    .meta({ examples: ['STRIPE_KEY'] }),
 })
 const generated = z.strictObject({
   generate: integer(8, 256)

@@ -111,14 +111,36 @@ test('without a file everything is a default', () => {
   })
 })
 
+test('an environment names its encrypted files, and variables that come from them', () => {
+  const file = `version: 1
+name: shop
+env: { STRIPE_KEY: { secret: STRIPE }, PLAIN: x }
+processes: { web: { env: { TOKEN: { secret: token } } } }
+environments: { production: { secrets: [secrets.production.yaml, keys/tls.yaml] } }
+`
+  const { spec } = resolve(file, 'production', 'machine')
+  assert.deepEqual(spec.secrets, ['secrets.production.yaml', 'keys/tls.yaml'])
+  assert.deepEqual(spec.envFrom, { STRIPE_KEY: { kind: 'secret', name: 'STRIPE' } })
+  assert.deepEqual(spec.env, { PLAIN: 'x' })
+  const [web] = Object.values(spec.processes)
+  assert.deepEqual(web?.envFrom, { TOKEN: { kind: 'secret', name: 'token' } })
+  assert.equal(resolve(file, 'staging', 'machine').spec.secrets, undefined)
+  for (const path of ['../secrets.yaml', '/etc/secrets.yaml'])
+    assert.equal(
+      failure(file.replace('keys/tls.yaml', path), 'production', 'machine').code,
+      'INVALID_APP_FILE',
+    )
+})
+
 test('the whole format is accepted and every later key is named with its position', () => {
   assert.doesNotThrow(() => resolve(WHOLE_FILE, 'production', null))
   const keys = laterKeys({ path: 'fairway.yaml', text: WHOLE_FILE }, ref)
   const paths = keys.map(({ path }) => path)
-  for (const path of ['addons', 'mesh.mtls', 'mesh.calls', 'gate', 'region', 'env.STRIPE_KEY'])
+  for (const path of ['addons', 'mesh.mtls', 'mesh.calls', 'gate', 'region', 'env.JWT_SECRET'])
     assert.ok(paths.includes(path), path)
   assert.ok(paths.includes('processes.web.scale.on.concurrency'))
   assert.ok(!paths.includes('processes.nightly.schedule'))
+  assert.ok(!paths.includes('env.STRIPE_KEY'))
   assert.deepEqual(
     keys.find(({ path }) => path === 'addons'),
     { path: 'addons', line: 28, column: 1, why: 'dependencies that the platform runs' },

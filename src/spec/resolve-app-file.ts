@@ -81,6 +81,11 @@ export function readAppName(file: AppFileText): string | null {
   return typeof name === 'string' ? name : null
 }
 
+/** Encrypted files that the file names for the environment. @throws FairwayError INVALID_APP_FILE */
+export function readSecretPaths(file: AppFileText, ref: AppRef): readonly string[] {
+  return readAppFile(file, ref).resolved.secrets ?? []
+}
+
 /** Keys of the file, in this environment, that no engine honours yet. @throws FairwayError INVALID_APP_FILE */
 export function laterKeys(file: AppFileText, ref: AppRef): readonly LaterKey[] {
   const { document, merged } = readAppFile(file, ref)

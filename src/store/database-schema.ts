@@ -31,6 +31,14 @@ export interface DatabaseSchema {
     readonly created_by: string
     readonly reason: string
     readonly status: string
+    readonly secrets: string
+  }
+  readonly environment_keys: {
+    readonly app: string
+    readonly environment: string
+    readonly recipient: string
+    readonly wrapped: string
+    readonly created_at: number
   }
   readonly rollouts: {
     readonly sequence: Generated<number>

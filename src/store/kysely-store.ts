@@ -2,8 +2,15 @@ import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type TargetName } from '../model/names.ts'
 import type { Release, ReleaseStatus, Rollout } from '../model/release.ts'
 import type { AuditStore } from '../model/audit.ts'
-import type { AppRecord, AuditedStore, TargetRecord, TokenRecord } from '../model/store.ts'
+import type {
+  AppRecord,
+  AuditedStore,
+  EnvironmentKeyRecord,
+  TargetRecord,
+  TokenRecord,
+} from '../model/store.ts'
 import { AccessRecords } from './access-records.ts'
+import { keepEnvironmentKey } from './environment-key-row.ts'
 import { isApp, keyOf, noApp, requireApp, selectApp, updateApp } from './app-row.ts'
 import { KyselyAuditStore } from './kysely-audit-store.ts'
 import {
@@ -11,6 +18,7 @@ import {
   fromTarget,
   fromToken,
   toApp,
+  toEnvironmentKey,
   toRelease,
   toRollout,
   toTarget,
@@ -100,6 +108,7 @@ export class KyselyStore implements AuditedStore {
     return this.#change(async (transaction) => {
       // Releases and rollouts go with it: foreign keys cascade.
       await transaction.deleteFrom('apps').where(isApp(ref)).execute()
+      await transaction.deleteFrom('environment_keys').where(isApp(ref)).execute()
     })
   }
 
@@ -282,6 +291,17 @@ export class KyselyStore implements AuditedStore {
         .executeTakeFirst()
       return numDeletedRows > 0n
     })
+  }
+
+  async getEnvironmentKey(ref: AppRef): Promise<EnvironmentKeyRecord | null> {
+    const row = await this.#read((database) =>
+      database.selectFrom('environment_keys').selectAll().where(isApp(ref)).executeTakeFirst(),
+    )
+    return row === undefined ? null : toEnvironmentKey(row)
+  }
+
+  addEnvironmentKey(record: EnvironmentKeyRecord): Promise<EnvironmentKeyRecord> {
+    return this.#change((transaction) => keepEnvironmentKey(transaction, record))
   }
 
   async listTargets(): Promise<readonly TargetRecord[]> {

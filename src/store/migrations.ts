@@ -88,6 +88,15 @@ export const MIGRATIONS: readonly Migration[] = [
       `insert into audit_head values (1, 0, '${CHAIN_START}', 0, 1, '${CHAIN_START}')`,
     ],
   },
+  {
+    name: 'secrets',
+    statements: [
+      `alter table releases add column secrets text not null default '[]'`,
+      `create table environment_keys (
+        app text not null, environment text not null, recipient text not null, wrapped text not null,
+        created_at bigint not null, primary key (app, environment))`,
+    ],
+  },
 ]
 
 export interface MigrateOptions {

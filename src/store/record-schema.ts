@@ -17,6 +17,13 @@ import type { Digest, ImageFacts, Rollout, RolloutRequest, StepRecord } from '..
 const texts = z.record(z.string(), z.string())
 const argv = z.array(z.string())
 
+const documents = z.array(z.looseObject({ path: z.string(), text: z.string() }))
+
+const references = z.record(
+  z.string(),
+  z.looseObject({ kind: z.literal('secret'), name: z.string() }),
+)
+
 const ref: z.ZodType<AppRef> = z.looseObject({
   app: z.string().transform(parseAppName),
   environment: z.string().transform(parseEnvironmentName),
@@ -67,6 +74,7 @@ const process: z.ZodType<ProcessSpec> = z.looseObject({
   schedule: schedule.nullable().default(PROCESS_DEFAULTS.schedule),
   command: argv.nullable(),
   env: texts,
+  envFrom: references.optional(),
   port: z.number().nullable(),
   routes: z.array(z.looseObject({ host: z.string().nullable(), path: z.string() })),
   health: z.looseObject({
@@ -107,6 +115,8 @@ export const specSchema: z.ZodType<AppSpec> = z.looseObject({
     context: z.string(),
   }),
   env: texts,
+  envFrom: references.optional(),
+  secrets: z.array(z.string()).optional(),
   release: z.looseObject({ command: argv, timeoutMs: z.number() }).nullable(),
   processes: z.record(z.string(), process),
 })
@@ -127,6 +137,7 @@ export const imageSchema: z.ZodType<ImageFacts> = z.looseObject({
 })
 
 export const configSchema = texts
+export const documentsSchema = documents
 export const scaleSchema = z.record(z.string(), z.number())
 export const statusSchema = z.enum(['pending', 'active', 'superseded', 'failed'])
 
@@ -156,9 +167,11 @@ const request: z.ZodType<RolloutRequest> = z.discriminatedUnion('kind', [
     source: z.string().nullable(),
     appFile: z.looseObject({ path: z.string(), text: z.string() }).nullable(),
     image: z.string().nullable(),
+    secrets: documents.optional(),
   }),
   z.looseObject({ kind: z.literal('rollback'), to: z.number() }),
   z.looseObject({ kind: z.literal('config'), summary: z.string() }),
+  z.looseObject({ kind: z.literal('secrets'), documents }),
 ])
 
 export const rolloutSchema: z.ZodType<Rollout> = z.looseObject({

@@ -3,12 +3,13 @@ import type * as z from 'zod'
 import { parseAppName, parseEnvironmentName, parseTargetName, type AppRef } from '../model/names.ts'
 import type { Binding, Protection, Team } from '../model/access.ts'
 import type { Release, Rollout } from '../model/release.ts'
-import type { AppRecord, TargetRecord, TokenRecord } from '../model/store.ts'
+import type { AppRecord, EnvironmentKeyRecord, TargetRecord, TokenRecord } from '../model/store.ts'
 import type { DatabaseSchema } from './database-schema.ts'
 import {
   appsSchema,
   bindingKindSchema,
   configSchema,
+  documentsSchema,
   grantSchema,
   grantsSchema,
   imageSchema,
@@ -47,6 +48,9 @@ export function toRelease(row: Row<'releases'>): Release {
     createdBy: row.created_by,
     reason: row.reason,
     status: statusSchema.parse(row.status),
+    ...(row.secrets === '[]'
+      ? {}
+      : { secrets: parseColumn(documentsSchema, row.secrets, `${where} secrets`) }),
   }
 }
 
@@ -95,6 +99,11 @@ export function toProtection(row: Row<'protections'>): Protection {
   }
 }
 
+export function toEnvironmentKey(row: Row<'environment_keys'>): EnvironmentKeyRecord {
+  const { recipient, wrapped, created_at: createdAt } = row
+  return { ref: toRef(row), recipient, wrapped, createdAt }
+}
+
 export function toTarget(row: Row<'targets'>): TargetRecord {
   return {
     name: parseTargetName(row.name),
@@ -119,6 +128,7 @@ export function fromRelease(release: Release): Row<'releases'> {
     created_by: release.createdBy,
     reason: release.reason,
     status: release.status,
+    secrets: JSON.stringify(release.secrets ?? []),
   }
 }
 

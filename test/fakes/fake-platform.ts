@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { PassThrough, Duplex } from 'node:stream'
 import { PROCESS_DEFAULTS, type AppSpec } from '../../src/model/app-spec.ts'
 import { FairwayError } from '../../src/model/errors.ts'
+import type { SecretDocument } from '../../src/model/secrets.ts'
 import type { ExitFacts, Instance } from '../../src/model/instance.ts'
 import type { LogQuery } from '../../src/model/logs.ts'
 import {
@@ -86,6 +87,17 @@ export class FakePlatform implements Platform {
     this.#record('setConfig', ref)
     const summary = Object.keys(changes).join(', ')
     return await Promise.resolve(this.#add({ kind: 'config', summary }))
+  }
+
+  async environmentKey(ref: AppRef): Promise<{ readonly recipient: string }> {
+    this.#record('environmentKey', ref)
+    return await Promise.resolve({ recipient: 'age1qqqq' })
+  }
+
+  async pushSecrets(ref: AppRef, documents: readonly SecretDocument[]): Promise<Rollout | null> {
+    this.#record('pushSecrets', ref)
+    this.#known(ref)
+    return await Promise.resolve(this.#add({ kind: 'secrets', documents }))
   }
 
   async scale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord> {

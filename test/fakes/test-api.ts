@@ -140,6 +140,7 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   rollbackApp: { to: 1 },
   scaleApp: { changes: { web: 2 } },
   setConfig: { changes: { KEY: 'value' } },
+  pushSecrets: { documents: [] },
   runCommand: { process: null, argv: ['true'], timeoutMs: 1000 },
 }
 

@@ -29,13 +29,19 @@ async function run(context: Context): Promise<number> {
   const { io, out } = context
   const startedAt = context.now
   const client = context.client()
-  const { ref, pack, appFile, image } = await deployInput(context)
+  const { ref, pack, appFile, image, secrets } = await deployInput(context)
   const controller = new AbortController()
   const stopListening = io.onInterrupt(() => {
     controller.abort()
   })
+  const body = (source: DeployBody['source']): DeployBody => ({
+    source,
+    appFile,
+    image,
+    ...(secrets.length === 0 ? {} : { secrets: [...secrets] }),
+  })
   const start = (source: DeployBody['source']): Promise<AsyncIterable<DeployEventBody>> =>
-    begun(client.deployApp(ref, { source, appFile, image }, controller.signal))
+    begun(client.deployApp(ref, body(source), controller.signal))
   try {
     const now = (): number => context.now
     const events =

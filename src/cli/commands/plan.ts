@@ -18,12 +18,13 @@ export const plan: Command = {
 async function run(context: Context): Promise<number> {
   const { out } = context
   const client = context.client()
-  const { ref, pack, appFile, image } = await deployInput(context)
+  const { ref, pack, appFile, image, secrets } = await deployInput(context)
+  const more = secrets.length === 0 ? {} : { secrets: [...secrets] }
   const options = { now: () => context.now, progress: sendProgress(context) }
   const found = await (pack === null
-    ? client.planApp(ref, { source: null, appFile, image })
+    ? client.planApp(ref, { source: null, appFile, image, ...more })
     : withSource(client, pack, options, (source) =>
-        client.planApp(ref, { source, appFile, image }),
+        client.planApp(ref, { source, appFile, image, ...more }),
       ))
   pack?.cache.save()
   if (out.json) {

@@ -8,6 +8,7 @@ import { withPrivateCopy } from '../../secrets/private-copy.ts'
 import { SecretFile, type Outside } from '../../secrets/secret-file.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { environmentRecipient, printKey, push } from './secrets-environment.ts'
 import { standardInput } from '../standard-input.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
@@ -16,9 +17,9 @@ import { printable } from '../text-width.ts'
 export const secrets: Command = {
   name: 'secrets',
   summary: 'edit, read and check encrypted files of this repository (SOPS)',
-  usage: 'edit|set|unset|get|list|rotate|recipients|diff',
+  usage: 'edit|set|unset|get|list|rotate|recipients|diff|key|push',
   details: [
-    'Files are those of SOPS: the `sops` program reads what this writes, and the other way round. Nothing is sent to a server of Fairway. Only `get` and `edit` show values. `.sops.yaml` says who may read a new file and which values are encrypted; keys are those of age and ssh, PGP, AWS KMS, GCP KMS, Azure Key Vault and Vault (docs/secrets.md says where each is looked for).',
+    'Files are those of SOPS: the `sops` program reads what this writes, and the other way round. Only encrypted files are sent to a server, by `deploy` and `push`. Only `get` and `edit` show values. `.sops.yaml` says who may read a new file and which values are encrypted; keys are those of age and ssh, PGP, AWS KMS, GCP KMS, Azure Key Vault and Vault (docs/secrets.md says where each is looked for).',
     '`NAME=-` reads the value from standard input, so that it stands in no command line. A new key leaves the values as they are: after removing a recipient, change the values too.',
   ],
   examples: [
@@ -26,6 +27,8 @@ export const secrets: Command = {
     'pass show shop/api-key | fairway secrets set API_KEY=- --env production',
     'fairway secrets get database.password',
     'fairway secrets recipients add age1…',
+    'fairway secrets recipients add --env production',
+    'fairway secrets push --env production',
     'fairway secrets recipients add https://vault.example.com/v1/transit/keys/shop',
     'fairway secrets --check',
   ],
@@ -50,7 +53,17 @@ export const secrets: Command = {
     {
       name: 'recipients',
       usage: '[add|remove RECIPIENT…]',
-      summary: 'list, add or remove who may read',
+      summary: 'list, add or remove who may read; add without one: the environment',
+    },
+    {
+      name: 'key',
+      usage: '',
+      summary: 'print the public key of the environment, for .sops.yaml',
+    },
+    {
+      name: 'push',
+      usage: '',
+      summary: 'give what runs the files as they are now, without a bake',
     },
     {
       name: 'diff',
@@ -79,6 +92,10 @@ async function run(context: Context): Promise<number> {
       return list(context, path)
     case 'rotate':
       return rotate(context, path)
+    case 'key':
+      return printKey(context)
+    case 'push':
+      return push(context, words)
     case 'recipients':
       return recipients(context, path, words)
     default:
@@ -203,12 +220,13 @@ async function recipients(
   words: readonly string[],
 ): Promise<number> {
   const file = await SecretFile.open(path, outside(context))
-  const [verb, ...ids] = words
+  const [verb, ...named] = words
   if (verb === undefined) {
     if (context.out.json) context.out.object({ recipients: file.recipients })
     else for (const { type, id } of file.recipients.flat()) context.out.line(`${type} ${id}`)
     return 0
   }
+  const ids = verb === 'add' && named.length === 0 ? [await environmentRecipient(context)] : named
   if ((verb !== 'add' && verb !== 'remove') || ids.length === 0) {
     throw new FairwayError(
       'INVALID_REQUEST',
@@ -216,6 +234,8 @@ async function recipients(
     )
   }
   await file.changeRecipients(verb === 'add' ? ids : [], verb === 'remove' ? ids : [])
+  if (verb === 'add' && named.length === 0)
+    context.out.note(`Let ${ids.join()} in. Add it to .sops.yaml too, for new files.`)
   if (verb === 'remove')
     context.out.problem('Who was removed knows the values of before: change them.')
   return report(context, path, true)

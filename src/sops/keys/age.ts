@@ -49,6 +49,16 @@ export function ageIdentities(text: string, sshKeys: readonly string[] = []): Ke
   })
 }
 
+/** A new X25519 key, in the form of age's own files: the identity is the private half. */
+export async function newAgeIdentity(): Promise<{
+  readonly identity: string
+  readonly recipient: string
+}> {
+  const { generateX25519Identity, identityToRecipient } = await import('age-encryption')
+  const identity = await generateX25519Identity()
+  return { identity, recipient: await identityToRecipient(identity) }
+}
+
 /** @throws SopsError UNSUPPORTED for a plugin's recipient, INVALID_KEY for what is none */
 export async function checkAgeRecipient(recipient: string): Promise<void> {
   if (recipient.startsWith('ssh-')) {

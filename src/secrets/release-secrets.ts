@@ -1,0 +1,127 @@
+import { FairwayError } from '../model/errors.ts'
+import type { AppRef } from '../model/names.ts'
+import {
+  MAX_DOCUMENT_BYTES,
+  MAX_SECRET_DOCUMENTS,
+  refusedFolder,
+  type EnvironmentKeys,
+  type InstancePayload,
+  type ReleaseSecrets,
+  type Secret,
+  type SecretDocument,
+  type SecretPlan,
+} from '../model/secrets.ts'
+import { ageIdentities } from '../sops/keys/age.ts'
+import { documentValues } from './document-values.ts'
+
+/** Opens the encrypted files of a release with the key of its environment. Keeps nothing that it opened. */
+export class SopsReleaseSecrets implements ReleaseSecrets {
+  readonly #keys: EnvironmentKeys
+
+  constructor(keys: EnvironmentKeys) {
+    this.#keys = keys
+  }
+
+  async open(ref: AppRef, plan: SecretPlan): Promise<InstancePayload> {
+    const files = await this.#values(ref, plan.documents)
+    const env = Object.entries(plan.env).map(([variable, { name }]) => {
+      const value = files.get(name)
+      if (value !== undefined) return [variable, checkedVariable(variable, value)] as const
+      throw new FairwayError(
+        'SECRETS_INVALID',
+        `env.${variable} asks for the secret ${name}, which no file of the environment ${ref.environment} has`,
+        { hint: `Add it with \`fairway secrets set ${name}=- --env ${ref.environment}\`.` },
+      )
+    })
+    const folders = plan.documents.length === 0 ? [] : [{ name: 'secrets' as const, files }]
+    return { folders, env: new Map(env) }
+  }
+
+  async changes(
+    ref: AppRef,
+    before: SecretPlan | null,
+    after: SecretPlan,
+  ): Promise<readonly string[]> {
+    const old = await this.#known(ref, before?.documents ?? [])
+    const now = await this.#values(ref, after.documents)
+    if (old === null) return ['~ secrets (those that run cannot be opened any more)']
+    return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((name) => {
+      const [was, is] = [old.get(name), now.get(name)]
+      if (was === undefined) return [`+ secret ${name}`]
+      if (is === undefined) return [`- secret ${name}`]
+      return was.equals(is) ? [] : [`~ secret ${name}`]
+    })
+  }
+
+  /** What runs may have been encrypted for a key that is no more: that must not stop what replaces it. */
+  async #known(
+    ref: AppRef,
+    documents: readonly SecretDocument[],
+  ): Promise<ReadonlyMap<string, Secret> | null> {
+    try {
+      return await this.#values(ref, documents)
+    } catch (error) {
+      if (error instanceof FairwayError && error.code === 'SECRETS_CLOSED') return null
+      throw error
+    }
+  }
+
+  async #values(
+    ref: AppRef,
+    documents: readonly SecretDocument[],
+  ): Promise<ReadonlyMap<string, Secret>> {
+    if (documents.length === 0) return new Map()
+    checkSize(documents)
+    const identity = await this.#keys.identity(ref)
+    const identities = ageIdentities(identity?.revealText() ?? '')
+    const files = new Map<string, Secret>()
+    const origin = new Map<string, string>()
+    for (const document of documents) {
+      const values = await documentValues(document, identities).catch((error: unknown) => {
+        throw withRepair(error, ref, document.path)
+      })
+      for (const [name, value] of values) {
+        const other = origin.get(name)
+        if (other !== undefined)
+          throw new FairwayError(
+            'SECRETS_INVALID',
+            `${name} is in ${other} and in ${document.path}`,
+          )
+        origin.set(name, document.path)
+        files.set(name, value)
+      }
+    }
+    const refused = refusedFolder({ name: 'secrets', files })
+    if (refused === null) return files
+    throw new FairwayError('SECRETS_INVALID', `secrets of ${ref.environment}: ${refused}`)
+  }
+}
+
+/** What a program can be given as a variable: no zero byte, and less than the kernel takes for one string (MAX_ARG_STRLEN). */
+function checkedVariable(variable: string, value: Secret): Secret {
+  if (value.size < 128 * 1024 - variable.length - 1 && !value.reveal().includes(0)) return value
+  throw new FairwayError(
+    'SECRETS_INVALID',
+    `env.${variable}: the value cannot be a variable, it has a zero byte or is longer than 128 KiB`,
+    { hint: 'Read it from its file in FAIRWAY_SECRETS instead.' },
+  )
+}
+
+function checkSize(documents: readonly SecretDocument[]): void {
+  const bytes = documents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
+  if (documents.length <= MAX_SECRET_DOCUMENTS && bytes <= MAX_DOCUMENT_BYTES) return
+  throw new FairwayError(
+    'SECRETS_INVALID',
+    `${String(documents.length)} encrypted files of ${String(bytes)} bytes: at most ${String(MAX_SECRET_DOCUMENTS)} of ${String(MAX_DOCUMENT_BYTES)} together`,
+  )
+}
+
+function withRepair(error: unknown, { app, environment }: AppRef, path: string): unknown {
+  if (!(error instanceof FairwayError) || error.code !== 'SECRETS_CLOSED') return error
+  const command = `fairway secrets recipients add --app ${app} --env ${environment} --file ${path}`
+  return new FairwayError(
+    'SECRETS_CLOSED',
+    `${path}: the environment ${environment} of ${app} cannot open it, its key is no recipient`,
+    { cause: error, hint: `Let it in with \`${command}\`, then deploy again.` },
+  )
+}

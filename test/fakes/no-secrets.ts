@@ -1,0 +1,9 @@
+import type { EnvironmentKeys, ReleaseSecrets } from '../../src/model/secrets.ts'
+
+/** Where no release has any. */
+export const noSecrets: ReleaseSecrets & EnvironmentKeys = {
+  open: () => Promise.resolve({ folders: [], env: new Map() }),
+  changes: () => Promise.resolve([]),
+  recipient: () => Promise.reject(new Error('not here')),
+  identity: () => Promise.resolve(null),
+}
