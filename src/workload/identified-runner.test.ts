@@ -102,13 +102,14 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
     const vault = memoryVault()
     let bed: Bed
     let runner: IdentifiedRunner
+    let authority: Authority
     let server: FoundInstance
     let client: FoundInstance
     let other: FoundInstance
     const idOf = (process: string) => `spiffe://example.org/production/sample/${process}`
 
     async function open(): Promise<void> {
-      const authority = authorityOf('example.org', systemClock, vault)
+      authority = authorityOf('example.org', systemClock, vault)
       const inner = await bed.runner()
       const rest = { authority, clock: systemClock, log: silentLog, svidMs: SVID_MS }
       runner = new IdentifiedRunner({ runner: inner, ...rest })
@@ -231,6 +232,17 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
         30_000,
       )
       assert.ok((await stat(join(await folderOf(client), 'workload.sock'))).isSocket())
+    })
+
+    test('a new root is in the bundle of what runs, and nothing breaks', async () => {
+      await authority.rotate()
+      const bundle = join(await folderOf(server), 'bundle.pem')
+      await eventually(
+        async () => (await readFile(bundle, 'utf8')).split('BEGIN CERTIFICATE').length === 3,
+        'both roots are there',
+        30_000,
+      )
+      assert.match(await call(await folderOf(client), 'server'), /welcome/)
     })
 
     test('nothing is left when they are gone', async () => {
