@@ -14,6 +14,7 @@ import { StoredEnvironmentKeys } from '../secrets/environment-keys.ts'
 import { SopsReleaseSecrets } from '../secrets/release-secrets.ts'
 import { openSourceStore } from '../store/source-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
+import { auditedSecrets } from './audited-secrets.ts'
 import { recordRunning } from './background-program.ts'
 import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
@@ -189,7 +190,15 @@ async function openMachine() {
     owner,
   })
   const traffic = connectTraffic(folder.routerSocket)
-  const machine = new MachineEngine({ runner, traffic, logs: files, secrets, clock, log, randomId })
+  const machine = new MachineEngine({
+    runner,
+    traffic,
+    logs: files,
+    secrets: auditedSecrets(secrets, audit),
+    clock,
+    log,
+    randomId,
+  })
   return { sandbox, images, machine, runner: runner.name, identities }
 }
 

@@ -104,7 +104,7 @@ for (const [line, code, text] of [
   ['login', 2, /login needs URL/],
   ['login nonsense', 2, /is not the URL of a server/],
   ['tokens create', 2, /tokens create needs one name/],
-  ['tokens create x --role king', 2, /--role must be viewer, developer, admin/],
+  ['tokens create x --role king', 2, /--role must be viewer, developer, operator, admin/],
   ['tokens revoke nobody', 4, /there is no token "nobody"/],
   ['up --runner vm', 2, /--runner must be auto, container, process/],
   ['up --port 70000', 2, /--port must be at most 65535/],

@@ -5,6 +5,7 @@ export const OTHER_AUDITED = [
   'server:claim',
   'rollout:ended',
   'release:collected',
+  'secret:opened',
   'audit:opened',
   'audit:checkpoint',
   'audit:retention',

@@ -164,6 +164,8 @@ environments: { production: { secrets: [secrets.production.yaml] } }
       const disks = [...image, runFolder(platform.dataDir)]
       assert.ok(disks.some((path) => path.endsWith('fairway.db')))
       assert.deepEqual(await filesWith(disks, marks), [])
+      const audited = await filesWith([platform.dataDir], ['"secret:opened"'])
+      assert.ok(audited.length > 0, 'the search finds what is there: the audit')
     })
   })
 }
