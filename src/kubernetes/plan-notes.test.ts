@@ -71,6 +71,15 @@ test('keys that no cluster honours are named', () => {
   assert.deepEqual(unsupportedKeys(specOf(appOf(workloadOf())), { isMeasured: false }), [])
 })
 
+test('secrets are refused by name, files and variables', () => {
+  const envFrom = { TOKEN: { kind: 'secret' as const, name: 'T' } }
+  const spec = specOf(appOf(workloadOf({ envFrom })))
+  assert.deepEqual(
+    unsupportedKeys({ ...spec, envFrom, secrets: ['secrets.yaml'] }, { isMeasured: false }),
+    ['secrets', 'env.TOKEN', 'processes.web.env.TOKEN'],
+  )
+})
+
 test('a canary is judged only where something says what it serves', () => {
   const analysis = { maxErrorRate: 0.01, p95Ms: null, minRequests: 100 }
   const canary = { steps: [5, 100], pauseMs: 1000, analysis }
