@@ -24,6 +24,8 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   listTokens: ['admin'],
   createToken: ['admin'],
   revokeToken: ['admin'],
+  listAudit: ['admin'],
+  exportAudit: ['admin'],
   listTargets: FROM_DEVELOPER,
   putTarget: ['admin'],
   removeTarget: ['admin'],

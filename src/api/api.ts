@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { BYTES } from '../contract/endpoint.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Audit } from '../model/audit.ts'
+import type { Audit, AuditReader } from '../model/audit.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Installer } from '../model/installer.ts'
 import type { Manifests } from '../model/manifests.ts'
@@ -13,6 +13,7 @@ import type { Nodes } from '../model/nodes.ts'
 import type { Targets } from '../model/targets.ts'
 import type { WorkloadIdentities } from '../model/workload.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
+import { auditRoutes } from './audit-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
@@ -34,7 +35,7 @@ export interface ApiOptions {
   readonly platform: Platform
   readonly sources: SourceStore
   readonly identity: Identity
-  readonly audit: Audit
+  readonly audit: Audit & AuditReader
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
@@ -67,6 +68,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const routes: Routes = {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
+    ...auditRoutes(options.audit),
     ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),

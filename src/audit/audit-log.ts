@@ -1,8 +1,16 @@
 import type { Log } from '../lib/log.ts'
 import { readLink } from '../lib/hash-chain.ts'
-import { SYSTEM, type Audit, type AuditEvent, type AuditStore } from '../model/audit.ts'
+import {
+  SYSTEM,
+  type Audit,
+  type AuditEvent,
+  type AuditQuery,
+  type AuditReader,
+  type AuditStore,
+} from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import { exportLines, listLines } from './audit-reader.ts'
 import { recordAfter, type Place } from './audit-record.ts'
 import { ChainWriter, type Ahead } from './chain-writer.ts'
 import type { Checkpoint, Signer } from './checkpoint.ts'
@@ -32,7 +40,7 @@ export interface AuditLogOptions {
 }
 
 /** The audit of one server over the chain that all servers of the database share. */
-export class AuditLog implements Audit {
+export class AuditLog implements Audit, AuditReader {
   readonly #options: AuditLogOptions
   readonly #writer: ChainWriter
   readonly #denials = new DenialLimit()
@@ -94,10 +102,27 @@ export class AuditLog implements Audit {
     if (kept !== null) await this.#keep(kept)
   }
 
-  /** The newest record of the chain, sworn to now. */
-  async checkpoint(): Promise<Checkpoint> {
+  list(query: AuditQuery, signal: AbortSignal): AsyncIterable<string> {
+    const { store, clock } = this.#options
+    return listLines(store, query, { clock, signal })
+  }
+
+  export(): AsyncIterable<string> {
     const { store, signer, clock } = this.#options
-    return signer.checkpoint(await store.head(), clock.now())
+    return exportLines(store, (place) => signer.checkpoint(place, clock.now()))
+  }
+
+  /** Takes away what is older than is kept, and swears to the new beginning. */
+  async forget(): Promise<void> {
+    const { clock, store, keptMs, signer } = this.#options
+    const now = clock.now()
+    let gone: number
+    do {
+      gone = await store.forget(now - keptMs, FORGOTTEN_AT_ONCE, (head) => {
+        const facts = { ...signer.anchor(head.first) }
+        return [recordAfter(head, { ...ofSystem('audit:retention'), facts }, now).row]
+      })
+    } while (gone > 0 && !this.#closing.signal.aborted)
   }
 
   // Private
@@ -163,7 +188,7 @@ export class AuditLog implements Audit {
       try {
         await this.#keepCounts(clock.now())
         await this.#swearWhereDue()
-        await this.#forget()
+        await this.#forgetWhereDue()
       } catch (error) {
         log.error({ error: String(causeOf(error)) }, 'the audit could not be looked after')
       }
@@ -176,18 +201,11 @@ export class AuditLog implements Audit {
     if ((await store.head()).seq > this.#sworn.seq) await this.#swear()
   }
 
-  async #forget(): Promise<void> {
-    const { clock, store, keptMs, signer } = this.#options
-    const now = clock.now()
+  async #forgetWhereDue(): Promise<void> {
+    const now = this.#options.clock.now()
     if (now - this.#forgotAt < FORGET_EVERY_MS) return
     this.#forgotAt = now
-    let gone: number
-    do {
-      gone = await store.forget(now - keptMs, FORGOTTEN_AT_ONCE, (head) => {
-        const facts = { ...signer.anchor(head.first) }
-        return [recordAfter(head, { ...ofSystem('audit:retention'), facts }, now).row]
-      })
-    } while (gone > 0 && !this.#closing.signal.aborted)
+    await this.forget()
   }
 
   async #stands({ seq, hash }: Checkpoint): Promise<boolean> {

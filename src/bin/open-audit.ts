@@ -1,21 +1,13 @@
 import { join } from 'node:path'
-import { z } from 'zod'
 import { AuditLog } from '../audit/audit-log.ts'
-import { createSigner, newSigningKey, type Checkpoint } from '../audit/checkpoint.ts'
+import { checkpointSchema } from '../audit/chain-verifier.ts'
+import { createSigner, newSigningKey } from '../audit/checkpoint.ts'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
 import type { Log } from '../lib/log.ts'
 import type { AuditStore } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Config } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
-
-const checkpointSchema: z.ZodType<Checkpoint> = z.object({
-  seq: z.number().int(),
-  hash: z.string(),
-  time: z.number(),
-  key: z.string(),
-  signature: z.string(),
-})
 
 export interface AuditOptions {
   readonly store: AuditStore

@@ -8,6 +8,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   login: async () => (await import('./commands/login.ts')).login,
   whoami: async () => (await import('./commands/whoami.ts')).whoami,
+  audit: async () => (await import('./commands/audit.ts')).audit,
   tokens: async () => (await import('./commands/tokens.ts')).tokens,
   identity: async () => (await import('./commands/identity.ts')).identity,
   target: async () => (await import('./commands/target.ts')).target,

@@ -1,5 +1,6 @@
 /** Readers of every answer of the contract; bodies.test.ts holds them against its schemas. */
 import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.ts'
+import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { EndpointName, ResponseOf } from '../contract/endpoints.ts'
 import type { GrantBody } from '../contract/grant.ts'
@@ -288,6 +289,8 @@ export const BODIES = {
     groups: list(text),
     grants: list(grant),
   }),
+  listAudit: object<AuditLineBody>({ line: text }),
+  exportAudit: object<AuditLineBody>({ line: text }),
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),

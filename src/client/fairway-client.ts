@@ -1,4 +1,5 @@
 import type { AppPlanBody, AppStatusBody } from '../contract/app.ts'
+import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endpoints.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
@@ -21,6 +22,7 @@ export interface Ref {
 }
 
 export type LogsQuery = QueryOf<'logs'>
+export type AuditQuery = QueryOf<'listAudit'>
 
 /**
  * One method per endpoint. Every method rejects with ClientError: the server's code, `SERVER_UNREACHABLE` or `TIMEOUT`. Streams end
@@ -227,6 +229,12 @@ export class FairwayClient {
     signal: AbortSignal,
   ): AsyncGenerator<LogLineBody, void, undefined> {
     return this.#connection.lines(call('logs', ref, { signal }, query), BODIES.logs)
+  }
+  listAudit(query: AuditQuery, signal: AbortSignal): AsyncGenerator<AuditLineBody, void> {
+    return this.#connection.lines(call('listAudit', {}, { signal }, query), BODIES.listAudit)
+  }
+  exportAudit(signal: AbortSignal): AsyncGenerator<AuditLineBody, void> {
+    return this.#connection.lines(call('exportAudit', {}, { signal }), BODIES.exportAudit)
   }
   runCommand(
     ref: Ref,

@@ -15,6 +15,8 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   listTokens: ['GET', '/v1/tokens'],
   createToken: ['POST', '/v1/tokens'],
   revokeToken: ['DELETE', '/v1/tokens/:token'],
+  listAudit: ['GET', '/v1/audit'],
+  exportAudit: ['GET', '/v1/audit/export'],
   listTargets: ['GET', '/v1/targets'],
   putTarget: ['PUT', '/v1/targets/:target'],
   removeTarget: ['DELETE', '/v1/targets/:target'],

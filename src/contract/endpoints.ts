@@ -1,6 +1,7 @@
 /** The whole HTTP API. A route that does not stand here does not exist. */
 import { z } from 'zod'
 import { appPlan, appStatus } from './app.ts'
+import { AUDIT_ENDPOINTS } from './audit-endpoints.ts'
 import { config, configChanges } from './config.ts'
 import { BYTES, type Endpoint, GET, POST, queryFlag, queryNumber } from './endpoint.ts'
 import { argv } from './exec-message.ts'
@@ -114,6 +115,7 @@ export const ENDPOINTS = {
     errors: ['NOT_FOUND', 'CONFLICT'],
   },
 
+  ...AUDIT_ENDPOINTS,
   ...TARGET_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
   ...NODE_ENDPOINTS,

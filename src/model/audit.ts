@@ -141,6 +141,19 @@ export interface AuditFilter {
   readonly since?: number | undefined
 }
 
+export interface AuditQuery extends AuditFilter {
+  readonly limit: number
+  readonly follow: boolean
+}
+
+/** Records as they are kept: JSON with its hash, which is over these very bytes. */
+export interface AuditReader {
+  /** Oldest first: the newest that match, and with `follow` every later one until the signal aborts. */
+  list(query: AuditQuery, signal: AbortSignal): AsyncIterable<string>
+  /** All that are kept, then `{"checkpoint":…}` of the last one, signed. */
+  export(): AsyncIterable<string>
+}
+
 /** Rows of the chain. There is no way to change one. */
 export interface AuditStore {
   head(): Promise<AuditHead>

@@ -1,8 +1,8 @@
-import type { Audit, AuditEvent } from '../../src/model/audit.ts'
+import type { Audit, AuditEvent, AuditReader } from '../../src/model/audit.ts'
 import { FairwayError } from '../../src/model/errors.ts'
 
 /** Keeps every event; `broken` makes it a full disk. */
-export class MemoryAudit implements Audit {
+export class MemoryAudit implements Audit, AuditReader {
   readonly events: AuditEvent[] = []
   broken = false
 
@@ -18,5 +18,13 @@ export class MemoryAudit implements Audit {
   note(event: AuditEvent): Promise<void> {
     if (!this.broken) this.events.push(event)
     return Promise.resolve()
+  }
+
+  async *list(): AsyncGenerator<string> {
+    yield* await Promise.resolve(this.events.map((event) => JSON.stringify(event)))
+  }
+
+  export(): AsyncIterable<string> {
+    return this.list()
   }
 }
