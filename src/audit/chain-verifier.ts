@@ -139,8 +139,10 @@ export class ChainVerifier {
   #takeCheckpoint(seq: number, prev: string, facts: unknown): void {
     const { data } = checkpointSchema.safeParse(facts)
     const fits = data?.seq === seq - 1 && data.hash === prev && isSignedCheckpoint(data)
-    if (!fits || !this.#isSworn(data))
-      return this.#find(`record ${String(seq)} is a checkpoint that no known server signed`)
+    if (!fits || !this.#isSworn(data)) {
+      this.#find(`record ${String(seq)} is a checkpoint that no known server signed`)
+      return
+    }
     this.#sworn = seq
     this.#checkpoints += 1
   }
@@ -154,7 +156,10 @@ export class ChainVerifier {
 
   #judgeBeginning(): void {
     const first = this.#first
-    if (first === null) return this.#find('there are no records')
+    if (first === null) {
+      this.#find('there are no records')
+      return
+    }
     if (first.seq === 1 && first.prev === CHAIN_START) return
     const anchored = this.#anchors.some(({ seq, prev }) => seq === first.seq && prev === first.prev)
     if (anchored) return
