@@ -35,11 +35,17 @@ const STEADY_SECONDS = Number(process.env['FAIRWAY_BENCH_STEADY_SECONDS'] ?? 300
 const QUIET_MS = 120_000
 const SAMPLE_MS = 5_000
 const PLAIN = 'plain'
+/** API server and etcd hold both sides' objects: two thousand namespaces at full size. */
+const LAB_BYTES = 6 * 2 ** 30
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const lacking = lacksLab() || (await lacksCluster())
   if (lacking !== false) return skipped(NAME, lacking)
-  const bed = await startClusterPlatform({ subnet: '10.235.4.0/24', addTarget: false })
+  const bed = await startClusterPlatform({
+    subnet: '10.235.4.0/24',
+    addTarget: false,
+    memory: LAB_BYTES,
+  })
   const connection = await connectionOf(bed.cluster)
   const client = new ClusterClient({ connection, clock: systemClock, random: Math.random })
   try {

@@ -106,7 +106,7 @@ export function sandboxSuite(
     it('ends what writes too much', async () => {
       const result = await run('while :; do head -c 1000000 /dev/zero >> big; done')
       assert.equal(result.reason, 'disk')
-      await rm(join(folder, 'work/big'))
+      await rm(join(folder, 'work/big'), { force: true })
     })
 
     it('gets nothing of the platform’s environment', async () => {

@@ -40,6 +40,7 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   workloadIdentities: ['operator', 'admin'],
   rotateWorkloadRoot: ['admin'],
   installPlatform: ['admin'],
+  uninstallPlatform: ['admin'],
   missingContents: FROM_DEVELOPER,
   putContent: FROM_DEVELOPER,
   postContents: FROM_DEVELOPER,

@@ -32,7 +32,12 @@ interface Exchange {
 }
 
 /** Their answer comes when everything is done. */
-const LONG: ReadonlySet<EndpointName> = new Set(['destroyApp', 'collect', 'installPlatform'])
+const LONG: ReadonlySet<EndpointName> = new Set([
+  'destroyApp',
+  'collect',
+  'installPlatform',
+  'uninstallPlatform',
+])
 
 /** Hangs routes into Fastify: what every one of them has in common stands here. */
 export class RouteServer {

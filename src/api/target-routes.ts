@@ -4,7 +4,12 @@ import { route, type Routes } from './route.ts'
 
 type TargetRoutes = Pick<
   Routes,
-  'listTargets' | 'putTarget' | 'removeTarget' | 'checkTarget' | 'installPlatform'
+  | 'listTargets'
+  | 'putTarget'
+  | 'removeTarget'
+  | 'checkTarget'
+  | 'installPlatform'
+  | 'uninstallPlatform'
 >
 
 export function targetRoutes(targets: Targets, installer: Installer): TargetRoutes {
@@ -23,6 +28,10 @@ export function targetRoutes(targets: Targets, installer: Installer): TargetRout
     installPlatform: route('installPlatform', async ({ params, body, signal }) => {
       const done = await installer.install({ target: params.target, ...body }, signal)
       return { ...done, notes: [...done.notes] }
+    }),
+    uninstallPlatform: route('uninstallPlatform', async ({ params, body }) => {
+      const done = await installer.uninstall({ target: params.target, ...body })
+      return { removed: [...done.removed], stays: [...done.stays] }
     }),
   }
 }

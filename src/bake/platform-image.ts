@@ -1,11 +1,15 @@
 import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
 import { baseLayer } from './base-layer.ts'
 import type { Kitchen, LayerJob, PlacedLayer } from './bake-job.ts'
 import { inPlatformWords } from './baker.ts'
 import { addLayer } from './keyed-layer.ts'
+import { folderTree } from './folder-tree.ts'
 import { nodeRuntime } from './node-runtime.ts'
 import { DEFAULT_NODE_MAJOR } from './node-version.ts'
+import { NPM_PACKAGE_ROOT, npmPackage } from './npm-package.ts'
+import { npmFor } from './package-manager.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ImageStore } from '../oci/image-store.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
@@ -54,9 +58,10 @@ export async function bakePlatform(
     const [base] = layers
     if (base === undefined) throw new TypeError('a runtime without base')
     const list = await baseList(kitchen.images, base)
+    const npm = await addLayer(job, await npmEntries(job), { level: 'small' })
     const source = await addLayer(job, [...files.source, list], { level: 'small' })
     return await kitchen.images.addImage({
-      layers: [...layers, modules, source].map(({ layer }) => layer),
+      layers: [...layers, npm, modules, source].map(({ layer }) => layer),
       config: {
         architecture: kitchen.architecture,
         cmd: ['node', 'src/bin/server.ts'],
@@ -112,6 +117,20 @@ export async function bakePostgres(
 }
 
 // Private
+
+/** npm, as the server asks it for versions and packages outside of any step. The image has no env(1), so its own first line does not find node. */
+async function npmEntries(job: LayerJob): Promise<LayerEntry[]> {
+  const { name, version } = npmFor(DEFAULT_NODE_MAJOR)
+  const root = `${NPM_PACKAGE_ROOT}/node_modules/${name}`
+  const folder = join(await npmPackage(job, name, version), root)
+  const entries = await folderTree(folder, {
+    root,
+    choose: (path) => !/(?:^|\/)(?:man|docs)$/.test(path),
+  })
+  const text = `#!/usr/local/bin/node\nrequire('/${root}/lib/cli.js')(process)\n`
+  const content = { bytes: Buffer.from(text) }
+  return [...entries, { type: 'file', path: 'usr/local/bin/npm', mode: 0o755, content }]
+}
 
 /** Dependencies of packages that no server in a container needs. */
 const NOT_NEEDED = [

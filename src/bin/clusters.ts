@@ -37,11 +37,13 @@ export function openClusters(options: ClusterOptions): Clusters {
   })
 }
 
-/** A `.dockerconfigjson` with the login for the registry's host; null where nobody has to log in. */
+/** A `.dockerconfigjson` with the login for pulling from the registry's host; null where nobody has to log in. */
 export function pullSecret(settings: Readonly<Record<string, string>>): PullSecret | null {
   const registry = registryOf(settings)
-  if (registry === null || registry.user === null || registry.password === null) return null
-  const { name, user, password } = registry
+  if (registry === null) return null
+  const { name } = registry
+  const { user, password } = registry.pull ?? registry
+  if (user === null || password === null) return null
   const auth = Buffer.from(`${user}:${password}`).toString('base64')
   const host = name.split('/')[0] ?? name
   const auths = { [host]: { username: user, password, auth } }

@@ -34,10 +34,12 @@ export interface Config {
   readonly svidMinutes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
-  /** What nodes and servers log in with to `registry.ts`; null = there is none. A secret. */
+  /** What servers log in with to `registry.ts`; null = there is none. A secret. */
   readonly registryPassword: string | null
   /** File with the key that secrets in the database are encrypted under; null = `secrets.key` of the data folder. */
   readonly serverKeyFile: string | null
+  /** The same for pulling alone; null = there is none. A secret. */
+  readonly registryPullPassword: string | null
   /** Set where this server runs in a cluster, to which it deploys. Never passed on: `fairway install` writes it. */
   readonly home: HomeConfig | null
 }
@@ -50,6 +52,8 @@ export interface HomeConfig {
   readonly settings: Readonly<Record<string, string>>
   readonly namespace: string
   readonly pod: string
+  /** Reference of the image that it runs from; '' where nobody told. */
+  readonly image: string
   /** Where the kubelet asks. */
   readonly healthPort: number
   /** Of the cluster's API server, as every pod is told. */
@@ -96,6 +100,7 @@ const schema = z.object({
   FAIRWAY_HOST_NAMES: z.string().default(''),
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_SECRETS_KEY_FILE: z.string().min(1).optional(),
+  FAIRWAY_REGISTRY_PULL_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_HOME_TARGET: z.string().refine(isName, 'expected the name of a target').optional(),
   FAIRWAY_HOME_SETTINGS: z
     .string()
@@ -109,6 +114,7 @@ const schema = z.object({
     }),
   FAIRWAY_NAMESPACE: z.string().default('fairway-system'),
   FAIRWAY_POD: z.string().default(''),
+  FAIRWAY_HOME_IMAGE: z.string().default(''),
   FAIRWAY_HEALTH_PORT: port.default(7071),
   KUBERNETES_SERVICE_HOST: z.string().default(''),
   KUBERNETES_SERVICE_PORT: z.string().default('443'),
@@ -160,6 +166,7 @@ export function readConfig(env: Environment = environment): Config {
       values.FAIRWAY_SECRETS_KEY_FILE === undefined
         ? null
         : resolve(values.FAIRWAY_SECRETS_KEY_FILE),
+    registryPullPassword: values.FAIRWAY_REGISTRY_PULL_PASSWORD ?? null,
     home: homeOf(values),
   })
 }
@@ -217,6 +224,7 @@ function homeOf(values: z.output<typeof schema>): HomeConfig | null {
     settings: values.FAIRWAY_HOME_SETTINGS,
     namespace: values.FAIRWAY_NAMESPACE,
     pod: values.FAIRWAY_POD,
+    image: values.FAIRWAY_HOME_IMAGE,
     healthPort: values.FAIRWAY_HEALTH_PORT,
     apiServer: { host: values.KUBERNETES_SERVICE_HOST, port: values.KUBERNETES_SERVICE_PORT },
   }

@@ -1,21 +1,30 @@
 /** What a server is that runs in a cluster instead of on a machine of its own. Loaded only there. */
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readPackageSources } from '../bake/package-sources.ts'
 import { absentMachine } from '../reconcile/absent-machine.ts'
 import { ClusterClient } from '../kubernetes/cluster-client.ts'
 import { HomePod } from '../kubernetes/home-pod.ts'
+import { JobSandbox } from '../kubernetes/job-sandbox.ts'
 import { inClusterConnection, type ClusterConnection } from '../kubernetes/kubeconfig.ts'
+import { BUILD_PULL_SECRETS, buildNamespace } from '../kubernetes/plan-platform.ts'
 import type { AppReader } from '../model/app-reader.ts'
-import { FairwayError } from '../model/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { Sandbox } from '../model/sandbox.ts'
+import { packFolders, unpackFolders } from '../oci/folder-archive.ts'
 import { ImageStore } from '../oci/image-store.ts'
+import { registryOf } from '../reconcile/target-registry.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { Store } from '../model/store.ts'
 import type { HomeConfig } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
+import { environment } from './environment.ts'
 import { openHealth, type HealthServer } from './health-server.ts'
+import { once } from './once.ts'
+import { packagePlaces } from './package-places.ts'
+import { stepImages } from './step-images.ts'
 import { packageVersion } from './version.ts'
 
 export interface Home {
@@ -65,12 +74,15 @@ export async function openHome(config: HomeConfig, clock: Clock): Promise<Home> 
     health,
     pod,
     inCluster,
-    open: async ({ folder, log }) => ({
-      sandbox: absentSandbox,
-      images: await ImageStore.open({ root: folder.images, log }),
-      machine: absentMachine,
-      runner: 'none',
-    }),
+    open: async ({ folder, log }) => {
+      const images = await ImageStore.open({ root: folder.images, log })
+      return {
+        sandbox: stepSandbox({ config, client, clock, log, images }),
+        images,
+        machine: absentMachine,
+        runner: 'none',
+      }
+    },
     lead: async () => {
       await pod.setRole('active')
       health.set('active')
@@ -94,15 +106,34 @@ export async function openHome(config: HomeConfig, clock: Clock): Promise<Home> 
   }
 }
 
-const absentSandbox: Sandbox = {
-  flavour: 'image',
-  ownerOffset: 0,
-  run: () =>
-    Promise.reject(
-      new FairwayError(
-        'RUNNER_UNAVAILABLE',
-        'this server runs in a cluster and cannot install dependencies or run build commands yet',
-        { hint: 'Deploy with node_modules in the source, or an image: fairway deploy --image.' },
-      ),
-    ),
+interface SandboxParts {
+  readonly config: HomeConfig
+  readonly client: ClusterClient
+  readonly clock: Clock
+  readonly log: Log
+  readonly images: ImageStore
 }
+
+/** Build steps run as Jobs beside this server, in the namespace that `fairway install` made for them. */
+function stepSandbox({ config, client, clock, log, images }: SandboxParts): Sandbox {
+  const sources = once(async () => (await readPackageSources(environment)).env)
+  return new JobSandbox({
+    client,
+    clock,
+    log,
+    namespace: buildNamespace(config.namespace),
+    courier: config.image,
+    pullSecrets: BUILD_PULL_SECRETS,
+    imageOf: stepImages(images, registryOf(config.settings)),
+    sources: async () => packagePlaces({ client, env: await sources() }),
+    archive: {
+      pack: packFolders,
+      unpack: (source, root, maxBytes) =>
+        unpackFolders(source, root, { maxEntries: MAX_ENTRIES, maxBytes }),
+    },
+    randomId: () => randomBytes(6).toString('hex'),
+  })
+}
+
+/** Of what a build step hands back: more files than any project has. */
+const MAX_ENTRIES = 2_000_000

@@ -1,6 +1,7 @@
 /** `fairway install`: this very program, as an image, on one of its targets. Loaded when somebody asks for it. */
 import { randomBytes } from 'node:crypto'
 import { createKitchen } from '../bake/baker.ts'
+import { readPackageSources } from '../bake/package-sources.ts'
 import { bakePlatform, bakePostgres } from '../bake/platform-image.ts'
 import { ClusterClient } from '../kubernetes/cluster-client.ts'
 import { readKubeconfig } from '../kubernetes/kubeconfig.ts'
@@ -9,13 +10,22 @@ import { planPlatform, type PlatformPlan } from '../kubernetes/plan-platform.ts'
 import { ownDatabaseUrl, POSTGRES } from '../kubernetes/plan-platform-postgres.ts'
 import { REGISTRY, REGISTRY_PORT, REGISTRY_USER } from '../kubernetes/plan-platform-registry.ts'
 import { PlatformInstaller } from '../kubernetes/platform-installer.ts'
+import { removePlatform } from '../kubernetes/platform-removal.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Installed, Installer, InstallRequest } from '../model/installer.ts'
-import type { Store } from '../model/store.ts'
+import type { Clock } from '../model/clock.ts'
+import type {
+  Installed,
+  Installer,
+  InstallRequest,
+  PlatformRemains,
+  UninstallRequest,
+} from '../model/installer.ts'
+import type { Store, TargetRecord } from '../model/store.ts'
 import type { TargetRegistry } from '../model/targets.ts'
 import type { Digest } from '../model/release.ts'
 import { registryOf, registrySettings } from '../reconcile/target-registry.ts'
 import { pullSecret } from './clusters.ts'
+import { environment } from './environment.ts'
 import { bakerOptions, type KitchenOptions } from './kitchen.ts'
 import { platformFiles } from './platform-files.ts'
 import { pushImage } from './release-images.ts'
@@ -31,7 +41,10 @@ const READY_MS = 300_000
 const SERVER = 'fairway-server'
 
 export function createInstaller(options: InstallerOptions): Installer {
-  return { install: (request, signal) => install(options, request, signal) }
+  return {
+    install: (request, signal) => install(options, request, signal),
+    uninstall: (request) => uninstall(options, request),
+  }
 }
 
 async function install(
@@ -44,16 +57,19 @@ async function install(
   if (target === null) throw new FairwayError('NOT_FOUND', `there is no target ${request.target}`)
   const registry = registryOf(target.settings)
   if (registry === null) throw noRegistry(request.target)
-  const client = new ClusterClient({
-    connection: readKubeconfig(target.kubeconfig, target.context),
-    clock,
-    random: Math.random,
-    userAgent: `fairway/${packageVersion()}`,
-  })
+  const client = clientOf(target, clock)
   try {
     const installer = new PlatformInstaller({ client, clock, installer: await options.owner() })
     const baked = await bake(options, request, signal)
-    const plan = await planOf({ owner: options.owner, request, registry, installer, baked })
+    const packages = await packagesOf(request)
+    const plan = await planOf({
+      owner: options.owner,
+      request,
+      registry,
+      installer,
+      baked,
+      packages,
+    })
     const manifests = toYaml(planPlatform(plan))
     const done = { manifests, image: plan.image, notes: notesOf(plan) }
     if (request.dryRun) return { ...done, active: null, claim: null }
@@ -65,6 +81,31 @@ async function install(
   } finally {
     await client.close()
   }
+}
+
+async function uninstall(
+  { store, clock, log, owner }: InstallerOptions,
+  { target: name, ...request }: UninstallRequest,
+): Promise<PlatformRemains> {
+  const target = await store.getTarget(name)
+  if (target === null) throw new FairwayError('NOT_FOUND', `there is no target ${name}`)
+  const client = clientOf(target, clock)
+  try {
+    const done = await removePlatform({ client, installer: await owner(), ...request })
+    if (!request.dryRun) log.info({ target: name, ...done }, 'control plane removed')
+    return done
+  } finally {
+    await client.close()
+  }
+}
+
+function clientOf({ kubeconfig, context }: TargetRecord, clock: Clock): ClusterClient {
+  return new ClusterClient({
+    connection: readKubeconfig(kubeconfig, context),
+    clock,
+    random: Math.random,
+    userAgent: `fairway/${packageVersion()}`,
+  })
 }
 
 interface Baked {
@@ -105,23 +146,29 @@ interface Planned extends Pick<InstallerOptions, 'owner'> {
   readonly registry: TargetRegistry
   readonly installer: PlatformInstaller
   readonly baked: Baked
+  readonly packages: Readonly<Record<string, string>>
 }
 
 async function planOf(given: Planned): Promise<PlatformPlan> {
-  const { request, registry, installer, baked } = given
+  const { request, registry, installer, baked, packages } = given
   const { namespace, target, hosts, nodePort, database } = request
   const known = (name: string, key: string): Promise<string | null> =>
     installer.secret(namespace, name, key)
   const fresh = (): string => randomBytes(18).toString('hex')
   const reference = (name: string, digest: Digest): string => `${registry.name}/${name}@${digest}`
   const dbPassword = (await known(POSTGRES, 'password')) ?? fresh()
-  const registryPassword = (await known(REGISTRY, 'FAIRWAY_REGISTRY_PASSWORD')) ?? fresh()
+  const passwords = {
+    password: (await known(REGISTRY, 'FAIRWAY_REGISTRY_PASSWORD')) ?? fresh(),
+    pullPassword: (await known(REGISTRY, 'FAIRWAY_REGISTRY_PULL_PASSWORD')) ?? fresh(),
+  }
   return {
     namespace,
     installer: await given.owner(),
     target,
     hosts,
     nodePort,
+    packages,
+    notices: request.notices,
     image: reference(SERVER, baked.server),
     pullSecret: pullSecret(registrySettings(registry)),
     database:
@@ -132,23 +179,50 @@ async function planOf(given: Planned): Promise<PlatformPlan> {
             own: { image: reference(POSTGRES, baked.postgres), password: dbPassword },
           },
     registry: registry.push
-      ? { settings: registrySettings(registry), own: null }
-      : ownRegistry(request, registryPassword),
+      ? {
+          settings: registrySettings(registry),
+          own: null,
+          pullSecret: pullSecret(registrySettings(registry)),
+        }
+      : ownRegistry(request, passwords),
   }
 }
 
 function ownRegistry(
   { registryPort, namespace }: InstallRequest,
-  password: string,
+  passwords: { readonly password: string; readonly pullPassword: string },
 ): PlatformPlan['registry'] {
   const settings = registrySettings({
     name: `127.0.0.1:${String(registryPort)}`,
     push: true,
     user: REGISTRY_USER,
-    password,
+    password: passwords.password,
+    pull: { user: REGISTRY_USER, password: passwords.pullPassword },
     endpoint: `http://${REGISTRY}.${namespace}.svc:${String(REGISTRY_PORT)}`,
   })
-  return { settings, own: { nodePort: registryPort, password } }
+  return {
+    settings,
+    own: { nodePort: registryPort, ...passwords },
+    pullSecret: pullSecret(settings),
+  }
+}
+
+/** A mirror on this machine's loopback is nobody's there. */
+async function packagesOf({
+  npmRegistry,
+}: InstallRequest): Promise<Readonly<Record<string, string>>> {
+  const { env } = await readPackageSources(environment)
+  const found: Record<string, string> = {}
+  for (const name of ['npm_config_registry', 'PIP_INDEX_URL']) {
+    const url = env[name]
+    if (url !== undefined && URL.canParse(url) && !isLoopback(new URL(url).hostname))
+      found[name] = url
+  }
+  return npmRegistry === null ? found : { ...found, npm_config_registry: npmRegistry }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:localhost|127\..*|\[::1\])$/.test(host)
 }
 
 function notesOf({ database, registry, image }: PlatformPlan): readonly string[] {

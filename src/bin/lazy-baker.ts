@@ -13,5 +13,8 @@ export function lazyBaker(make: () => Promise<Baker>): Baker {
 /** An installer that is put together when somebody installs. */
 export function lazyInstaller(make: () => Promise<Installer>): Installer {
   const made = once(make)
-  return { install: async (request, signal) => (await made()).install(request, signal) }
+  return {
+    install: async (request, signal) => (await made()).install(request, signal),
+    uninstall: async (request) => (await made()).uninstall(request),
+  }
 }

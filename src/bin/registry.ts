@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { FairwayError } from '../model/errors.ts'
 import { ImageStore } from '../oci/image-store.ts'
-import { createRegistry, type Authorization } from '../registry/registry.ts'
+import { createRegistry, type Authorization, type RegistryAction } from '../registry/registry.ts'
 import { readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -18,13 +18,16 @@ endOnFailure(log, config)
 const { registryPassword } = config
 if (registryPassword === null)
   throw new FairwayError('INVALID_REQUEST', 'FAIRWAY_REGISTRY_PASSWORD is not set')
-const expected = hash('sha256', registryPassword, 'buffer')
+const mayAll = hash('sha256', registryPassword, 'buffer')
+const { registryPullPassword } = config
+const mayPull =
+  registryPullPassword === null ? null : hash('sha256', registryPullPassword, 'buffer')
 
 await createDataFolder(folder)
 const images = await ImageStore.open({ root: folder.images, log })
 const registry = createRegistry({
   images,
-  authorize: (request) => Promise.resolve(authorized(request)),
+  authorize: (request, action) => Promise.resolve(authorized(request, action)),
   randomId: () => randomBytes(18).toString('hex'),
   log,
 })
@@ -42,12 +45,15 @@ server.closeIdleConnections()
 await once(server, 'close')
 await registry.close()
 
-/** Basic, any name: the password is what counts. Hashes of one length are compared, so time tells nothing. */
-function authorized({ headers }: IncomingMessage): Authorization {
+/** Basic, any name: the password is what counts, and nodes have one that pushes nothing. Hashes of one length are compared, so time tells nothing. */
+function authorized({ headers }: IncomingMessage, action: RegistryAction): Authorization {
   const [scheme = '', value = ''] = (headers.authorization ?? '').split(' ')
   if (scheme.toLowerCase() !== 'basic') return 'unauthenticated'
   const given = Buffer.from(value, 'base64')
     .toString()
     .replace(/^[^:]*:/, '')
-  return timingSafeEqual(hash('sha256', given, 'buffer'), expected) ? 'ok' : 'unauthenticated'
+  const found = hash('sha256', given, 'buffer')
+  if (timingSafeEqual(found, mayAll)) return 'ok'
+  if (mayPull === null || !timingSafeEqual(found, mayPull)) return 'unauthenticated'
+  return action === 'pull' ? 'ok' : 'denied'
 }

@@ -29,6 +29,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./commands/run.ts')).run,
   exec: async () => (await import('./commands/exec.ts')).exec,
   install: async () => (await import('./commands/install.ts')).install,
+  uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,
   export: async () => (await import('./commands/export.ts')).exportCommand,
   apply: async () => (await import('./commands/apply.ts')).apply,
   delete: async () => (await import('./commands/delete.ts')).deleteCommand,

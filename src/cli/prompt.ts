@@ -2,7 +2,7 @@ import { FairwayError } from '../model/errors.ts'
 import type { CliIo } from './io.ts'
 
 /**
- * One line from standard input, without its end. The question goes to standard error, so that it is seen in a pipe too. With
+ * One line from standard input, without its end; what follows it is there for the next call. The question goes to standard error, so that it is seen in a pipe too. With
  * `hidden` a terminal does not show what is typed.
  * @throws FairwayError INVALID_REQUEST at Ctrl-C
  */
@@ -37,9 +37,14 @@ function line({ stdin }: CliIo): Promise<string> {
       resolve(text)
     }
     const onData = (chunk: Buffer | string): void => {
-      for (const character of chunk.toString()) {
+      const characters = Array.from(chunk.toString())
+      for (const [at, character] of characters.entries()) {
         if (character === '\n' || character === '\r' || character === '\x04') {
           onEnd()
+          // Who gives two secrets gives two lines.
+          const rest = characters.slice(at + 1).join('')
+          stdin.pause()
+          if (rest !== '') stdin.unshift(Buffer.from(rest))
           return
         }
         if (character === '\x03') {

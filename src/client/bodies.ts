@@ -301,6 +301,10 @@ export const BODIES = {
     claim: orNull(text),
     notes: list(text),
   }),
+  uninstallPlatform: object<ResponseOf<'uninstallPlatform'>>({
+    removed: list(text),
+    stays: list(object({ what: text, why: text })),
+  }),
   exportApp: object<ResponseOf<'exportApp'>>({ files: map(text) }),
   listNodes: object<ResponseOf<'listNodes'>>({ nodes: list(node) }),
   drainNode: drainEvent,

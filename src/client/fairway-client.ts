@@ -6,7 +6,13 @@ import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
 import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
 import type { DeployBody } from '../contract/source.ts'
-import type { CheckBody, InstalledBody, NewTargetBody, TargetBody } from '../contract/target.ts'
+import type {
+  CheckBody,
+  InstalledBody,
+  UninstalledBody,
+  NewTargetBody,
+  TargetBody,
+} from '../contract/target.ts'
 import type { TokenBody } from '../contract/token.ts'
 import type { WorkloadIdentitiesBody } from '../contract/workload-endpoints.ts'
 import { BODIES } from './bodies.ts'
@@ -80,6 +86,11 @@ export class FairwayClient {
   installPlatform(target: string, body: BodyOf<'installPlatform'>): Promise<InstalledBody> {
     const wanted = call('installPlatform', { target }, { json: body, timeoutMs: 1_200_000 })
     return this.#connection.value(wanted, BODIES.installPlatform)
+  }
+
+  uninstallPlatform(target: string, body: BodyOf<'uninstallPlatform'>): Promise<UninstalledBody> {
+    const wanted = call('uninstallPlatform', { target }, { json: body, timeoutMs: 120_000 })
+    return this.#connection.value(wanted, BODIES.uninstallPlatform)
   }
 
   async listNodes(target: string): Promise<readonly NodeBody[]> {

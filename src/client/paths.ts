@@ -25,6 +25,7 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   applyManifests: ['POST', '/v1/targets/:target/manifests'],
   removeManifests: ['DELETE', '/v1/targets/:target/manifests/:environment/:app'],
   installPlatform: ['POST', '/v1/targets/:target/platform'],
+  uninstallPlatform: ['POST', '/v1/targets/:target/platform/removal'],
   checkTarget: ['GET', '/v1/targets/:target/checks'],
   listNodes: ['GET', '/v1/targets/:target/nodes'],
   drainNode: ['POST', '/v1/targets/:target/nodes/:node/drain'],

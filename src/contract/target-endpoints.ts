@@ -1,7 +1,15 @@
 import { z } from 'zod'
 import { GET, type Endpoint } from './endpoint.ts'
 import { targetName } from './name.ts'
-import { hostCheck, installBody, installed, target, targetBody } from './target.ts'
+import {
+  hostCheck,
+  installBody,
+  installed,
+  target,
+  targetBody,
+  uninstallBody,
+  uninstalled,
+} from './target.ts'
 
 const targetParams = z.strictObject({ target: targetName })
 
@@ -62,5 +70,16 @@ export const TARGET_ENDPOINTS = {
       'REGISTRY_FAILED',
       'TIMEOUT',
     ],
+  },
+  uninstallPlatform: {
+    ...GET,
+    method: 'POST',
+    path: '/v1/targets/:target/platform/removal',
+    params: targetParams,
+    body: uninstallBody,
+    response: uninstalled,
+    action: 'target:write',
+    summary: 'Removes a control plane from a cluster and says what stays',
+    errors: ['NOT_FOUND', 'CLUSTER_UNREACHABLE', 'CLUSTER_CONFLICT', 'CLUSTER_FORBIDDEN'],
   },
 } as const satisfies Record<string, Endpoint>

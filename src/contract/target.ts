@@ -13,6 +13,11 @@ const registry = z.strictObject({
   push: z.boolean(),
   user: z.string().min(1).max(255).nullable(),
   password: z.string().min(1).max(65_536).nullable(),
+  /** What nodes log in with to pull; null = as who pushes. */
+  pull: z
+    .strictObject({ user: z.string().min(1).max(255), password: z.string().min(1).max(65_536) })
+    .nullable()
+    .default(null),
 })
 
 const metrics = z.strictObject({
@@ -57,6 +62,8 @@ export const hostCheck = z
 const dnsLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const nodePort = z.number().int().min(1024).max(65_535)
 
+const webUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }).max(2048)
+
 export const installBody = z.strictObject({
   namespace: z.string().regex(dnsLabel, 'expected a DNS label'),
   database: z
@@ -74,6 +81,11 @@ export const installBody = z.strictObject({
     .max(20),
   nodePort: nodePort.nullable(),
   registryPort: nodePort,
+  npmRegistry: webUrl.nullable().default(null),
+  notices: z
+    .strictObject({ source: z.literal('aws'), metadataUrl: webUrl.nullable() })
+    .nullable()
+    .default(null),
   dryRun: z.boolean(),
 })
 
@@ -88,6 +100,21 @@ export const installed = z
   })
   .meta({ id: 'Installed' })
 
+export const uninstallBody = z.strictObject({
+  namespace: z.string().regex(dnsLabel, 'expected a DNS label'),
+  /** True: its disks too. */
+  data: z.boolean(),
+  dryRun: z.boolean(),
+})
+
+export const uninstalled = z
+  .object({
+    removed: z.array(z.string()),
+    stays: z.array(z.object({ what: z.string(), why: z.string() })),
+  })
+  .meta({ id: 'Uninstalled' })
+
+export type UninstalledBody = z.output<typeof uninstalled>
 export type InstallBody = z.input<typeof installBody>
 export type InstalledBody = z.output<typeof installed>
 export type TargetBody = z.output<typeof target>

@@ -31,6 +31,7 @@ export interface Observation {
   /** By `process@release`. */
   readonly diagnoses: ReadonlyMap<string, readonly string[]>
   readonly answerOf: (pod: PodFacts) => string | null
+  readonly comingNode?: (pod: PodFacts) => string | null
   readonly everReady: (pod: PodFacts) => boolean
   readonly now: number
   /** When the engine began to look. */
@@ -73,7 +74,8 @@ function stateOf(pod: PodFacts, desired: DesiredApp | null, seen: Observation): 
   const startMs = track?.spec.health.startMs ?? DEFAULT_START_MS
   const { now, since = 0 } = seen
   const [answer, everReady] = [seen.answerOf(pod), seen.everReady(pod)]
-  return podState(pod, { now, since, startMs, answer, everReady })
+  const comingNode = seen.comingNode?.(pod) ?? null
+  return podState(pod, { now, since, startMs, answer, everReady, comingNode })
 }
 
 function trackOf(pod: PodFacts, desired: DesiredApp | null): Track['name'] {

@@ -8,7 +8,7 @@ import { diagnosis } from './diagnosis.ts'
 import { namespaceOf } from './labels.ts'
 import { parseLogLine } from './log-line.ts'
 import type { OwnedObjects } from './owned-objects.ts'
-import { probeAnswer, readEvents, type PodEvent } from './pod-events.ts'
+import { comingNode, probeAnswer, readEvents, type PodEvent } from './pod-events.ts'
 import type { PodFacts } from './pod-facts.ts'
 import { podState } from './pod-state.ts'
 
@@ -77,6 +77,11 @@ export class Attention {
   /** What the last failed probe of a pod got, in words. */
   answerOf(pod: PodFacts): string | null {
     return probeAnswer(this.#watched.get(pod.app)?.events ?? [], pod.name, pod.probe)
+  }
+
+  /** What an autoscaler says that brings a node for a pod. */
+  comingNode(pod: PodFacts): string | null {
+    return comingNode(this.#watched.get(pod.app)?.events ?? [], pod.name)
   }
 
   /** By `process@release`. */

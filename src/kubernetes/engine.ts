@@ -50,7 +50,7 @@ export interface KubernetesEngineOptions {
   readonly log: Log
   /** 0 to 1, for jitter. */
   readonly random: () => number
-  /** Apps worked on at the same time; default 8. */
+  /** Apps worked on at the same time; default 24. */
   readonly width?: number
   /** Apps of ours that no target wants are removed this long after the start; default 10 s. */
   readonly orphansAfterMs?: number
@@ -84,7 +84,7 @@ export class KubernetesEngine implements Engine {
   #since = 0
 
   constructor(options: KubernetesEngineOptions) {
-    const { client, settings, clock, log, random, width = 8 } = options
+    const { client, settings, clock, log, random, width = 24 } = options
     this.#options = options
     this.#objects = new OwnedObjects({
       client,
@@ -188,8 +188,7 @@ export class KubernetesEngine implements Engine {
 
   actual(ref: AppRef): ActualApp {
     const key = refKey(ref)
-    const app = this.#apps.get(key)
-    const namespace = namespaceOf(ref)
+    const [app, namespace] = [this.#apps.get(key), namespaceOf(ref)]
     const desired = app?.desired ?? null
     return actualApp(ref, desired, {
       pods: this.#objects.pods.in(namespace),
@@ -199,6 +198,7 @@ export class KubernetesEngine implements Engine {
       unreachable: this.#unreachable,
       diagnoses: this.#attention.diagnoses(key),
       answerOf: (pod) => this.#attention.answerOf(pod),
+      comingNode: (pod) => this.#attention.comingNode(pod),
       everReady: ({ uid }) => this.#everReady.has(uid),
       now: this.#options.clock.now(),
       since: this.#since,

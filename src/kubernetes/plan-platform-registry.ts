@@ -1,4 +1,4 @@
-import type { KubeObject } from './object.ts'
+import { contentHash, type KubeObject } from './object.ts'
 import {
   CONTAINER_SECURITY_CONTEXT,
   base64,
@@ -19,13 +19,16 @@ export const REGISTRY_USER = 'fairway'
  */
 export function planPlatformRegistry(
   plan: PlatformPlan,
-  own: { readonly nodePort: number; readonly password: string },
+  own: { readonly nodePort: number; readonly password: string; readonly pullPassword: string },
 ): readonly KubeObject[] {
   const port = { name: 'registry', port: REGISTRY_PORT, targetPort: 'registry', protocol: 'TCP' }
   return [
     object(plan, 'v1', 'Secret', REGISTRY, {
       type: 'Opaque',
-      data: { FAIRWAY_REGISTRY_PASSWORD: base64(own.password) },
+      data: {
+        FAIRWAY_REGISTRY_PASSWORD: base64(own.password),
+        FAIRWAY_REGISTRY_PULL_PASSWORD: base64(own.pullPassword),
+      },
     }),
     object(plan, 'networking.k8s.io/v1', 'NetworkPolicy', REGISTRY, {
       spec: {
@@ -49,7 +52,11 @@ export function planPlatformRegistry(
         serviceName: REGISTRY,
         selector: { matchLabels: selector('registry') },
         template: {
-          metadata: { labels: { ...platformLabels(plan), ...selector('registry') } },
+          metadata: {
+            labels: { ...platformLabels(plan), ...selector('registry') },
+            // What a container is told only at its start.
+            annotations: { 'fairway/settings': contentHash([own.password, own.pullPassword]) },
+          },
           spec: {
             ...podBasics(plan, 'registry'),
             terminationGracePeriodSeconds: 30,

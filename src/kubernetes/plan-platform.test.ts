@@ -13,7 +13,12 @@ const PLAN: PlatformPlan = {
   image: 'registry.example/fairway-server@sha256:aa',
   pullSecret: null,
   database: { url: 'postgres://me:secret-a@db/fairway', own: null },
-  registry: { settings: { registry: 'registry.example', registryPassword: 'secret-b' }, own: null },
+  registry: {
+    settings: { registry: 'registry.example', registryPassword: 'secret-b' },
+    own: null,
+    pullSecret: null,
+  },
+  packages: { npm_config_registry: 'https://npm.example/' },
   hosts: ['fairway.example'],
   nodePort: null,
 }
@@ -21,7 +26,7 @@ const WHOLE: PlatformPlan = {
   ...PLAN,
   pullSecret: { name: 'fairway-pull', dockerConfigJson: '{}' },
   database: { ...PLAN.database, own: { image: 'registry.example/pg@sha256:bb', password: 'c' } },
-  registry: { ...PLAN.registry, own: { nodePort: 30_500, password: 'd' } },
+  registry: { ...PLAN.registry, own: { nodePort: 30_500, password: 'd', pullPassword: 'e' } },
   nodePort: 30_700,
 }
 

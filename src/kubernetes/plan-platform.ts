@@ -1,6 +1,7 @@
 import { CLAIM_SECRET, ROLE_LABEL } from './home-pod.ts'
 import { contentHash, kubeObject, type KubeObject, type Labels } from './object.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, UNPRIVILEGED_ID } from './pod-security.ts'
+import { planBuildNamespace } from './plan-build-step.ts'
 import { planNodeAgent } from './plan-node-agent.ts'
 import { planPlatformPostgres } from './plan-platform-postgres.ts'
 import { planPlatformRegistry } from './plan-platform-registry.ts'
@@ -25,12 +26,20 @@ export interface PlatformPlan {
   /** Where the nodes pull the images of apps; with `own` a registry beside it. */
   readonly registry: {
     readonly settings: Readonly<Record<string, string>>
-    readonly own: { readonly nodePort: number; readonly password: string } | null
+    readonly own: {
+      readonly nodePort: number
+      readonly password: string
+      /** With which nodes pull. */
+      readonly pullPassword: string
+    } | null
+    readonly pullSecret: PullSecret | null
   }
   /** Further names under which the API is called. */
   readonly hosts: readonly string[]
   /** Also at this port of every node; null = inside of the cluster alone. */
   readonly nodePort: number | null
+  /** Environment of package managers: `npm_config_registry` and the like, as pods of the cluster reach them. */
+  readonly packages: Readonly<Record<string, string>>
   /** Set: a program on every node that reports termination notices; `metadataUrl` null = where EC2 answers. */
   readonly notices?: { readonly metadataUrl: string | null } | null
 }
@@ -78,8 +87,17 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
     service(plan),
     deployment(plan),
     ...nodeAgent(plan),
+    ...planBuildNamespace(buildNamespace(namespace), labels, buildPulls(plan)),
   ]
 }
+
+/** Where build steps of the control plane in `namespace` run. */
+export function buildNamespace(namespace: string): string {
+  return `${namespace}-builds`
+}
+
+/** Logins for the control plane's own image and for those of steps; the kubelet passes over one that is not there. */
+export const BUILD_PULL_SECRETS = ['fairway-pull', 'fairway-steps'] as const
 
 export function platformLabels({ installer }: Pick<PlatformPlan, 'installer'>): Labels {
   return {
@@ -149,6 +167,17 @@ function nodeAgent(plan: PlatformPlan): readonly KubeObject[] {
     labels,
     metadataUrl,
   })
+}
+
+function buildPulls({ pullSecret, registry }: PlatformPlan): readonly PullSecret[] {
+  const [own, steps] = BUILD_PULL_SECRETS
+  const secrets = [
+    { name: own, from: pullSecret },
+    { name: steps, from: registry.pullSecret },
+  ]
+  return secrets.flatMap(({ name, from }) =>
+    from === null ? [] : [{ name, dockerConfigJson: from.dockerConfigJson }],
+  )
 }
 
 function pullSecrets(plan: PlatformPlan, labels: Labels): KubeObject[] {
@@ -257,7 +286,13 @@ function container(plan: PlatformPlan): unknown {
   }
 }
 
-function settings({ namespace, target, hosts }: PlatformPlan): Readonly<Record<string, string>> {
+function settings({
+  namespace,
+  target,
+  hosts,
+  image,
+  packages,
+}: PlatformPlan): Readonly<Record<string, string>> {
   const names = ['', `.${namespace}`, `.${namespace}.svc`, `.${namespace}.svc.cluster.local`]
   return {
     FAIRWAY_API_HOST: '0.0.0.0',
@@ -265,10 +300,12 @@ function settings({ namespace, target, hosts }: PlatformPlan): Readonly<Record<s
     // Below the mount, whose own mode belongs to the kubelet.
     FAIRWAY_DATA_DIR: '/var/lib/fairway/data',
     FAIRWAY_HEALTH_PORT: String(HEALTH_PORT),
+    FAIRWAY_HOME_IMAGE: image,
     FAIRWAY_HOME_TARGET: target,
     FAIRWAY_HOST_NAMES: [...names.map((end) => `${PLATFORM}${end}`), ...hosts].join(','),
     FAIRWAY_NAMESPACE: namespace,
     NODE_COMPILE_CACHE: '/tmp/compile',
+    ...packages,
   }
 }
 

@@ -34,6 +34,18 @@ export function probeAnswer(
   return found === undefined ? null : describeProbe(found.message, probe)
 }
 
+/** Events by which autoscalers say that a node is on its way for a pod, and that none is: cluster-autoscaler, then Karpenter. */
+const NODE_COMES: ReadonlySet<string> = new Set(['TriggeredScaleUp', 'Nominated'])
+const NO_NODE_COMES: ReadonlySet<string> = new Set(['NotTriggerScaleUp', 'FailedToScaleUp'])
+
+/** What an autoscaler said last of a pod that no node takes; null where it brings none, or there is no autoscaler. */
+export function comingNode(events: readonly PodEvent[], pod: string): string | null {
+  const last = events.findLast(
+    ({ object, reason }) => object === pod && (NODE_COMES.has(reason) || NO_NODE_COMES.has(reason)),
+  )
+  return last !== undefined && NODE_COMES.has(last.reason) ? last.message : null
+}
+
 export function describeProbe(message: string, probe: string): string {
   const port = /:(\d+)\b[^:]*: connect: connection refused/.exec(message)?.[1]
   if (/connection refused/.test(message))

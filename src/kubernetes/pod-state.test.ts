@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { podFacts } from './pod-facts.ts'
 import { podState, type PodState } from './pod-state.ts'
-import { describeProbe } from './pod-events.ts'
+import { comingNode, describeProbe, type PodEvent } from './pod-events.ts'
 
 const T0 = Date.parse('2026-01-01T00:00:00Z')
 
@@ -18,7 +18,14 @@ interface Sample {
 
 function look(
   sample: Sample,
-  view: { seconds?: number; answer?: string; everReady?: boolean; since?: number } = {},
+  view: {
+    seconds?: number
+    answer?: string
+    everReady?: boolean
+    since?: number
+    comingNode?: string
+    startMs?: number
+  } = {},
 ): PodState {
   const time = new Date(T0).toISOString()
   const facts = podFacts({
@@ -52,8 +59,10 @@ function look(
     },
   })
   const { seconds = 1, answer = null, everReady = false, since = 0 } = view
+  const { comingNode = null, startMs = 20_000 } = view
   const now = T0 + seconds * 1000
-  return podState(facts, { now, since: T0 + since * 1000, startMs: 20_000, answer, everReady })
+  const began = T0 + since * 1000
+  return podState(facts, { now, since: began, startMs, answer, everReady, comingNode })
 }
 
 const running = { running: { startedAt: '2026-01-01T00:00:00Z' } }
@@ -66,8 +75,41 @@ const ended = (exitCode: number, seconds: number, reason = 'Error'): object => (
   },
 })
 const ready = [{ type: 'Ready', status: 'True' }]
+const homeless = [
+  { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: '0/2 nodes fit' },
+]
 
 describe('state of a pod', () => {
+  test('no node takes it: hopeless soon, but not while an autoscaler brings one', () => {
+    const at = (seconds: number, more: { comingNode?: string; startMs?: number } = {}): PodState =>
+      look({ phase: 'Pending', conditions: homeless }, { seconds, ...more })
+    assert.equal(at(14).hopeless, false)
+    assert.equal(at(16).hopeless, true)
+    assert.equal(at(16).reason, 'no node takes it: 0/2 nodes fit')
+    const comingNode = 'pod triggered scale-up: [{pool 1->2 (max: 5)}]'
+    assert.equal(at(119, { comingNode }).hopeless, false)
+    assert.match(at(16, { comingNode }).reason, /a node is on its way \(pod triggered .*0\/2 nodes/)
+    assert.equal(at(121, { comingNode }).hopeless, true)
+    assert.match(at(121, { comingNode }).reason, /did not come in time/)
+    assert.equal(at(299, { comingNode, startMs: 300_000 }).hopeless, false)
+  })
+
+  test('the last word of an autoscaler counts', () => {
+    const event = (object: string, reason: string, at: number): PodEvent => {
+      return { object, reason, at, type: 'Normal', message: `${reason} of ${object}`, count: 1 }
+    }
+    const events = [
+      event('a', 'NotTriggerScaleUp', 1),
+      event('a', 'TriggeredScaleUp', 2),
+      event('b', 'Nominated', 1),
+      event('b', 'FailedScheduling', 2),
+      event('c', 'TriggeredScaleUp', 1),
+      event('c', 'NotTriggerScaleUp', 2),
+    ]
+    const said = ['a', 'b', 'c', 'd'].map((pod) => comingNode(events, pod))
+    assert.deepEqual(said, ['TriggeredScaleUp of a', 'Nominated of b', null, null])
+  })
+
   test('is told in the words of the machine engine', () => {
     assert.deepEqual(look({ state: running, conditions: ready }).state, 'ready')
     const waiting = look({ state: running }, { answer: 'port 8080 refuses connections' })

@@ -26,8 +26,10 @@ const PULL_PATIENCE_MS = 10_000
 const SILENCE_PATIENCE_MS = 60_000
 const SILENCE =
   /\b(EOF|connection refused|connection reset|timeout|no route to host|context deadline exceeded)\b|: 5\d\d /
-/** A node may be on its way, from an autoscaler or a pod that leaves. */
+/** A pod may be leaving, and an autoscaler says within this time whether it brings a node. */
 const SCHEDULE_PATIENCE_MS = 15_000
+/** What providers need for a machine, and what rollouts allow for beyond the app's own deadlines. */
+const NODE_PATIENCE_MS = 120_000
 
 export interface PodState {
   readonly state: InstanceState
@@ -45,6 +47,8 @@ export interface PodView {
   readonly answer: string | null
   /** It was ready at some time. */
   readonly everReady: boolean
+  /** The words of an autoscaler that is bringing a node for it; null or absent = none does. */
+  readonly comingNode?: string | null
   /** When we began to look; nothing that was in the way before is held against a pod. */
   readonly since?: number
 }
@@ -54,7 +58,7 @@ export function podState(pod: PodFacts, view: PodView): PodState {
   if (pod.deleting)
     return { state: pod.ready ? 'draining' : 'stopping', reason: 'leaving', hopeless: false }
   if (pod.phase === 'Failed' || pod.phase === 'Succeeded') return ended(pod)
-  if (pod.unschedulable !== '') return unscheduled(pod, view.now)
+  if (pod.unschedulable !== '') return unscheduled(pod, view)
   if (pod.waiting !== null) return waiting(pod, pod.waiting, view)
   if (!pod.running) return pod.exit === null ? STARTING : crashed(pod)
   if (!pod.ready) return notReady(pod, view)
@@ -100,8 +104,16 @@ function ended(pod: PodFacts): PodState {
   return { state: pod.phase === 'Failed' ? 'crashed' : 'exited', reason, hopeless: false }
 }
 
-function unscheduled(pod: PodFacts, now: number): PodState {
-  const hopeless = now - pod.createdAt > SCHEDULE_PATIENCE_MS
+/** A node that an autoscaler brings takes minutes: the app's own deadline for starting holds, where it is long enough for one. */
+function unscheduled(pod: PodFacts, { now, startMs, comingNode = null }: PodView): PodState {
+  const waited = now - pod.createdAt
+  if (comingNode !== null) {
+    const hopeless = waited > Math.max(startMs, NODE_PATIENCE_MS)
+    const why = hopeless ? 'did not come in time' : 'is on its way'
+    const reason = `a node ${why} (${comingNode}); none takes it yet: ${pod.unschedulable}`
+    return { state: 'starting', reason, hopeless }
+  }
+  const hopeless = waited > SCHEDULE_PATIENCE_MS
   return { state: 'starting', reason: `no node takes it: ${pod.unschedulable}`, hopeless }
 }
 

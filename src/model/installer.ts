@@ -12,6 +12,10 @@ export interface InstallRequest {
   readonly nodePort: number | null
   /** Port of every node for its own registry, where the target has none to which images are pushed. */
   readonly registryPort: number
+  /** Where build steps get npm packages from, as pods reach it; null = where this server gets its own. */
+  readonly npmRegistry: string | null
+  /** Set: a program on every node reports the provider's notices; `metadataUrl` null = where the provider has it. */
+  readonly notices: { readonly source: 'aws'; readonly metadataUrl: string | null } | null
   /** True: nothing is changed on the cluster, and no image goes anywhere. */
   readonly dryRun: boolean
 }
@@ -29,6 +33,21 @@ export interface Installed {
   readonly notes: readonly string[]
 }
 
+export interface UninstallRequest {
+  readonly target: TargetName
+  readonly namespace: string
+  /** True: its disks too. */
+  readonly data: boolean
+  readonly dryRun: boolean
+}
+
+export interface PlatformRemains {
+  /** Objects that are being removed: 'Deployment fairway'. */
+  readonly removed: readonly string[]
+  /** What is left on the cluster, and what that means. */
+  readonly stays: readonly { readonly what: string; readonly why: string }[]
+}
+
 /** Puts this very version of the control plane on a cluster, or brings what is there to this version. */
 export interface Installer {
   /**
@@ -36,4 +55,9 @@ export interface Installer {
    * @throws FairwayError NOT_FOUND for an unknown target, CLUSTER_…, REGISTRY_FAILED, PACKAGE_UNAVAILABLE, TIMEOUT with what the pods say
    */
   install(request: InstallRequest, signal: AbortSignal): Promise<Installed>
+  /**
+   * Removes what this installation put there; apps go on running.
+   * @throws FairwayError NOT_FOUND for an unknown target or where there is no control plane, CLUSTER_CONFLICT where somebody else installed it, CLUSTER_…
+   */
+  uninstall(request: UninstallRequest): Promise<PlatformRemains>
 }

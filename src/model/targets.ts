@@ -47,6 +47,8 @@ export interface TargetRegistry {
   readonly push: boolean
   readonly user: string | null
   readonly password: string | null
+  /** What nodes log in with; null = the same. */
+  readonly pull?: { readonly user: string; readonly password: string } | null
   /** URL at which this server reaches it where that is another than the name says: inside of one cluster, also by http. */
   readonly endpoint?: string
 }

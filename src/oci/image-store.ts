@@ -1,5 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { silentLog, type Log } from '../lib/log.ts'
 import { BlobStore } from './blob-store.ts'
 import { Collector, type Collected } from './collector.ts'
@@ -17,7 +17,7 @@ import {
   type ImageConfigInput,
 } from './image-config.ts'
 import type { LayerEntry } from './layer-entry.ts'
-import { readRecord, writeRecord, type StoredLayer } from './layer-record.ts'
+import { readLayerRecord, readRecord, writeRecord, type StoredLayer } from './layer-record.ts'
 import { LayerStore, type AddLayerOptions } from './layer-store.ts'
 import { LayerUnpacker } from './layer-unpacker.ts'
 import { chooseEntry, LayoutSource } from './layout-source.ts'
@@ -195,6 +195,12 @@ export class ImageStore {
     const image = await this.image(digest)
     if (image === null) throw new OciError('NOT_FOUND', `there is no image ${digest} in the store`)
     return await this.#unpacker.lowerDirs(image.layers)
+  }
+
+  /** The layer whose unpacked tree a folder is, as `lowerDirs` names it; null for any other folder. */
+  async layerAt(folder: string): Promise<StoredLayer | null> {
+    if (dirname(folder) !== this.#folder.layers) return null
+    return await readLayerRecord(join(this.#folder.layerRecords, `${basename(folder)}.json`))
   }
 
   /**

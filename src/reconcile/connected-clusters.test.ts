@@ -22,7 +22,7 @@ test('an engine that is connected anew knows what its target should hold before 
   await connected.forget(PROD)
   await connected.connected(PROD)
   assert.equal(engines.length, 2)
-  assert.deepEqual(engines[1]?.told, [`apply ${refKey(SHOP)}`, 'open'])
+  assert.deepEqual(engines[1]?.calls, [`apply ${refKey(SHOP)}`, 'open'])
 })
 
 test('what is applied before anything is open is told before the engine opens, and once', async () => {
@@ -31,8 +31,8 @@ test('what is applied before anything is open is told before the engine opens, a
   await connected.open()
   await connected.connected(PROD)
   assert.equal(engines.length, 1)
-  assert.equal(engines[0]?.told.at(-1), 'open')
-  assert.equal(engines[0].told.filter((what) => what === 'open').length, 1)
+  assert.equal(engines[0]?.calls.at(-1), 'open')
+  assert.equal(engines[0].calls.filter((what) => what === 'open').length, 1)
 })
 
 const PROD = parseTargetName('prod')
@@ -45,15 +45,15 @@ function desired(ref: AppRef): DesiredApp {
 }
 
 class ToldEngine extends FakeEngine {
-  readonly told: string[] = []
+  readonly calls: string[] = []
 
   override open(): Promise<void> {
-    this.told.push('open')
+    this.calls.push('open')
     return super.open()
   }
 
   override apply(wanted: DesiredApp): Promise<void> {
-    this.told.push(`apply ${refKey(wanted.ref)}`)
+    this.calls.push(`apply ${refKey(wanted.ref)}`)
     return super.apply(wanted)
   }
 }

@@ -24,7 +24,7 @@ import { RolloutFeed } from './rollout-feed.ts'
 import { plannedNotes } from './planned-notes.ts'
 import { checkSecrets, namedDocuments, secretChanges } from './secret-files.ts'
 import { RolloutQueue } from './rollout-queue.ts'
-import { keptRelease, targetNow } from './target-now.ts'
+import { keptRelease, targetNow, targetsNow } from './target-now.ts'
 
 const ROLLOUTS_SCANNED = 50
 
@@ -50,8 +50,8 @@ export class ReconcilingPlatform implements Platform {
     const { store, engine } = this.#deps
     const unfinished = await store.listUnfinishedRollouts()
     for (const record of await store.listApps()) {
-      const target = await targetNow(record, store, this.#deps.clock.now())
-      if (target !== null && !record.deleting) await engine.apply(target)
+      const targets = record.deleting ? [] : await targetsNow(record, store, this.#deps.clock.now())
+      for (const target of targets) await engine.apply(target)
     }
     await this.#failAbandoned(unfinished)
     await engine.open()

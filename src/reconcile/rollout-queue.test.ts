@@ -12,7 +12,7 @@ import { systemClock } from '../lib/clock.ts'
 import { silentLog } from '../lib/log.ts'
 import type { AppSpec } from '../model/app-spec.ts'
 import { FairwayError } from '../model/errors.ts'
-import { parseProcessName } from '../model/names.ts'
+import { parseProcessName, parseTargetName } from '../model/names.ts'
 import type { Rollout } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
 import { MemoryAudit } from '../../test/fakes/memory-audit.ts'
@@ -253,6 +253,25 @@ test('what another server left is gone on with, and its followers see the end', 
     bed.engine.stuck = false
     for (const { id } of [running, waiting]) assert.equal((await bed.end(id)).status, 'succeeded')
     assert.equal((await bed.store.getApp(shop))?.active, 2)
+  }))
+
+test('a server that starts in the middle of a move keeps what serves where it is', () =>
+  Bed.with(async (bed) => {
+    await bed.end((await bed.deploy()).id)
+    bed.spec = { ...bed.spec, target: parseTargetName('prod') }
+    bed.engine.stuck = true
+    const moving = await bed.deploy()
+    await bed.inStep(moving.id, 'start')
+    bed.engine.told.length = 0
+    let toldBefore: readonly (string | null)[] = []
+    bed.engine.opening = () => (toldBefore = bed.engine.told.map(({ target }) => target))
+    await bed.reopen()
+    assert.deepEqual(toldBefore.slice(-2), [null, 'prod'], 'both places, the old one first')
+    bed.engine.stuck = false
+    assert.equal((await bed.end(moving.id)).status, 'succeeded')
+    bed.engine.told.length = 0
+    await bed.reopen()
+    assert.deepEqual(toldBefore, ['prod'], 'once it has moved, the new place alone')
   }))
 
 function keeping(spec: AppSpec, keepMs: number): AppSpec {

@@ -32,6 +32,17 @@ export async function targetNow(
     : desiredApp(candidate, record)
 }
 
+/** For a server that starts: an app under way from one place to another stays where it serves until the new place does, so the engine is told of both, the old one first. */
+export async function targetsNow(
+  record: AppRecord,
+  store: Store,
+  now: number,
+): Promise<readonly DesiredApp[]> {
+  const target = await targetNow(record, store, now)
+  const serving = await restingTarget(record, store, now)
+  return [serving?.target === target?.target ? null : serving, target].filter((one) => one !== null)
+}
+
 /** The same without what a rollout brings in: the way back from it, and where it ends. */
 export async function restingTarget(
   record: AppRecord,

@@ -11,7 +11,16 @@ export function registrySettings(
     ...(registry.endpoint === undefined ? {} : { registryEndpoint: registry.endpoint }),
     ...(registry.user === null ? {} : { registryUser: registry.user }),
     ...(registry.password === null ? {} : { registryPassword: registry.password }),
+    ...(registry.pull == null
+      ? {}
+      : { pullUser: registry.pull.user, pullPassword: registry.pull.password }),
   }
+}
+
+/** Records of an older version have none. */
+function pullOf(settings: Readonly<Record<string, string>>): Pick<TargetRegistry, 'pull'> {
+  const { pullUser: user, pullPassword: password } = settings
+  return user === undefined || password === undefined ? {} : { pull: { user, password } }
 }
 
 /** The way back; null where the record names none. */
@@ -26,5 +35,6 @@ export function registryOf(settings: Readonly<Record<string, string>>): TargetRe
       : { endpoint: settings['registryEndpoint'] }),
     user: settings['registryUser'] ?? null,
     password: settings['registryPassword'] ?? null,
+    ...pullOf(settings),
   }
 }

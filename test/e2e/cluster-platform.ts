@@ -24,6 +24,8 @@ export interface ClusterPlatform {
 export interface ClusterPlatformOptions {
   readonly subnet: string
   readonly nodes?: number
+  /** Bytes of a lab of its own. */
+  readonly memory?: number
   readonly env?: Readonly<Record<string, string>>
   /** False: the suite adds the target itself. */
   readonly addTarget?: boolean
@@ -39,10 +41,14 @@ export function lacksLab(): string | false {
 export async function startClusterPlatform(
   options: ClusterPlatformOptions,
 ): Promise<ClusterPlatform> {
-  const { subnet, nodes = 1, env = {}, addTarget = true } = options
+  const { subnet, nodes = 1, memory, env = {}, addTarget = true } = options
   // Faults and the registry of nodes are for one suite alone: a lab is shared only when it is named.
   const alone = process.env['FAIRWAY_LAB'] === undefined
-  const cluster = await openTestCluster({ nodes, alone })
+  const cluster = await openTestCluster({
+    nodes,
+    alone,
+    ...(memory === undefined ? {} : { memory }),
+  })
   let platform: PrivatePlatform | null = null
   const destroy = async (): Promise<void> => {
     try {

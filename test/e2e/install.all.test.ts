@@ -70,7 +70,8 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     const found = await platform().cluster.tryKubectl(['get', 'namespace', NAMESPACE])
     assert.notEqual(found.code, 0)
     const manifests = join(home, 'fairway.yaml')
-    await platform().cluster.kubectl(['create', 'namespace', NAMESPACE])
+    const namespaces = [NAMESPACE, `${NAMESPACE}-builds`]
+    for (const name of namespaces) await platform().cluster.kubectl(['create', 'namespace', name])
     try {
       const dry = ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '-f']
       assert.match(
@@ -78,7 +79,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
         /deployment.apps\/fairway/,
       )
     } finally {
-      await platform().cluster.kubectl(['delete', 'namespace', NAMESPACE])
+      await platform().cluster.kubectl(['delete', 'namespace', ...namespaces])
     }
   })
 

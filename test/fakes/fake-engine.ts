@@ -17,6 +17,8 @@ export class FakeEngine implements Engine {
   readonly #changes = new EventEmitter().setMaxListeners(0)
   /** What happens while it opens. */
   opening: () => void = () => undefined
+  /** Everything that it was told, oldest first. */
+  readonly told: DesiredApp[] = []
   #stuck = false
 
   get stuck(): boolean {
@@ -53,6 +55,7 @@ export class FakeEngine implements Engine {
   }
 
   apply(desired: DesiredApp): Promise<void> {
+    this.told.push(desired)
     this.#targets.set(refKey(desired.ref), desired)
     this.#changes.emit('change')
     return Promise.resolve()

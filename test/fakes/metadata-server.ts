@@ -26,11 +26,12 @@ export class MetadataServer {
   get url(): string {
     const address: AddressInfo | string | null = this.#server.address()
     if (address === null || typeof address === 'string') throw new Error('not listening')
-    return `http://127.0.0.1:${String(address.port)}`
+    return `http://${address.address}:${String(address.port)}`
   }
 
-  async listen(port = 0): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve))
+  /** @param host address of this machine under which whoever asks reaches it */
+  async listen(port = 0, host = '127.0.0.1'): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(port, host, resolve))
   }
 
   /** As after a stop and start of the machine. */

@@ -80,6 +80,7 @@ export async function createTestApi(
     installer: {
       install: () =>
         Promise.resolve({ manifests: '', image: 'x@y', active: null, claim: null, notes: [] }),
+      uninstall: () => Promise.resolve({ removed: [], stays: [] }),
     },
     registry: options.registry ?? null,
     info: { version: '0.0.0', engine: 'machine', runner: 'process' },
@@ -131,6 +132,7 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
     registryPort: 30500,
     dryRun: true,
   },
+  uninstallPlatform: { namespace: 'fairway-system', data: false, dryRun: true },
   drainNode: { timeoutMs: 1000, localData: false },
   adoptObjects: { objects: ['Deployment shop--production/web-a'] },
   missingContents: { digests: [EMPTY] },

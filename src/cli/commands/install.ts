@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { FairwayError } from '../../model/errors.ts'
 import { parseTargetName } from '../../model/names.ts'
-import type { InstalledBody } from '../../contract/target.ts'
+import type { InstallBody, InstalledBody } from '../../contract/target.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readLine } from '../prompt.ts'
@@ -24,6 +24,7 @@ export const install: Command = {
     'fairway install --target prod --database - < database-url',
     'fairway install --target lab --with-postgres --node-port 30700 --host 10.0.0.11',
     'fairway install --target prod --with-postgres --dry-run -o manifests',
+    'fairway install --target prod --database - --notices aws < database-url',
   ],
   options: [
     { name: 'target', value: 'NAME', summary: 'the cluster' },
@@ -40,6 +41,21 @@ export const install: Command = {
       name: 'registry-port',
       value: 'N',
       summary: `port of every node for its registry, where the target has none to push to (default: ${REGISTRY_PORT})`,
+    },
+    {
+      name: 'npm-registry',
+      value: 'URL',
+      summary: 'where builds there get npm packages (default: where this server gets its own)',
+    },
+    {
+      name: 'notices',
+      value: 'aws',
+      summary: 'a program on every node that reports what the provider announces for it',
+    },
+    {
+      name: 'metadata-url',
+      value: 'URL',
+      summary: 'with --notices: where the provider’s metadata service answers, if elsewhere',
     },
     { name: 'dry-run', summary: 'change nothing, write the manifests' },
     { name: 'output', short: 'o', value: 'DIR', summary: 'with --dry-run: folder to write to' },
@@ -63,12 +79,22 @@ async function run(context: Context): Promise<number> {
     hosts: (args.value('host') ?? '').split(',').filter((name) => name !== ''),
     nodePort: nodePort === undefined ? null : Number(nodePort),
     registryPort: Number(args.value('registry-port') ?? REGISTRY_PORT),
+    npmRegistry: args.value('npm-registry') ?? null,
+    notices: noticesOf(context),
     dryRun,
   })
   if (dryRun) return show(context, done)
   if (out.json) out.object({ ...done, manifests: undefined })
   else tell(context, done, { target, namespace, nodePort })
   return 0
+}
+
+function noticesOf({ args }: Context): InstallBody['notices'] {
+  const source = args.value('notices')
+  const metadataUrl = args.value('metadata-url') ?? null
+  if (source === undefined && metadataUrl === null) return null
+  if (source !== 'aws') throw new FairwayError('INVALID_REQUEST', '--notices knows one source: aws')
+  return { source, metadataUrl }
 }
 
 function tell(

@@ -18,10 +18,12 @@ export const target: Command = {
   details: [
     'An environment names its target in the app file: `environments: { production: { target: prod } }`; without one it runs on the server’s own machine.',
     '`add` sends one context of the kubeconfig with the certificates and tokens that it names; a user that logs in by a program cannot be used. The cluster’s nodes need a registry: --registry is one of yours to which images are pushed, --pull-from the address under which the nodes reach the registry of this server.',
+    'Whoever may read Secrets of an app’s namespace finds the login with which its images are pulled: give nodes one of their own that cannot push, --pull-username. Several secrets from standard input are a line each: push, pull, metrics.',
     '`--metrics` is the URL of a Prometheus, or of anything that speaks its HTTP API, that knows of the cluster’s requests: `deploy.analysis` of a canary is judged by it. The server asks it, so it must reach it.',
   ],
   examples: [
     'fairway target add prod --kubeconfig ~/.kube/config --context prod --registry registry.example.com/team --registry-user ci --registry-password -',
+    'fairway target add prod --registry registry.example.com/team --registry-user ci --registry-password - --pull-username reader --pull-password - < two-lines',
     'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
     'fairway target add prod --metrics https://prometheus.example.com/ --metrics-token -',
     'fairway target list',
@@ -40,6 +42,16 @@ export const target: Command = {
       name: 'registry-password',
       value: '-',
       summary: 'add: its password; - reads it from standard input',
+    },
+    {
+      name: 'pull-username',
+      value: 'NAME',
+      summary: 'add: user of that registry with whom nodes pull (default: the one that pushes)',
+    },
+    {
+      name: 'pull-password',
+      value: '-',
+      summary: 'add: its password; - reads it from standard input, after the other one',
     },
     {
       name: 'pull-from',
@@ -135,11 +147,28 @@ async function registryOf(context: Context): Promise<NewTargetBody['registry']> 
   if (push === undefined && user !== null) {
     throw new FairwayError('INVALID_REQUEST', '--registry-user belongs to --registry')
   }
-  return { name, push: push !== undefined, user, password: await password(context, user) }
+  const own = { name, push: push !== undefined, user, password: await password(context, user) }
+  return { ...own, pull: await pullLogin(context, user) }
+}
+
+/** Nodes and app namespaces get this one; without it the one that pushes. */
+async function pullLogin(
+  context: Context,
+  pusher: string | null,
+): Promise<NonNullable<NewTargetBody['registry']>['pull']> {
+  const user = context.args.value('pull-username')
+  if (user === undefined) {
+    if (context.args.value('pull-password') === undefined) return null
+    throw new FairwayError('INVALID_REQUEST', '--pull-password belongs to --pull-username')
+  }
+  if (pusher === null)
+    throw new FairwayError('INVALID_REQUEST', '--pull-username belongs to --registry-user')
+  const question = 'Password with which nodes pull: '
+  return { user, password: await secret(context, 'pull-password', 'password', question) }
 }
 
 async function metricsOf(context: Context): Promise<NonNullable<NewTargetBody['metrics']> | null> {
-  const { args, io } = context
+  const { args } = context
   const [given, token] = [args.value('metrics'), args.value('metrics-token')]
   if (given === undefined) {
     if (token === undefined) return null
@@ -147,11 +176,6 @@ async function metricsOf(context: Context): Promise<NonNullable<NewTargetBody['m
   }
   const url = parseMetricsUrl(given)
   if (token === undefined) return { url, token: null }
-  if (io.stdin.isTTY !== true && args.value('registry-password') === '-') {
-    throw new FairwayError('INVALID_REQUEST', 'standard input gives one secret, not two', {
-      hint: 'Run it on a terminal, which asks for both.',
-    })
-  }
   return { url, token: await secret(context, 'metrics-token', 'token', 'Token for the metrics: ') }
 }
 
