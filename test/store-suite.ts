@@ -156,6 +156,62 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
     )
   })
 
+  check(
+    'people and sessions: names are unique, sessions go with their person',
+    async (store, reopen) => {
+      const { users } = store
+      const ada = {
+        id: 'u1',
+        issuer: 'https://id.example',
+        subject: 's1',
+        name: 'ada',
+        email: null,
+        groups: ['a', 'ä'],
+        createdAt: 1_700_000_000_000,
+        lastLoginAt: 1_700_000_000_000,
+      }
+      const bob = { ...ada, id: 'u2', subject: 's2', name: 'bob', groups: [] }
+      await users.putUser(bob)
+      await users.putUser(ada)
+      await assert.rejects(
+        users.putUser({ ...bob, name: 'ada' }),
+        (error) => error instanceof FairwayError && error.code === 'CONFLICT',
+      )
+      await users.putUser({ ...bob, email: 'bob@example.org' })
+      const session = {
+        id: 'x1',
+        user: 'u1',
+        hash: 'h1',
+        client: 'ada@laptop',
+        createdAt: 1_700_000_000_000,
+        lastUsedAt: 1_700_000_000_000,
+        confirmedAt: 1_700_000_000_000,
+        expiresAt: 1_700_000_600_000,
+        credentials: 'sealed',
+      }
+      await users.addSession(session)
+      await users.addSession({ ...session, id: 'x2', hash: 'h2', user: 'u2' })
+      await users.addSession({ ...session, id: 'x3', hash: 'h3', user: 'u2', expiresAt: 5 })
+      assert.equal(await users.updateSession('x2', { confirmedAt: 7, credentials: 'other' }), true)
+      assert.equal(await users.updateSession('none', { lastUsedAt: 1 }), false)
+      await users.deleteOldSessions(1_700_000_000_000, 1)
+      const again = (await reopen()).users
+      assert.deepEqual(await again.listUsers(), [ada, { ...bob, email: 'bob@example.org' }])
+      assert.deepEqual(await again.findSessionByHash('h1'), session)
+      assert.equal((await again.findSessionByHash('h2'))?.credentials, 'other')
+      assert.equal(await again.findSessionByHash('h3'), null)
+      assert.equal(await again.deleteUser('u1'), true)
+      assert.equal(await again.deleteUser('u1'), false)
+      assert.equal(await again.getUser('u1'), null)
+      assert.deepEqual(
+        (await again.listSessions()).map(({ id }) => id),
+        ['x2'],
+      )
+      assert.equal(await again.deleteSession('x2'), true)
+      assert.equal(await again.deleteSession('x2'), false)
+    },
+  )
+
   check('configuration and scale merge, null deletes, versions grow', async (store) => {
     await store.ensureApp(shop, 1)
     await store.setConfig(shop, { A: '1', B: '', __proto__x: 'y' })

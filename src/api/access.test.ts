@@ -6,6 +6,7 @@ import { ENDPOINTS, type EndpointName } from '../contract/endpoints.ts'
 import type { Endpoint } from '../contract/endpoint.ts'
 import { problem } from '../contract/problem.ts'
 import { z } from 'zod'
+import { CALLBACK_PATH, LOGIN_PATH } from './login-pages.ts'
 import { PLATFORM, ROLES } from '../model/identity.ts'
 
 const NAMES = Object.keys(ENDPOINTS).filter((name): name is EndpointName => name in ENDPOINTS)
@@ -26,6 +27,13 @@ const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'an
   revokeToken: ['admin'],
   listAudit: ['admin'],
   exportAudit: ['admin'],
+  beginLogin: 'anybody',
+  redeemLogin: 'anybody',
+  getSession: ALL,
+  logout: ALL,
+  listUsers: ['admin'],
+  endSessions: ['admin'],
+  removeUser: ['admin'],
   listTargets: FROM_DEVELOPER,
   putTarget: ['admin'],
   removeTarget: ['admin'],
@@ -130,6 +138,7 @@ const FOREIGN_ID = [
   { rollout: 'r99' },
   { instance: 'web-9-zzz' },
   { token: 'nobodys' },
+  { user: 'nobody' },
 ]
 
 for (const name of NAMES) {
@@ -159,7 +168,7 @@ test('a viewer sees the names of configuration, a developer the values', async (
   assert.deepEqual(developer.json(), { version: 1, names: ['KEY'], values: { KEY: SECRET } })
 })
 
-test('the server has the routes of the table, the registry, and no other', async () => {
+test('the server has the routes of the table, the registry, the pages of a login, and no other', async () => {
   const { api } = await createTestApi({ registry: () => Promise.resolve() })
   after(() => api.close())
   const found = new Set<string>()
@@ -170,7 +179,8 @@ test('the server has the routes of the table, the registry, and no other', async
     `${method} /v2`,
     `${method} /v2*`,
   ])
-  assert.deepEqual([...found].sort(), [...expected, ...registry].sort())
+  const pages = [`GET ${LOGIN_PATH}`, `GET ${CALLBACK_PATH}`]
+  assert.deepEqual([...found].sort(), [...expected, ...registry, ...pages].sort())
 })
 
 /** Paths of `printRoutes`, whose lines are `├── /v1/health (GET)` nested by parts of the path. */

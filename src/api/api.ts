@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Audit, AuditReader } from '../model/audit.ts'
 import type { Identity } from '../model/identity.ts'
+import type { Login, Users } from '../model/login.ts'
 import type { Installer } from '../model/installer.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Platform } from '../model/platform.ts'
@@ -17,6 +18,8 @@ import { auditRoutes } from './audit-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
+import { mountLoginPages } from './login-pages.ts'
+import { loginRoutes } from './login-routes.ts'
 import { manifestRoutes } from './manifest-routes.ts'
 import { nodeRoutes } from './node-routes.ts'
 import { DEFAULT_LIMITS, type ApiLimits } from './limits.ts'
@@ -36,6 +39,8 @@ export interface ApiOptions {
   readonly sources: SourceStore
   readonly identity: Identity
   readonly audit: Audit & AuditReader
+  readonly login: Login
+  readonly users: Users
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
@@ -48,11 +53,13 @@ export interface ApiOptions {
   /** Names beside localhost, 127.0.0.1 and [::1] under which clients reach this server; lower case, without port. */
   readonly hosts?: readonly string[]
   readonly limits?: Partial<ApiLimits>
+  /** True where browsers reach this server by https. */
+  readonly secure?: boolean
 }
 
 /**
  * The whole HTTP API, not yet listening: `await api.listen({ host, port })`, `await api.close()` (ends streams, waits for answers under
- * way), `api.inject()` in tests. Sends no CORS headers and no cookies.
+ * way), `api.inject()` in tests. Sends no CORS headers, and cookies only on the pages of a login.
  */
 export function createApi(options: ApiOptions): FastifyInstance {
   const limits: ApiLimits = { ...DEFAULT_LIMITS, ...options.limits }
@@ -69,6 +76,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
     ...auditRoutes(options.audit),
+    ...loginRoutes(options.login, options.users),
     ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),
@@ -82,6 +90,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   if (options.registry !== null) {
     mountRegistry(app, { ...options, handler: options.registry })
   }
+  mountLoginPages(app, { ...options, secure: options.secure ?? false })
   upgrades.listen(app)
   app.addHook('preClose', (done) => {
     server.close()

@@ -5,6 +5,16 @@ import { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
 import { isName, parseTargetName, type TargetName } from '../model/names.ts'
 import { environment, type Environment } from './environment.ts'
+import {
+  LOGIN_VARIABLES,
+  loginConfig,
+  loginEnvironment,
+  loginProblems,
+  publicUrlOf,
+  sessionConfig,
+  type LoginConfig,
+  type SessionConfig,
+} from './login-config.ts'
 
 export interface Config {
   readonly dataDir: string
@@ -34,6 +44,11 @@ export interface Config {
   readonly svidMinutes: number
   /** Additional names under which the API may be called, besides loopback. */
   readonly hostNames: readonly string[]
+  /** Base URL under which browsers reach the API; null = as this machine reaches it. */
+  readonly publicUrl: string | null
+  /** Where people log in; null = with tokens only. */
+  readonly login: LoginConfig | null
+  readonly sessions: SessionConfig
   /** What servers log in with to `registry.ts`; null = there is none. A secret. */
   readonly registryPassword: string | null
   /** File with the key that secrets in the database are encrypted under; null = `secrets.key` of the data folder. */
@@ -98,6 +113,7 @@ const schema = z.object({
     .optional(),
   FAIRWAY_SVID_MINUTES: z.coerce.number().min(10).max(1440).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
+  ...LOGIN_VARIABLES,
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_SECRETS_KEY_FILE: z.string().min(1).optional(),
   FAIRWAY_REGISTRY_PULL_PASSWORD: z.string().min(1).optional(),
@@ -123,8 +139,10 @@ const schema = z.object({
 /** @throws FairwayError INVALID_REQUEST naming every wrong variable */
 export function readConfig(env: Environment = environment): Config {
   const parsed = schema.safeParse(env)
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  const problems = parsed.success
+    ? loginProblems(parsed.data)
+    : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+  if (!parsed.success || problems.length > 0) {
     throw new FairwayError(
       'INVALID_REQUEST',
       `the environment is not valid:\n${problems.join('\n')}`,
@@ -161,6 +179,9 @@ export function readConfig(env: Environment = environment): Config {
     trustDomain: values.FAIRWAY_TRUST_DOMAIN ?? null,
     svidMinutes: values.FAIRWAY_SVID_MINUTES,
     hostNames: values.FAIRWAY_HOST_NAMES.split(',').filter((name) => name !== ''),
+    publicUrl: publicUrlOf(values),
+    login: loginConfig(values),
+    sessions: sessionConfig(values),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
     serverKeyFile:
       values.FAIRWAY_SECRETS_KEY_FILE === undefined
@@ -214,6 +235,8 @@ export function asEnvironment(config: Config): Record<string, string> {
     ...(config.trustDomain === null ? {} : { FAIRWAY_TRUST_DOMAIN: config.trustDomain }),
     FAIRWAY_SVID_MINUTES: String(config.svidMinutes),
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
+    ...(config.publicUrl === null ? {} : { FAIRWAY_PUBLIC_URL: config.publicUrl }),
+    ...loginEnvironment(config.login, config.sessions),
   }
 }
 

@@ -22,6 +22,7 @@ import { collectSometimes } from './collect-sometimes.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openAudit } from './open-audit.ts'
 import { noIdentities, openIdentities } from './open-identities.ts'
+import { openLogin, publicUrl } from './open-login.ts'
 import { openStore } from './open-store.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -71,6 +72,15 @@ const identity = createIdentity({
   clock,
   randomBytes,
   claimed: () => showClaim(null),
+  sessions: { authenticate: (token) => sessions.authenticate(token) },
+})
+const { login, sessions } = await openLogin({
+  config,
+  folder,
+  store: store.users,
+  clock,
+  log,
+  grantsFor: (person) => identity.grantsFor(person),
 })
 const keys = new StoredEnvironmentKeys({
   store,
@@ -143,6 +153,8 @@ const api = createApi({
   sources,
   identity,
   audit,
+  login,
+  users: sessions,
   targets,
   manifests,
   nodes,
@@ -153,7 +165,8 @@ const api = createApi({
   }),
   registry: registry.handle,
   info: { version: packageVersion(), engine: engine.name, runner },
-  hosts: config.hostNames,
+  hosts: [...config.hostNames, new URL(publicUrl(config)).hostname],
+  secure: publicUrl(config).startsWith('https:'),
   log,
 })
 

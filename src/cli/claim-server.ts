@@ -21,7 +21,7 @@ export async function rememberServer(
 }
 
 /** 'ada@laptop', as far as the names of tokens allow. */
-function localName(): string {
+export function localName(): string {
   const name = `${userInfo().username}@${hostname()}`.replace(/[^A-Za-z0-9._@-]+/g, '-')
   return name.replace(/^[^A-Za-z0-9]+/, '').slice(0, 60) || 'owner'
 }

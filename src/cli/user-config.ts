@@ -55,6 +55,12 @@ export function withServer(config: UserConfig, url: string, server: KnownServer)
   return { current: url, servers: { ...config.servers, [url]: server } }
 }
 
+/** Of the others none becomes the current one: the user says which. */
+export function withoutServer({ current, servers }: UserConfig, url: string): UserConfig {
+  const rest = Object.fromEntries(Object.entries(servers).filter(([each]) => each !== url))
+  return { current: current === url ? null : current, servers: rest }
+}
+
 /** One spelling per server: no slash at the end, default ports left out. */
 export function normalServer(url: string): string {
   return (URL.parse(url)?.href ?? url).replace(/\/+$/, '')

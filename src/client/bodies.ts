@@ -5,6 +5,12 @@ import type { ConfigBody } from '../contract/config.ts'
 import type { EndpointName, ResponseOf } from '../contract/endpoints.ts'
 import type { GrantBody } from '../contract/grant.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
+import type {
+  RedeemedBody,
+  SessionBody,
+  UserBody,
+  UserWithSessionsBody,
+} from '../contract/login.ts'
 import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { Problem } from '../contract/problem.ts'
 import type {
@@ -202,6 +208,36 @@ const token = object<TokenBody>({
   expiresAt: orNull(number),
   lastUsedAt: orNull(number),
 })
+
+const userFields = {
+  id: text,
+  name: text,
+  email: orNull(text),
+  groups: list(text),
+  createdAt: number,
+  lastLoginAt: number,
+}
+const user = object<UserBody>(userFields)
+const session = object<SessionBody>({
+  id: text,
+  client: text,
+  createdAt: number,
+  lastUsedAt: number,
+  confirmedAt: number,
+  expiresAt: number,
+})
+const userWithSessions = object<UserWithSessionsBody>({ ...userFields, sessions: list(session) })
+const redeemed = tagged<RedeemedBody>('status', {
+  waiting: object<Extract<RedeemedBody, { status: 'waiting' }>>({
+    status: oneOf('waiting'),
+    intervalMs: number,
+  }),
+  done: object<Extract<RedeemedBody, { status: 'done' }>>({
+    status: oneOf('done'),
+    token: text,
+    user,
+  }),
+})
 const target = object<TargetBody>({
   name: branded(),
   server: text,
@@ -291,6 +327,22 @@ export const BODIES = {
   }),
   listAudit: object<AuditLineBody>({ line: text }),
   exportAudit: object<AuditLineBody>({ line: text }),
+  beginLogin: object<ResponseOf<'beginLogin'>>({
+    id: text,
+    url: text,
+    completeUrl: orNull(text),
+    code: text,
+    intervalMs: orNull(number),
+    expiresAt: number,
+  }),
+  redeemLogin: redeemed,
+  getSession: object<ResponseOf<'getSession'>>({
+    session,
+    groups: list(text),
+    notice: orNull(text),
+  }),
+  listUsers: object<ResponseOf<'listUsers'>>({ users: list(userWithSessions) }),
+  endSessions: object<ResponseOf<'endSessions'>>({ ended: number }),
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),

@@ -3,6 +3,7 @@ import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { BodyOf, EndpointName, QueryOf, ResponseOf } from '../contract/endpoints.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
+import type { RedeemedBody, UserWithSessionsBody } from '../contract/login.ts'
 import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { DeployEventBody, ReleaseBody, RolloutBody } from '../contract/rollout.ts'
 import type { DeployBody } from '../contract/source.ts'
@@ -66,6 +67,33 @@ export class FairwayClient {
   }
   revokeToken(token: string): Promise<void> {
     return this.#connection.nothing(call('revokeToken', { token }))
+  }
+
+  beginLogin(body: BodyOf<'beginLogin'>): Promise<ResponseOf<'beginLogin'>> {
+    return this.#connection.value(call('beginLogin', {}, { json: body }), BODIES.beginLogin)
+  }
+  redeemLogin(login: string, body: BodyOf<'redeemLogin'>): Promise<RedeemedBody> {
+    const wanted = call('redeemLogin', { login }, { json: body })
+    return this.#connection.value(wanted, BODIES.redeemLogin)
+  }
+  /** @throws ClientError NOT_FOUND for an API token */
+  getSession(): Promise<ResponseOf<'getSession'>> {
+    return this.#connection.value(call('getSession'), BODIES.getSession)
+  }
+  /** @throws ClientError NOT_FOUND for an API token */
+  logout(): Promise<void> {
+    return this.#connection.nothing(call('logout'))
+  }
+  async listUsers(): Promise<readonly UserWithSessionsBody[]> {
+    return (await this.#connection.value(call('listUsers'), BODIES.listUsers)).users
+  }
+  /** One session, or all; returns how many. */
+  async endSessions(user: string, session: string | undefined): Promise<number> {
+    const wanted = call('endSessions', { user }, {}, { session })
+    return (await this.#connection.value(wanted, BODIES.endSessions)).ended
+  }
+  removeUser(user: string): Promise<void> {
+    return this.#connection.nothing(call('removeUser', { user }))
   }
 
   async listTargets(): Promise<readonly TargetBody[]> {

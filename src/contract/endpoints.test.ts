@@ -31,9 +31,9 @@ test('bodies, queries and parameters refuse unknown keys', () => {
   }
 })
 
-test('only health, the document and the claim are open', () => {
+test('only health, the document, the claim and logins are open', () => {
   const open = all.filter(([, { action }]) => action === null).map(([name]) => name)
-  assert.deepEqual(open, ['health', 'openapi', 'claim'])
+  assert.deepEqual(open, ['health', 'openapi', 'claim', 'beginLogin', 'redeemLogin'])
 })
 
 test('every action of an endpoint is a known one', () => {

@@ -9,6 +9,7 @@ import { logLine, MAX_LOG_LIMIT, runEvent } from './log-line.ts'
 import { appName, digest, environmentName, id, processName, releaseNumber } from './name.ts'
 import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
 import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
+import { LOGIN_ENDPOINTS } from './login-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { WORKLOAD_ENDPOINTS } from './workload-endpoints.ts'
@@ -116,6 +117,7 @@ export const ENDPOINTS = {
   },
 
   ...AUDIT_ENDPOINTS,
+  ...LOGIN_ENDPOINTS,
   ...TARGET_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
   ...NODE_ENDPOINTS,

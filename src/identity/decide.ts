@@ -52,6 +52,8 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'access:write': 'admin',
   'environment:protect': 'admin',
   'audit:read': 'admin',
+  'user:read': 'admin',
+  'user:write': 'admin',
 }
 
 /**

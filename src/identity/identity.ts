@@ -14,6 +14,7 @@ import {
   type Subject,
   type TokenView,
 } from '../model/identity.ts'
+import type { SessionTokens } from '../model/login.ts'
 import type { Store, TokenRecord } from '../model/store.ts'
 import { AttemptLimit } from './attempt-limit.ts'
 import { isFullAdmin, likeness, mayGive } from './authority.ts'
@@ -21,6 +22,7 @@ import { decide, roleIn } from './decide.ts'
 import { RulesCache, type ReadRules } from './rules-cache.ts'
 import {
   hashSecret,
+  looksLikeSession,
   looksLikeToken,
   newClaimCode,
   newToken,
@@ -47,6 +49,8 @@ export interface IdentityOptions {
   readonly randomBytes: RandomBytes
   /** Told when the claim code has been used: it is worthless from then on. */
   readonly claimed?: () => Promise<void>
+  /** Knows the tokens of people; without it there are none. */
+  readonly sessions?: SessionTokens
 }
 
 export interface ClaimableIdentity extends Identity {
@@ -86,6 +90,7 @@ class StoredIdentity implements ClaimableIdentity {
   readonly #clock: Clock
   readonly #randomBytes: RandomBytes
   readonly #claimed: () => Promise<void>
+  readonly #sessions: SessionTokens | null
   readonly #cache = new Map<string, Cached>()
   readonly #wrongCodes = new AttemptLimit(WRONG_CODES, WRONG_CODES_WINDOW_MS)
   /** Claiming, making and revoking look before they write: one at a time. */
@@ -93,11 +98,12 @@ class StoredIdentity implements ClaimableIdentity {
   /** Grows with every revocation, so that a look-up that began before it is not cached after it. */
   #revocations = 0
 
-  constructor({ store, clock, randomBytes, claimed = nothing }: IdentityOptions) {
+  constructor({ store, clock, randomBytes, claimed = nothing, sessions }: IdentityOptions) {
     this.#store = store
     this.#clock = clock
     this.#randomBytes = randomBytes
     this.#claimed = claimed
+    this.#sessions = sessions ?? null
     this.rules = new RulesCache(store.access, clock)
   }
 
@@ -212,6 +218,7 @@ class StoredIdentity implements ClaimableIdentity {
   }
 
   async authenticate(token: string): Promise<Subject | null> {
+    if (looksLikeSession(token)) return (await this.#sessions?.authenticate(token)) ?? null
     if (!looksLikeToken(token)) return null
     const hash = hashSecret(token)
     const record = await this.#find(hash)

@@ -6,6 +6,7 @@ export type RandomBytes = (size: number) => Uint8Array
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 /** Bytes from here on are thrown away, so that every letter is equally likely. */
 const FAIR = 256 - (256 % ALPHABET.length)
+const SESSION = /^fws_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/
 const TOKEN = /^fwy_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/
 
 /** `fwy_<id>_<secret>`: 43 letters of base 62 are 256 bits. */
@@ -15,6 +16,20 @@ export function newToken(randomBytes: RandomBytes): {
 } {
   const id = randomText(12, randomBytes)
   return { id, token: `fwy_${id}_${randomText(43, randomBytes)}` }
+}
+
+/** `fws_<id>_<secret>`, the token of a person's session. */
+export function newSessionToken(randomBytes: RandomBytes): {
+  readonly id: string
+  readonly token: string
+} {
+  const id = randomText(12, randomBytes)
+  return { id, token: `fws_${id}_${randomText(43, randomBytes)}` }
+}
+
+/** As `looksLikeToken`, for session tokens. */
+export function looksLikeSession(text: string): boolean {
+  return SESSION.test(text)
 }
 
 /** One-time code of the claim link, 190 bits. */
@@ -39,7 +54,8 @@ export function sameHash(left: string, right: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
-function randomText(length: number, randomBytes: RandomBytes): string {
+/** Letters of base 62, each equally likely. */
+export function randomText(length: number, randomBytes: RandomBytes): string {
   let text = ''
   while (text.length < length) {
     for (const byte of randomBytes(length)) {

@@ -43,6 +43,8 @@ export const AUDIT_RULES: Readonly<Record<Action, AuditRule>> = {
   'image:push': 'recorded',
   'token:read': 'quiet',
   'token:write': 'guarded',
+  'user:read': 'quiet',
+  'user:write': 'guarded',
   'team:read': 'quiet',
   'team:write': 'guarded',
   'access:read': 'quiet',

@@ -44,6 +44,12 @@ export const ERRORS = {
   UNAUTHENTICATED: { status: 401, exit: 3, hint: 'Log in with `fairway login URL --token TOKEN`.' },
   FORBIDDEN: { status: 403, exit: 3, hint: 'Ask for a token that allows this.' },
   CLAIM_USED: { status: 410, exit: 3, hint: 'Ask whoever claimed this server for a token.' },
+  LOGIN_REFUSED: { status: 403, exit: 3, hint: 'Begin again with `fairway login`.' },
+  LOGIN_UNAVAILABLE: {
+    status: 503,
+    exit: 8,
+    hint: 'Use a token, or try again once the identity provider answers; docs/access.md.',
+  },
   NOT_FOUND: { status: 404, exit: 4, hint: '`fairway ps` lists what there is.' },
   CONFLICT: { status: 409, exit: 5, hint: 'Look at the current state and try again.' },
   SUPERSEDED: { status: 409, exit: 5, hint: 'A newer deploy of this app took over.' },

@@ -38,6 +38,8 @@ export const ACTIONS = [
   'audit:read',
   'identity:read',
   'identity:rotate',
+  'user:read',
+  'user:write',
 ] as const
 export type Action = (typeof ACTIONS)[number]
 

@@ -3,6 +3,7 @@ import type { AuditStore } from './audit.ts'
 import type { Grant } from './identity.ts'
 import type { AppRef, TargetName } from './names.ts'
 import type { Release, ReleaseStatus, Rollout } from './release.ts'
+import type { UserStore } from './users.ts'
 
 /** One app in one environment, as kept. */
 export interface AppRecord {
@@ -108,6 +109,8 @@ export interface Store {
   putTarget(target: TargetRecord): Promise<void>
   /** False where there was none. */
   deleteTarget(name: TargetName): Promise<boolean>
+
+  readonly users: UserStore
 
   /** Small facts of the platform itself, such as the hash of the claim link. */
   getSetting(key: string): Promise<string | null>

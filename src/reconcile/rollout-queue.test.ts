@@ -140,7 +140,8 @@ function failingStore(store: Store, failing: ReadonlyMap<keyof Store, Error>): S
     get(target, name: keyof Store) {
       const error = failing.get(name)
       if (error !== undefined) return () => Promise.reject(error)
-      return name === 'access' ? target.access : target[name].bind(target)
+      if (name === 'access' || name === 'users') return target[name]
+      return target[name].bind(target)
     },
   })
 }

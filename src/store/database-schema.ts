@@ -110,5 +110,27 @@ export interface DatabaseSchema {
     readonly first_seq: number
     readonly first_prev: string
   }
+  readonly users: {
+    readonly id: string
+    readonly issuer: string
+    readonly subject: string
+    readonly name: string
+    readonly email: string | null
+    /** JSON. */
+    readonly member_of: string
+    readonly created_at: number
+    readonly last_login_at: number
+  }
+  readonly sessions: {
+    readonly id: string
+    readonly user_id: string
+    readonly hash: string
+    readonly client: string
+    readonly created_at: number
+    readonly last_used_at: number
+    readonly confirmed_at: number
+    readonly expires_at: number
+    readonly credentials: string
+  }
   readonly settings: { readonly key: string; readonly value: string }
 }

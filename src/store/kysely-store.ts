@@ -24,18 +24,21 @@ import {
   toTarget,
   toToken,
 } from './records.ts'
+import { KyselyUsers } from './kysely-users.ts'
 import type { Transactions, Work } from './transactions.ts'
 
 /** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
 export class KyselyStore implements AuditedStore {
   readonly access: AccessRecords
   readonly audit: AuditStore
+  readonly users: KyselyUsers
   readonly #transactions: Transactions
 
   constructor(transactions: Transactions) {
     this.#transactions = transactions
     this.access = new AccessRecords(transactions)
     this.audit = new KyselyAuditStore(transactions)
+    this.users = new KyselyUsers(transactions)
   }
 
   async listApps(): Promise<readonly AppRecord[]> {

@@ -97,6 +97,19 @@ export const MIGRATIONS: readonly Migration[] = [
         created_at bigint not null, primary key (app, environment))`,
     ],
   },
+  {
+    name: 'users and sessions',
+    statements: [
+      `create table users (
+        id text primary key, issuer text not null, subject text not null, name text not null unique, email text,
+        member_of text not null, created_at bigint not null, last_login_at bigint not null)`,
+      `create table sessions (
+        id text primary key, user_id text not null references users (id) on delete cascade, hash text not null unique,
+        client text not null, created_at bigint not null, last_used_at bigint not null, confirmed_at bigint not null,
+        expires_at bigint not null, credentials text not null)`,
+      `create index sessions_by_user on sessions (user_id)`,
+    ],
+  },
 ]
 
 export interface MigrateOptions {

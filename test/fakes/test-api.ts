@@ -12,6 +12,7 @@ import type { Log } from '../../src/lib/log.ts'
 import { grantOf, PLATFORM, type Role } from '../../src/model/identity.ts'
 import type { IdentityStatus } from '../../src/model/workload.ts'
 import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
+import { MemoryLogin } from './memory-login.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
 import { MemoryNodes } from './memory-nodes.ts'
@@ -65,11 +66,14 @@ export async function createTestApi(
         expiresAt: null,
       })
     ).token
+  const login = new MemoryLogin()
   const api = createApi({
     platform,
     sources,
     identity,
     audit,
+    login,
+    users: login,
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),
@@ -113,6 +117,8 @@ const PARAMS = {
   instance: INSTANCE,
   target: 'prod',
   node: 'node1',
+  login: 'a',
+  user: 'u1',
 }
 const DEPLOY = { source: { entries: [] }, appFile: null, image: null }
 /** SHA-256 of nothing. */
@@ -121,6 +127,8 @@ export const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 /** A body that each endpoint takes. */
 export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   claim: { code: 'wrong', name: 'ada' },
+  beginLogin: { way: { kind: 'device' }, challenge: 'c'.repeat(43), client: 'ada@laptop' },
+  redeemLogin: { verifier: 'v'.repeat(43), code: null },
   createToken: { name: 'ci', grants: [{ role: 'viewer' }] },
   putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
   applyManifests: { files: { 'a.yaml': 'kind: Namespace' }, dryRun: true, prune: false },

@@ -3,22 +3,29 @@ import { claimServer, rememberServer } from '../claim-server.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readLine } from '../prompt.ts'
-import { normalServer } from '../user-config.ts'
+import { loginAtProvider, type PersonLogin } from '../provider-login.ts'
+import { printable } from '../text-width.ts'
+import { configPath, normalServer, readConfig } from '../user-config.ts'
+import { ClientError } from '../../client/client-error.ts'
 import { serverUrl } from '../../client/connection.ts'
 
 export const login: Command = {
   name: 'login',
   summary: 'log in to a server and use it from now on',
-  usage: 'URL',
+  usage: '[URL]',
   details: [
-    'With a token that somebody gave you, or with the one-time claim code of a server that nobody has claimed. URL may be the whole claim link. `-` reads token or code from standard input; without either it is asked for.',
+    'At the identity provider of the server: in the browser of this machine, or with --device by a code that you type in on any other. Without URL at the server in use.',
+    'Or with a token that somebody gave you (--token), or with the one-time claim code of a server that nobody has claimed (--claim). URL may be the whole claim link. `-` reads token or code from standard input; where the server has no identity provider the token is asked for.',
     'What is kept lies in ~/.config/fairway/config.json, readable by you alone. FAIRWAY_SERVER and FAIRWAY_TOKEN are used instead where they are set.',
   ],
   examples: [
+    'fairway login https://fairway.example',
+    'fairway login --device',
     'fairway login https://fairway.example --token -',
     'fairway login http://127.0.0.1:7070 --claim CODE --name ada',
   ],
   options: [
+    { name: 'device', summary: 'by a code, for a machine without a browser' },
     { name: 'token', value: 'TOKEN', summary: 'token; - reads it from standard input' },
     {
       name: 'claim',
@@ -31,24 +38,59 @@ export const login: Command = {
       summary: 'with --claim: name of your token (default: you@host)',
     },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 0, max: 1 },
   run,
 }
 
 async function run(context: Context): Promise<number> {
   const { args, out } = context
-  const { server, claim } = target(args.positionals[0] ?? '')
-  if (args.flag('token') && args.flag('claim')) {
-    throw new FairwayError('INVALID_REQUEST', 'either --token or --claim, not both')
+  const { server, claim } = target(args.positionals[0] ?? currentServer(context))
+  if ([args.flag('token'), args.flag('claim'), args.flag('device')].filter(Boolean).length > 1) {
+    throw new FairwayError('INVALID_REQUEST', 'only one of --token, --claim and --device')
   }
   warnOfPlainHttp(context, server)
-  const code = args.value('claim') ?? (args.flag('token') ? undefined : claim)
+  const chosen = args.flag('token') || args.flag('device')
+  const code = args.value('claim') ?? (chosen ? undefined : claim)
+  if (code === undefined && !args.flag('token')) {
+    const person = await asPerson(context, server)
+    if (person !== null) return welcome(context, server, person)
+  }
   const name =
     code === undefined
       ? await withToken(context, server)
       : await claimServer(context, server, await secret(context, code, 'Claim code: '))
   if (out.json) out.object({ server, name })
   else out.note(`Logged in to ${server} as ${name}.`)
+  return 0
+}
+
+function currentServer({ args, io }: Context): string {
+  const server = args.value('server') ?? io.env['FAIRWAY_SERVER'] ?? ''
+  const known = server === '' ? readConfig(configPath(io)).current : server
+  if (known !== null) return known
+  throw new FairwayError('INVALID_REQUEST', 'login needs the URL of a server')
+}
+
+/** Null where the server has no identity provider, and --device was not asked for. */
+async function asPerson(context: Context, server: string): Promise<PersonLogin | null> {
+  try {
+    return await loginAtProvider(context, server)
+  } catch (error) {
+    const none = error instanceof ClientError && error.details['provider'] === null
+    if (none && !context.args.flag('device')) return null
+    throw error
+  }
+}
+
+async function welcome(
+  context: Context,
+  server: string,
+  { token, user }: PersonLogin,
+): Promise<number> {
+  const { out } = context
+  await rememberServer(context, server, { token, name: user.name })
+  if (out.json) out.object({ server, name: user.name, groups: user.groups })
+  else out.note(`Logged in to ${server} as ${printable(user.name, false)}.`)
   return 0
 }
 
@@ -67,7 +109,10 @@ async function secret(
 ): Promise<string> {
   if (given !== undefined && given !== '-') return given
   if (given === undefined && io.stdin.isTTY !== true) {
-    throw new FairwayError('INVALID_REQUEST', 'login needs --token TOKEN or --claim CODE')
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      'the server has no identity provider: login needs --token TOKEN or --claim CODE',
+    )
   }
   const line = (await readLine(io, given === undefined ? question : '', { hidden: true })).trim()
   if (line === '') throw new FairwayError('INVALID_REQUEST', 'nothing was given')

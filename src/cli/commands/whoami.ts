@@ -1,5 +1,10 @@
+import { ClientError } from '../../client/client-error.ts'
+import type { FairwayClient } from '../../client/fairway-client.ts'
+import type { ResponseOf } from '../../contract/endpoints.ts'
 import type { Command } from '../command.ts'
 import { grantText } from '../grant.ts'
+import type { Context } from '../context.ts'
+import { ageText } from '../quantity.ts'
 import { printable } from '../text-width.ts'
 
 export const whoami: Command = {
@@ -14,17 +19,43 @@ export const whoami: Command = {
     const { out } = context
     const client = context.client()
     const me = await client.whoami()
+    const own = me.kind === 'user' ? await sessionOf(client) : null
     if (out.json) {
-      out.object({ server: client.server, ...me })
+      out.object({ server: client.server, ...me, session: own?.session, notice: own?.notice })
       return 0
     }
     const service = me.kind === 'token' ? ' (a service)' : ''
     out.line(`${printable(me.name, false)}${service} at ${client.server}`)
     if (me.groups.length > 0) out.line(`groups  ${printable(me.groups.join(', '), false)}`)
-    if (me.grants.length === 0) out.line('may     nothing: ask an admin for a role')
+    if (me.grants.length === 0) out.line(`may     ${nothing(me)}`)
     for (const [index, grant] of me.grants.entries()) {
       out.line(`${index === 0 ? 'may     ' : '        '}${grantText(grant)}`)
     }
+    if (own !== null) showSession(context, own)
     return 0
   },
+}
+
+/** What to ask an admin for. */
+export function nothing({ kind, groups }: Pick<ResponseOf<'whoami'>, 'kind' | 'groups'>): string {
+  if (kind === 'token') return 'nothing: ask an admin for a role'
+  if (groups.length === 0) return 'nothing yet: ask an admin to bind a role to your name'
+  const named = printable(groups.slice(0, 10).join(', '), false)
+  return `nothing yet: ask an admin to bind a role to one of your groups (${named}) or to your name`
+}
+
+function showSession({ out, now }: Context, own: ResponseOf<'getSession'>): void {
+  const { session, notice } = own
+  out.line(`session ${session.id}, ends in ${ageText(session.expiresAt - now)} at the latest`)
+  if (notice !== null) out.problem(`${out.paint('yellow', 'warning:')} ${notice}`)
+}
+
+/** Null for an API token. */
+async function sessionOf(client: FairwayClient): Promise<ResponseOf<'getSession'> | null> {
+  try {
+    return await client.getSession()
+  } catch (error) {
+    if (error instanceof ClientError && error.code === 'NOT_FOUND') return null
+    throw error
+  }
 }
