@@ -145,16 +145,7 @@ test('whatever the parameters and the query', async () => {
       fc.array(text, { minLength: 8, maxLength: 8 }),
       query,
       async (name, texts, pairs) => {
-        const keys = [
-          'app',
-          'environment',
-          'rollout',
-          'instance',
-          'token',
-          'digest',
-          'target',
-          'node',
-        ]
+        const keys = [...ENDPOINTS[name].path.matchAll(/:([a-z]+)/gi)].map(([, key]) => key ?? '')
         const params = Object.fromEntries(keys.map((key, n) => [key, texts[n] ?? '']))
         const url = `${endpointUrl(ENDPOINTS[name], params)}?${new URLSearchParams(pairs).toString()}`
         const { method, headers, payload } = goodRequest(name, tokens.admin)

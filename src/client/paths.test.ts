@@ -13,6 +13,8 @@ const PARAMS = {
   digest: 'sha256:00',
   target: 'prod',
   node: 'node1',
+  login: 'l1',
+  user: 'u1',
 }
 
 for (const name of Object.keys(ENDPOINTS).filter((key): key is EndpointName => key in ENDPOINTS)) {
