@@ -7,6 +7,7 @@ import type { Audit, AuditReader } from '../model/audit.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Login, Users } from '../model/login.ts'
 import type { Installer } from '../model/installer.ts'
+import type { KubeAccess } from '../model/kube-access.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Platform } from '../model/platform.ts'
 import type { SourceStore } from '../model/source.ts'
@@ -15,6 +16,7 @@ import type { Targets } from '../model/targets.ts'
 import type { WorkloadIdentities } from '../model/workload.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { auditRoutes } from './audit-routes.ts'
+import { clusterAccessRoutes } from './cluster-access-routes.ts'
 import { Connections } from './connections.ts'
 import { isOwnHost } from './host-check.ts'
 import { identityRoutes } from './identity-routes.ts'
@@ -45,6 +47,7 @@ export interface ApiOptions {
   readonly manifests: Manifests
   readonly nodes: Nodes
   readonly identities: WorkloadIdentities
+  readonly access: KubeAccess
   readonly installer: Installer
   /** Null = no registry: /v2/ is not found. */
   readonly registry: RegistryHandler | null
@@ -81,6 +84,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),
     ...workloadRoutes(options.identities),
+    ...clusterAccessRoutes(options.access),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
     ...rolloutRoutes(options.platform, options.sources),

@@ -4,7 +4,17 @@ import { homedir } from 'node:os'
 const [first] = process.argv.slice(2)
 if (first === 'server') await import('./server.ts')
 else if (first === 'router') await import('./router.ts')
-else await runCommand()
+else if (first !== 'kube-token' || !(await printCachedToken())) await runCommand()
+
+/** kubectl waits for this at each start: nothing of the CLI is loaded where a token is cached. */
+async function printCachedToken(): Promise<boolean> {
+  const { cachedCredential } = await import('../cli/kube-token-cache.ts')
+  const { environment: env } = await import('./environment.ts')
+  const start = { env, home: homedir(), now: Date.now() }
+  const found = cachedCredential(process.argv.slice(2), start)
+  if (found !== null) process.stdout.write(found)
+  return found !== null
+}
 
 async function runCommand(): Promise<void> {
   const { main } = await import('../cli/main.ts')

@@ -25,6 +25,8 @@ export interface Config {
   readonly http: { readonly host: string; readonly port: number }
   /** Null = no TLS listener. */
   readonly https: { readonly host: string; readonly port: number } | null
+  /** Where clusters and kubectl reach this server, by TLS; null = nowhere. */
+  readonly access: AccessConfig | null
   readonly certificates: { readonly certFile: string; readonly keyFile: string } | null
   readonly runner: 'auto' | 'container' | 'process'
   /** Addresses of instances, runner `container` only. */
@@ -57,6 +59,16 @@ export interface Config {
   readonly registryPullPassword: string | null
   /** Set where this server runs in a cluster, to which it deploys. Never passed on: `fairway install` writes it. */
   readonly home: HomeConfig | null
+}
+
+export interface AccessConfig {
+  readonly host: string
+  /** 0 = any that is free. */
+  readonly port: number
+  /** How it is called from outside; null = by host and port. */
+  readonly url: string | null
+  /** Null = signed by an authority of this server's own. */
+  readonly certificates: { readonly certFile: string; readonly keyFile: string } | null
 }
 
 /** A server without a machine: apps run in the cluster around it. */
@@ -93,6 +105,14 @@ const schema = z.object({
   FAIRWAY_HTTP_PORT: port.default(8080),
   FAIRWAY_HTTPS_HOST: z.string().min(1).default('127.0.0.1'),
   FAIRWAY_HTTPS_PORT: z.union([z.literal('off'), port]).default(8443),
+  FAIRWAY_ACCESS_HOST: z.string().min(1).default('127.0.0.1'),
+  FAIRWAY_ACCESS_PORT: z.union([z.literal('off'), port]).default(7443),
+  FAIRWAY_ACCESS_URL: z
+    .string()
+    .regex(/^https:\/\/[^/?#@]+$/, 'expected https://HOST or https://HOST:PORT')
+    .optional(),
+  FAIRWAY_ACCESS_CERT: z.string().min(1).optional(),
+  FAIRWAY_ACCESS_KEY: z.string().min(1).optional(),
   FAIRWAY_TLS_CERT: z.string().min(1).optional(),
   FAIRWAY_TLS_KEY: z.string().min(1).optional(),
   FAIRWAY_RUNNER: z.enum(['auto', 'container', 'process']).default('auto'),
@@ -157,6 +177,13 @@ export function readConfig(env: Environment = environment): Config {
       'FAIRWAY_TLS_CERT and FAIRWAY_TLS_KEY belong together',
     )
   }
+  const { FAIRWAY_ACCESS_CERT, FAIRWAY_ACCESS_KEY } = values
+  if ((FAIRWAY_ACCESS_CERT === undefined) !== (FAIRWAY_ACCESS_KEY === undefined)) {
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      'FAIRWAY_ACCESS_CERT and FAIRWAY_ACCESS_KEY belong together',
+    )
+  }
   return Object.freeze({
     dataDir: resolve(values.FAIRWAY_DATA_DIR ?? defaultDataDir(env)),
     database: values.FAIRWAY_DATABASE === 'sqlite' ? null : values.FAIRWAY_DATABASE,
@@ -166,6 +193,7 @@ export function readConfig(env: Environment = environment): Config {
       values.FAIRWAY_HTTPS_PORT === 'off'
         ? null
         : { host: values.FAIRWAY_HTTPS_HOST, port: values.FAIRWAY_HTTPS_PORT },
+    access: accessOf(values),
     certificates: certFile === undefined || keyFile === undefined ? null : { certFile, keyFile },
     runner: values.FAIRWAY_RUNNER,
     subnet: values.FAIRWAY_SUBNET,
@@ -223,6 +251,7 @@ export function asEnvironment(config: Config): Record<string, string> {
           FAIRWAY_TLS_KEY: config.certificates.keyFile,
         }),
     ...(config.serverKeyFile === null ? {} : { FAIRWAY_SECRETS_KEY_FILE: config.serverKeyFile }),
+    ...accessEnvironment(config),
     FAIRWAY_RUNNER: config.runner,
     FAIRWAY_SUBNET: config.subnet,
     FAIRWAY_LOG_LEVEL: config.logLevel,
@@ -237,6 +266,32 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
     ...(config.publicUrl === null ? {} : { FAIRWAY_PUBLIC_URL: config.publicUrl }),
     ...loginEnvironment(config.login, config.sessions),
+  }
+}
+
+function accessOf(values: z.output<typeof schema>): AccessConfig | null {
+  if (values.FAIRWAY_ACCESS_PORT === 'off') return null
+  const { FAIRWAY_ACCESS_CERT: certFile, FAIRWAY_ACCESS_KEY: keyFile } = values
+  return {
+    host: values.FAIRWAY_ACCESS_HOST,
+    port: values.FAIRWAY_ACCESS_PORT,
+    url: values.FAIRWAY_ACCESS_URL ?? null,
+    certificates: certFile === undefined || keyFile === undefined ? null : { certFile, keyFile },
+  }
+}
+
+function accessEnvironment({ access }: Config): Record<string, string> {
+  if (access === null) return { FAIRWAY_ACCESS_PORT: 'off' }
+  return {
+    FAIRWAY_ACCESS_HOST: access.host,
+    FAIRWAY_ACCESS_PORT: String(access.port),
+    ...(access.url === null ? {} : { FAIRWAY_ACCESS_URL: access.url }),
+    ...(access.certificates === null
+      ? {}
+      : {
+          FAIRWAY_ACCESS_CERT: access.certificates.certFile,
+          FAIRWAY_ACCESS_KEY: access.certificates.keyFile,
+        }),
   }
 }
 

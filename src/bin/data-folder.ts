@@ -18,6 +18,8 @@ export interface DataFolder {
   readonly routerAuthority: string
   /** Signing keys of the instances' identities. */
   readonly identities: string
+  /** Certificate authority of the listener for access to clusters. */
+  readonly access: string
   /** Logs and pid files of server and router themselves. */
   readonly programs: string
   /** The one-time claim secret, mode 0600, gone once used. */
@@ -39,6 +41,7 @@ export function dataFolder(root: string): DataFolder {
     routerSocket: join(root, 'router/control.sock'),
     routerAuthority: join(root, 'router/tls/ca.pem'),
     identities: join(root, 'identities'),
+    access: join(root, 'access'),
     programs: join(root, 'programs'),
     claimFile: join(root, 'claim'),
     serverKey: join(root, 'secrets.key'),

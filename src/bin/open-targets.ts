@@ -8,6 +8,7 @@ import type { Nodes } from '../model/nodes.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { Clusters, Targets } from '../model/targets.ts'
+import type { DoorMaker } from '../reconcile/access-doors.ts'
 import { AppManifests } from '../reconcile/app-manifests.ts'
 import { activeRelease } from '../reconcile/app-planner.ts'
 import { ConnectedClusters } from '../reconcile/connected-clusters.ts'
@@ -37,6 +38,9 @@ export interface Places {
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
+  readonly doors: DoorMaker
+  /** Where the app's serving release runs. */
+  readonly targetOf: (ref: AppRef) => Promise<TargetName | null | undefined>
 }
 
 const OWNER = 'owner'
@@ -62,7 +66,8 @@ export function openTargets(options: TargetOptions): Places {
   const targets = new StoredTargets({ store, clusters, connected, identity, clock })
   const manifests = new AppManifests({ store, connected, clock })
   const nodes = new TargetNodes(connected)
-  return { engine, logs, targets, manifests, nodes }
+  const doors: DoorMaker = (target) => clusters.door(target)
+  return { engine, logs, targets, manifests, nodes, doors, targetOf: serves }
 }
 
 function lazyClusters(options: TargetOptions): Clusters {
@@ -74,6 +79,7 @@ function lazyClusters(options: TargetOptions): Clusters {
     describe: async (target) => (await made()).describe(target),
     connect: async (target) => (await made()).connect(target),
     check: async (target) => (await made()).check(target),
+    door: async (target) => (await made()).door(target),
   }
 }
 

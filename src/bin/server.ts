@@ -19,6 +19,7 @@ import { recordRunning } from './background-program.ts'
 import { apiUrl, readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { collectSometimes } from './collect-sometimes.ts'
+import { lazyAccess } from './lazy-access.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openAudit } from './open-audit.ts'
 import { noIdentities, openIdentities } from './open-identities.ts'
@@ -95,7 +96,7 @@ const { sandbox, images, machine, runner, identities } =
   home === null
     ? await openMachine()
     : { ...(await home.open({ folder, log })), identities: noIdentities('apps run in the cluster') }
-const { engine, logs, targets, manifests, nodes } = openTargets({
+const { engine, logs, targets, manifests, nodes, doors, targetOf } = openTargets({
   store,
   machine: { engine: machine, logs: files },
   identity,
@@ -148,6 +149,21 @@ const registry = scopedRegistry({
   randomId: () => randomBytes(18).toString('hex'),
   log,
 })
+const kube = lazyAccess({
+  load: async () => (await import('./open-access.ts')).openAccess,
+  options: {
+    config,
+    folder: folder.access,
+    store,
+    identity,
+    clock,
+    log,
+    audit,
+    owner,
+    doors,
+    targetOf,
+  },
+})
 const api = createApi({
   platform,
   sources,
@@ -159,6 +175,7 @@ const api = createApi({
   manifests,
   nodes,
   identities,
+  access: kube.access,
   installer: lazyInstaller(async () => {
     const { createInstaller } = await import('./install.ts')
     return createInstaller({ config, images, sandbox, folder, clock, log, store, owner })
@@ -176,6 +193,7 @@ await api.listen(config.api)
 await recordRunning({ name: 'server', folder: folder.programs }, { urls: [apiUrl(config)], runner })
 log.info({ api: config.api, runner, dataDir: config.dataDir }, 'server answers')
 await home?.lead()
+if ((await store.listTargets()).length > 0) await kube.open()
 const collecting = collectSometimes(platform, clock, log)
 const quiet = new AbortController()
 void keepMemoryQuiet({ clock }, quiet.signal)
@@ -185,6 +203,7 @@ log.info({}, 'server stops')
 await home?.leave()
 collecting.abort()
 await api.close()
+await kube.close()
 await registry.close()
 await platform.close()
 await engine.close()

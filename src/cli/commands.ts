@@ -14,6 +14,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   identity: async () => (await import('./commands/identity.ts')).identity,
   users: async () => (await import('./commands/users.ts')).users,
   target: async () => (await import('./commands/target.ts')).target,
+  kubeconfig: async () => (await import('./commands/kubeconfig.ts')).kubeconfig,
+  'kube-token': async () => (await import('./commands/kube-token.ts')).kubeToken,
   nodes: async () => (await import('./commands/nodes.ts')).nodes,
   drain: async () => (await import('./commands/drain.ts')).drain,
   uncordon: async () => (await import('./commands/uncordon.ts')).uncordon,

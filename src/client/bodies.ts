@@ -1,4 +1,5 @@
 /** Readers of every answer of the contract; bodies.test.ts holds them against its schemas. */
+import type { AccessTargetBody } from '../contract/access-endpoints.ts'
 import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.ts'
 import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
@@ -248,6 +249,22 @@ const target = object<TargetBody>({
   apps: list(text),
 })
 
+const accessTarget = object<AccessTargetBody>({
+  target: branded(),
+  way: oneOf('proxy', 'issuer', 'webhook', 'off'),
+  server: text,
+  serverName: orNull(text),
+  ca: orNull(text),
+  scopes: list(
+    object<AccessTargetBody['scopes'][number]>({
+      app: text,
+      environment: text,
+      namespace: text,
+      role: oneOf('viewer', 'developer', 'operator', 'admin'),
+    }),
+  ),
+})
+
 const check = object<CheckBody>({
   name: text,
   status: oneOf('ok', 'warn', 'fail'),
@@ -345,6 +362,12 @@ export const BODIES = {
   endSessions: object<ResponseOf<'endSessions'>>({ ended: number }),
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
+  listClusterAccess: object<ResponseOf<'listClusterAccess'>>({ targets: list(accessTarget) }),
+  issueClusterToken: object<ResponseOf<'issueClusterToken'>>({ token: text, expiresAt: number }),
+  clusterAccessFiles: object<ResponseOf<'clusterAccessFiles'>>({
+    files: map(text),
+    flags: list(text),
+  }),
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),
   installPlatform: object<ResponseOf<'installPlatform'>>({
     manifests: text,

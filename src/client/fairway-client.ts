@@ -1,3 +1,4 @@
+import type { AccessTargetBody } from '../contract/access-endpoints.ts'
 import type { AppPlanBody, AppStatusBody } from '../contract/app.ts'
 import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
@@ -108,6 +109,25 @@ export class FairwayClient {
   async checkTarget(target: string): Promise<readonly CheckBody[]> {
     return (await this.#connection.value(call('checkTarget', { target }), BODIES.checkTarget))
       .checks
+  }
+
+  async listClusterAccess(): Promise<readonly AccessTargetBody[]> {
+    const wanted = call('listClusterAccess')
+    return (await this.#connection.value(wanted, BODIES.listClusterAccess)).targets
+  }
+  issueClusterToken(
+    target: string,
+    body: BodyOf<'issueClusterToken'>,
+  ): Promise<ResponseOf<'issueClusterToken'>> {
+    const wanted = call('issueClusterToken', { target }, { json: body })
+    return this.#connection.value(wanted, BODIES.issueClusterToken)
+  }
+  setClusterAccess(target: string, body: BodyOf<'setClusterAccess'>): Promise<void> {
+    return this.#connection.nothing(call('setClusterAccess', { target }, { json: body }))
+  }
+  clusterAccessFiles(target: string): Promise<ResponseOf<'clusterAccessFiles'>> {
+    const wanted = call('clusterAccessFiles', { target })
+    return this.#connection.value(wanted, BODIES.clusterAccessFiles)
   }
 
   /** Bakes, applies and waits: minutes. */

@@ -1,5 +1,6 @@
 /** The whole HTTP API. A route that does not stand here does not exist. */
 import { z } from 'zod'
+import { ACCESS_ENDPOINTS } from './access-endpoints.ts'
 import { appPlan, appStatus } from './app.ts'
 import { AUDIT_ENDPOINTS } from './audit-endpoints.ts'
 import { config, configChanges } from './config.ts'
@@ -119,6 +120,7 @@ export const ENDPOINTS = {
   ...AUDIT_ENDPOINTS,
   ...LOGIN_ENDPOINTS,
   ...TARGET_ENDPOINTS,
+  ...ACCESS_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
   ...NODE_ENDPOINTS,
   ...WORKLOAD_ENDPOINTS,

@@ -26,6 +26,8 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'image:pull': 'viewer',
   'team:read': 'viewer',
   'environment:read': 'viewer',
+  'kube:list': 'viewer',
+  'kube:access': 'viewer',
   'app:plan': 'developer',
   'app:deploy': 'developer',
   'app:rollback': 'developer',
@@ -80,6 +82,8 @@ const SOMEWHERE: ReadonlySet<Action> = new Set([
   'access:read',
   'access:write',
   'environment:read',
+  'kube:list',
+  'kube:access',
 ])
 
 const RANK: Readonly<Record<Role, number>> = { viewer: 1, developer: 2, operator: 3, admin: 4 }

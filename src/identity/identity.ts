@@ -280,7 +280,7 @@ class StoredIdentity implements ClaimableIdentity {
   }
 }
 
-function subjectOf({ id, name, person, grants }: TokenRecord): Subject {
+export function subjectOf({ id, name, person, grants }: TokenRecord): Subject {
   return {
     id,
     name: person ?? name,

@@ -1,10 +1,12 @@
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import type { HostCheck } from '../model/host.ts'
+import type { ClusterDoor } from '../model/kube-access.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 import type { TargetRecord } from '../model/store.ts'
 import type { Cluster, Clusters, TargetMetrics } from '../model/targets.ts'
+import { openAccessDoor } from './open-access-door.ts'
 import { ClusterClient } from './cluster-client.ts'
 import { KubernetesNodes } from './cluster-nodes.ts'
 import { checkCluster } from './doctor.ts'
@@ -87,6 +89,12 @@ export class KubernetesClusters implements Clusters {
     } finally {
       await client.close()
     }
+  }
+
+  async door(target: TargetRecord): Promise<ClusterDoor> {
+    const { owner, clock, random } = this.#options
+    const connection = await this.#connection(target.kubeconfig, target.context)
+    return openAccessDoor({ client: await this.#client(target), connection, owner, clock, random })
   }
 
   #metrics(target: TargetRecord): MetricsSource | null {

@@ -51,6 +51,8 @@ export const AUDIT_RULES: Readonly<Record<Action, AuditRule>> = {
   'access:write': 'guarded',
   'environment:read': 'quiet',
   'environment:protect': 'guarded',
+  'kube:list': 'quiet',
+  'kube:access': 'guarded',
   'target:read': 'quiet',
   'target:write': 'guarded',
   'manifest:apply': 'recorded',

@@ -30,6 +30,8 @@ export const ACTIONS = [
   'access:write',
   'environment:read',
   'environment:protect',
+  'kube:list',
+  'kube:access',
   'target:read',
   'target:write',
   'manifest:apply',

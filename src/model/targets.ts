@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts'
 import type { HostCheck } from './host.ts'
+import type { ClusterDoor } from './kube-access.ts'
 import type { LogReader } from './logs.ts'
 import type { ClusterManifests } from './manifests.ts'
 import type { TargetName } from './names.ts'
@@ -84,4 +85,6 @@ export interface Clusters {
   /** Never waits for the cluster: one that does not answer shows in what its engine says. */
   connect(target: TargetRecord): Promise<Cluster>
   check(target: TargetRecord): Promise<readonly HostCheck[]>
+  /** The way of people's own programs into it; nothing is asked of the cluster yet. Whoever gets it closes it. */
+  door(target: TargetRecord): Promise<ClusterDoor>
 }

@@ -68,6 +68,7 @@ function clusters(): { connected: ConnectedClusters; engines: readonly ToldEngin
   const made: Clusters = {
     describe: () => Promise.resolve({ server: 'https://cluster.example' }),
     check: () => Promise.resolve([]),
+    door: () => Promise.reject(new Error('nobody asks this')),
     connect: () => {
       const engine = new ToldEngine()
       engines.push(engine)

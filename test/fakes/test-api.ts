@@ -15,6 +15,7 @@ import { FakePlatform, INSTANCE, SECRET } from './fake-platform.ts'
 import { MemoryLogin } from './memory-login.ts'
 import { MemorySourceStore } from './memory-source-store.ts'
 import { MemoryManifests } from './memory-manifests.ts'
+import { MemoryAccess } from './memory-access.ts'
 import { MemoryNodes } from './memory-nodes.ts'
 import { MemoryAudit } from './memory-audit.ts'
 import { MemoryTargets } from './memory-targets.ts'
@@ -81,6 +82,7 @@ export async function createTestApi(
       status: () => Promise.resolve(IDENTITIES),
       rotate: () => Promise.resolve(IDENTITIES),
     },
+    access: new MemoryAccess(),
     installer: {
       install: () =>
         Promise.resolve({ manifests: '', image: 'x@y', active: null, claim: null, notes: [] }),
@@ -143,6 +145,8 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   uninstallPlatform: { namespace: 'fairway-system', data: false, dryRun: true },
   drainNode: { timeoutMs: 1000, localData: false },
   adoptObjects: { objects: ['Deployment shop--production/web-a'] },
+  issueClusterToken: { environment: null },
+  setClusterAccess: { way: 'proxy' },
   missingContents: { digests: [EMPTY] },
   saveSource: { entries: [] },
   planApp: DEPLOY,

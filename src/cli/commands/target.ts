@@ -10,11 +10,12 @@ import { ageText } from '../quantity.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
 import { printable } from '../text-width.ts'
+import { targetAccess } from './target-access.ts'
 
 export const target: Command = {
   name: 'target',
   summary: 'add, list and remove clusters that apps are deployed to',
-  usage: 'add|list|remove',
+  usage: 'add|list|remove|access',
   details: [
     'An environment names its target in the app file: `environments: { production: { target: prod } }`; without one it runs on the server’s own machine.',
     '`add` sends one context of the kubeconfig with the certificates and tokens that it names; a user that logs in by a program cannot be used. The cluster’s nodes need a registry: --registry is one of yours to which images are pushed, --pull-from the address under which the nodes reach the registry of this server.',
@@ -26,6 +27,7 @@ export const target: Command = {
     'fairway target add prod --registry registry.example.com/team --registry-user ci --registry-password - --pull-username reader --pull-password - < two-lines',
     'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
     'fairway target add prod --metrics https://prometheus.example.com/ --metrics-token -',
+    'fairway target access prod --way issuer --files ./api-server',
     'fairway target list',
     'fairway target remove prod',
   ],
@@ -64,11 +66,18 @@ export const target: Command = {
       value: '-',
       summary: 'add: bearer token for it; - reads it from standard input',
     },
+    { name: 'way', value: 'WAY', summary: 'access: proxy, issuer, webhook or off' },
+    {
+      name: 'files',
+      value: 'DIR',
+      summary: 'access: write what kube-apiserver needs for issuer or webhook there',
+    },
   ],
   subcommands: [
     { name: 'add', usage: 'NAME', summary: 'add a cluster, or give a known one new credentials' },
     { name: 'list', usage: '', summary: 'list clusters' },
     { name: 'remove', usage: 'NAME', summary: 'forget a cluster on which no app runs' },
+    { name: 'access', usage: 'NAME', summary: 'choose how people’s kubectl gets into a cluster' },
   ],
   positionals: { min: 1, max: 2 },
   run,
@@ -82,6 +91,7 @@ async function run(context: Context): Promise<number> {
     throw new FairwayError('INVALID_REQUEST', `target ${name} needs one name`)
   }
   const wanted = parseTargetName(word)
+  if (name === 'access') return targetAccess(context, wanted)
   return name === 'add' ? add(context, wanted) : remove(context, wanted)
 }
 

@@ -1,0 +1,54 @@
+import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
+import { FairwayError } from '../model/errors.ts'
+import type { Admission } from '../model/kube-access.ts'
+
+const MAX_BYTES = 65_536
+
+/** Kubernetes authentication/v1 TokenReview, as an API server sends it to its webhook; v1beta1 is the default of `--authentication-token-webhook-version`. */
+const review = z.object({
+  apiVersion: z.enum(['authentication.k8s.io/v1', 'authentication.k8s.io/v1beta1']),
+  kind: z.literal('TokenReview'),
+  spec: z.object({ token: z.string().max(MAX_BYTES) }),
+})
+
+/** The answer, in the version that was asked in. @throws FairwayError INVALID_REQUEST, TOO_LARGE */
+export async function reviewToken(
+  request: IncomingMessage,
+  admit: (token: string) => Promise<Admission | null>,
+): Promise<object> {
+  const parsed = review.safeParse(parse(await textOf(request)))
+  if (!parsed.success) throw new FairwayError('INVALID_REQUEST', 'expected a TokenReview')
+  const { apiVersion, kind, spec } = parsed.data
+  const admission = await admit(spec.token)
+  const status =
+    admission === null
+      ? { authenticated: false }
+      : {
+          authenticated: true,
+          user: { username: admission.user.name, groups: [...admission.user.groups] },
+        }
+  return { apiVersion, kind, status }
+}
+
+// Private
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) continue
+    size += chunk.length
+    if (size > MAX_BYTES) throw new FairwayError('TOO_LARGE', 'the body is too large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
