@@ -304,7 +304,7 @@ export class AccessBed {
 
 function podText(namespace: string): string {
   const script =
-    'n=0; mkdir -p /tmp/www; echo hello > /tmp/www/index.html; httpd -p 8080 -h /tmp/www; while true; do echo line $n; n=$((n+1)); sleep 1; done'
+    'n=0; echo hello > /www/index.html; httpd -p 8080 -h /www; while true; do echo line $n; n=$((n+1)); sleep 1; done'
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -324,8 +324,10 @@ function podText(namespace: string): string {
           imagePullPolicy: 'IfNotPresent',
           command: ['/bin/sh', '-c', script],
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+          volumeMounts: [{ name: 'www', mountPath: '/www' }],
         },
       ],
+      volumes: [{ name: 'www', emptyDir: {} }],
     },
   })
 }
