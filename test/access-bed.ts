@@ -28,6 +28,7 @@ import type { TestCluster } from './cluster/test-cluster.ts'
 import { settingsWith } from './fakes/cluster-plan.ts'
 import { FakePlatform } from './fakes/fake-platform.ts'
 import { MemoryAudit } from './fakes/memory-audit.ts'
+import { MemoryLogin } from './fakes/memory-login.ts'
 import { MemoryManifests } from './fakes/memory-manifests.ts'
 import { MemoryNodes } from './fakes/memory-nodes.ts'
 import { MemorySourceStore } from './fakes/memory-source-store.ts'
@@ -242,6 +243,7 @@ export class AccessBed {
   }
 
   async #serve(): Promise<void> {
+    const login = new MemoryLogin()
     const api = createApi({
       platform: new FakePlatform(),
       sources: new MemorySourceStore(),
@@ -254,6 +256,8 @@ export class AccessBed {
         status: () => Promise.reject(new Error('nobody asks')),
         rotate: () => Promise.reject(new Error('nobody asks')),
       },
+      login,
+      users: login,
       access: this.#counted(),
       installer: {
         install: () => Promise.reject(new Error('nobody installs')),

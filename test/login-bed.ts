@@ -18,6 +18,7 @@ import { freePort } from '../src/process/free-port.ts'
 import { openSqliteStore } from '../src/store/sqlite-store.ts'
 import { TestIo, testPrograms } from './fakes/cli-io.ts'
 import { FakePlatform } from './fakes/fake-platform.ts'
+import { MemoryAccess } from './fakes/memory-access.ts'
 import { MemoryAudit } from './fakes/memory-audit.ts'
 import { MemoryManifests } from './fakes/memory-manifests.ts'
 import { MemoryNodes } from './fakes/memory-nodes.ts'
@@ -111,6 +112,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     },
     login: new ProviderLogin({ provider, publicUrl: url, sessions, clock, randomBytes }),
     users: sessions,
+    access: new MemoryAccess(),
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),

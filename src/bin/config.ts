@@ -171,19 +171,7 @@ export function readConfig(env: Environment = environment): Config {
   }
   const values = parsed.data
   const { FAIRWAY_TLS_CERT: certFile, FAIRWAY_TLS_KEY: keyFile } = values
-  if ((certFile === undefined) !== (keyFile === undefined)) {
-    throw new FairwayError(
-      'INVALID_REQUEST',
-      'FAIRWAY_TLS_CERT and FAIRWAY_TLS_KEY belong together',
-    )
-  }
-  const { FAIRWAY_ACCESS_CERT, FAIRWAY_ACCESS_KEY } = values
-  if ((FAIRWAY_ACCESS_CERT === undefined) !== (FAIRWAY_ACCESS_KEY === undefined)) {
-    throw new FairwayError(
-      'INVALID_REQUEST',
-      'FAIRWAY_ACCESS_CERT and FAIRWAY_ACCESS_KEY belong together',
-    )
-  }
+  checkPairs(values)
   return Object.freeze({
     dataDir: resolve(values.FAIRWAY_DATA_DIR ?? defaultDataDir(env)),
     database: values.FAIRWAY_DATABASE === 'sqlite' ? null : values.FAIRWAY_DATABASE,
@@ -266,6 +254,17 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
     ...(config.publicUrl === null ? {} : { FAIRWAY_PUBLIC_URL: config.publicUrl }),
     ...loginEnvironment(config.login, config.sessions),
+  }
+}
+
+/** @throws FairwayError INVALID_REQUEST where a certificate comes without its key, or a key alone */
+function checkPairs(values: z.output<typeof schema>): void {
+  for (const [certificate, key] of [
+    ['FAIRWAY_TLS_CERT', 'FAIRWAY_TLS_KEY'],
+    ['FAIRWAY_ACCESS_CERT', 'FAIRWAY_ACCESS_KEY'],
+  ] as const) {
+    if ((values[certificate] === undefined) === (values[key] === undefined)) continue
+    throw new FairwayError('INVALID_REQUEST', `${certificate} and ${key} belong together`)
   }
 }
 

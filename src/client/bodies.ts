@@ -1,5 +1,4 @@
 /** Readers of every answer of the contract; bodies.test.ts holds them against its schemas. */
-import type { AccessTargetBody } from '../contract/access-endpoints.ts'
 import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.ts'
 import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
@@ -23,6 +22,7 @@ import type {
 import type { CheckBody, TargetBody } from '../contract/target.ts'
 import type { TokenBody, WhoamiBody } from '../contract/token.ts'
 import type { WorkloadIdentitiesBody } from '../contract/workload-endpoints.ts'
+import { ACCESS_BODIES } from './access-bodies.ts'
 import {
   anything,
   branded,
@@ -249,22 +249,6 @@ const target = object<TargetBody>({
   apps: list(text),
 })
 
-const accessTarget = object<AccessTargetBody>({
-  target: branded(),
-  way: oneOf('proxy', 'issuer', 'webhook', 'off'),
-  server: text,
-  serverName: orNull(text),
-  ca: orNull(text),
-  scopes: list(
-    object<AccessTargetBody['scopes'][number]>({
-      app: text,
-      environment: text,
-      namespace: text,
-      role: oneOf('viewer', 'developer', 'operator', 'admin'),
-    }),
-  ),
-})
-
 const check = object<CheckBody>({
   name: text,
   status: oneOf('ok', 'warn', 'fail'),
@@ -362,12 +346,7 @@ export const BODIES = {
   endSessions: object<ResponseOf<'endSessions'>>({ ended: number }),
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
-  listClusterAccess: object<ResponseOf<'listClusterAccess'>>({ targets: list(accessTarget) }),
-  issueClusterToken: object<ResponseOf<'issueClusterToken'>>({ token: text, expiresAt: number }),
-  clusterAccessFiles: object<ResponseOf<'clusterAccessFiles'>>({
-    files: map(text),
-    flags: list(text),
-  }),
+  ...ACCESS_BODIES,
   checkTarget: object<ResponseOf<'checkTarget'>>({ checks: list(check) }),
   installPlatform: object<ResponseOf<'installPlatform'>>({
     manifests: text,

@@ -303,8 +303,7 @@ export const ENDPOINTS = {
     params: appParams,
     response: z.object({ recipient: z.string() }),
     action: 'config:write',
-    summary:
-      'Public half of the key of the environment, for encrypted files; made where there is none yet',
+    summary: 'Public half of the key of the environment, for encrypted files; made where missing',
     errors: ['CONFLICT', 'SECRETS_CLOSED'],
   },
   pushSecrets: {
