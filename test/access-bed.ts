@@ -230,6 +230,7 @@ export class AccessBed {
       folder: join(this.#folder, 'tls'),
       store,
       identity,
+      sessions: { recall: () => Promise.resolve(null) },
       clock: systemClock,
       log: this.#log(),
       audit: new MemoryAudit(),

@@ -12,6 +12,7 @@ import type { Log } from '../lib/log.ts'
 import { NOBODY, type Audit, type AuditActor } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { SessionRecall } from '../model/login.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { DoorMaker } from '../reconcile/access-doors.ts'
@@ -25,6 +26,7 @@ export interface AccessOptions {
   readonly folder: string
   readonly store: Store
   readonly identity: ClaimableIdentity
+  readonly sessions: SessionRecall
   readonly clock: Clock
   readonly log: Log
   readonly audit: Pick<Audit, 'note'>
@@ -75,7 +77,7 @@ export async function openAccess(options: AccessOptions): Promise<OpenAccess> {
 // Private
 
 async function createAccess(
-  { store, identity, clock, doors, targetOf, owner }: AccessOptions,
+  { store, identity, sessions, clock, doors, targetOf, owner }: AccessOptions,
   listener: () => AccessListener | null,
 ): Promise<TargetAccess> {
   const keys = new AccessKeys({ store, clock })
@@ -105,7 +107,7 @@ async function createAccess(
     roleIn: (subject, { app, environment }) => identity.roleIn(subject, { app }, environment),
     may: (subject, action, { app, environment }) =>
       identity.decide(subject, action, { app }, environment).allowed,
-    recall: createRecall({ store, clock, rules: identity.rules }),
+    recall: createRecall({ store, sessions, clock, rules: identity.rules }),
     randomSecret: () => randomBytes(32).toString('base64url'),
   })
 }

@@ -156,6 +156,7 @@ const kube = lazyAccess({
     folder: folder.access,
     store,
     identity,
+    sessions,
     clock,
     log,
     audit,

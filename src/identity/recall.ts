@@ -1,43 +1,68 @@
 import type { Clock } from '../model/clock.ts'
 import type { Subject } from '../model/identity.ts'
+import type { SessionRecall } from '../model/login.ts'
 import type { Store, TokenRecord } from '../model/store.ts'
 import { subjectOf } from './identity.ts'
 import type { RulesCache } from './rules-cache.ts'
 
 export interface RecallOptions {
   readonly store: Pick<Store, 'listTokens'>
+  readonly sessions: SessionRecall
   readonly clock: Clock
   readonly rules: Pick<RulesCache, 'current'>
 }
 
-/** How long somebody's tokens are taken to be what they were: part of the time that a revocation takes. */
+/** How long somebody's credentials are taken to be what they were: part of the time that a revocation takes. */
 const FRESH_MS = 3_000
+/** Sessions that are remembered at once. */
+const MAX_SESSIONS = 1000
 
-/** Who somebody is now of whom only the name of their credential (`credentialName`) is known; null once it is revoked or has expired. */
+/** Who somebody is now of whom only the name of their credential (`credentialName`) is known; null once it is revoked, ended or expired. */
 export function createRecall({
   store,
+  sessions,
   clock,
   rules,
 }: RecallOptions): (credential: string) => Promise<Subject | null> {
-  let known: { readonly at: number; readonly tokens: Promise<readonly TokenRecord[]> } | null = null
-  const tokens = (): Promise<readonly TokenRecord[]> => {
-    const at = clock.elapsed()
-    if (known === null || at - known.at >= FRESH_MS) {
-      const looked = { at, tokens: store.listTokens() }
-      known = looked
-      looked.tokens.catch(() => {
-        if (known === looked) known = null
-      })
-    }
-    return known.tokens
-  }
+  const tokens = remembering(clock, 1, () => store.listTokens())
+  const session = remembering(clock, MAX_SESSIONS, (id) => sessions.recall(id))
   return async (credential) => {
+    if (credential.startsWith('fws_')) {
+      const found = await session(credential.slice('fws_'.length))
+      if (found !== null) await rules.current()
+      return found
+    }
     if (!credential.startsWith('fwy_')) return null
-    const found = (await tokens()).find(({ id }) => `fwy_${id}` === credential)
+    const found = findToken(await tokens(''), credential)
     if (found === undefined) return null
     if (found.expiresAt !== null && found.expiresAt <= clock.now()) return null
     // Decisions lean on rules that were read not long ago.
     await rules.current()
     return subjectOf(found)
+  }
+}
+
+function findToken(tokens: readonly TokenRecord[], credential: string): TokenRecord | undefined {
+  return tokens.find(({ id }) => `fwy_${id}` === credential)
+}
+
+/** What `load` said of a key less than FRESH_MS ago; a failure is not remembered. */
+function remembering<T>(
+  clock: Clock,
+  max: number,
+  load: (key: string) => Promise<T>,
+): (key: string) => Promise<T> {
+  const known = new Map<string, { readonly at: number; readonly value: Promise<T> }>()
+  return (key) => {
+    const at = clock.elapsed()
+    const before = known.get(key)
+    if (before !== undefined && at - before.at < FRESH_MS) return before.value
+    const looked = { at, value: load(key) }
+    if (!known.has(key) && known.size >= max) known.clear()
+    known.set(key, looked)
+    looked.value.catch(() => {
+      if (known.get(key) === looked) known.delete(key)
+    })
+    return looked.value
   }
 }

@@ -89,6 +89,20 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
     return await this.#options.subjectOf({ kind: 'user', id, name, groups })
   }
 
+  /** As `authenticate`, for a session of which only the id is known; does not count as a use of it. */
+  async recall(id: string): Promise<Subject | null> {
+    const { store, subjectOf } = this.#options
+    const session = (await store.listSessions()).find((each) => each.id === id)
+    if (session === undefined || this.#isOver(session)) return null
+    const known = await store.getUser(session.user)
+    if (known === null || !(await this.#checks.stillVouchedFor(session, known))) return null
+    // A check may have brought other groups.
+    const user = await store.getUser(session.user)
+    if (user === null) return null
+    const { name, groups } = user
+    return await subjectOf({ kind: 'user', id: user.id, name, groups })
+  }
+
   async issue(
     vouched: Vouched,
     client: string,

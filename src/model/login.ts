@@ -120,3 +120,9 @@ export interface SessionTokens {
   /** Null for a token that is malformed, unknown or ended, and where the provider no longer vouches for the person. */
   authenticate(token: string): Promise<Subject | null>
 }
+
+/** Sessions by their id, for whom only the name of the credential (`credentialName`) is known. */
+export interface SessionRecall {
+  /** Null as for `SessionTokens.authenticate`. */
+  recall(id: string): Promise<Subject | null>
+}
