@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createApi } from '../src/api/api.ts'
 import { openAccess, type OpenAccess } from '../src/bin/open-access.ts'
+import { createAccessRules } from '../src/identity/access-rules.ts'
 import { createIdentity, type ClaimableIdentity } from '../src/identity/identity.ts'
 import { KubernetesClusters } from '../src/kubernetes/clusters.ts'
 import { namespaceOf } from '../src/kubernetes/labels.ts'
@@ -14,6 +15,7 @@ import { planBase } from '../src/kubernetes/plan-base.ts'
 import { systemClock } from '../src/lib/clock.ts'
 import { silentLog, type Log } from '../src/lib/log.ts'
 import { minimalEnv, runToEnd, type RunResult } from '../src/lib/process.ts'
+import type { AccessRules } from '../src/model/access.ts'
 import { credentialName, type KubeAccess } from '../src/model/kube-access.ts'
 import { EVERYTHING, type Grant, type Subject } from '../src/model/identity.ts'
 import {
@@ -43,6 +45,12 @@ export interface AccessBedOptions {
   readonly host?: string
 }
 
+interface Parts {
+  readonly identity: ClaimableIdentity
+  readonly rules: AccessRules
+  readonly opened: OpenAccess
+}
+
 /** Real API, real listener, real store and real CLI beside a real cluster, with two apps: `mine` and `theirs`. */
 export class AccessBed {
   readonly cluster: TestCluster
@@ -51,7 +59,7 @@ export class AccessBed {
   readonly #folder: string
   #issued = 0
   readonly #ends: (() => Promise<unknown>)[] = []
-  #parts: { readonly identity: ClaimableIdentity; readonly opened: OpenAccess } | null = null
+  #parts: Parts | null = null
   url = ''
 
   private constructor(cluster: TestCluster, folder: string) {
@@ -79,7 +87,7 @@ export class AccessBed {
     return this.#ready().opened
   }
 
-  #ready(): { readonly identity: ClaimableIdentity; readonly opened: OpenAccess } {
+  #ready(): Parts {
     if (this.#parts === null) throw new Error('not open')
     return this.#parts
   }
@@ -238,7 +246,13 @@ export class AccessBed {
       doors: (target) => clusters.door(target),
       targetOf: () => Promise.resolve(PROD),
     })
-    this.#parts = { identity, opened }
+    const rules = createAccessRules({
+      store,
+      rules: identity.rules,
+      clock: systemClock,
+      randomId: () => randomBytes(6).toString('hex'),
+    })
+    this.#parts = { identity, rules, opened }
     this.#ends.push(() => opened.close())
     await this.#serve()
   }
@@ -260,6 +274,7 @@ export class AccessBed {
       login,
       users: login,
       access: this.#counted(),
+      accessRules: this.#ready().rules,
       installer: {
         install: () => Promise.reject(new Error('nobody installs')),
         uninstall: () => Promise.reject(new Error('nobody uninstalls')),

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createApi } from '../src/api/api.ts'
 import { main } from '../src/cli/main.ts'
 import type { CliPrograms } from '../src/cli/programs.ts'
+import { createAccessRules } from '../src/identity/access-rules.ts'
 import { CredentialSeal } from '../src/identity/credential-seal.ts'
 import { createIdentity } from '../src/identity/identity.ts'
 import { ProviderLogin } from '../src/identity/login.ts'
@@ -113,6 +114,12 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     login: new ProviderLogin({ provider, publicUrl: url, sessions, clock, randomBytes }),
     users: sessions,
     access: new MemoryAccess(),
+    accessRules: createAccessRules({
+      store,
+      rules: identity.rules,
+      clock,
+      randomId: () => randomBytes(6).toString('hex'),
+    }),
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),

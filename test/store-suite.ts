@@ -95,6 +95,7 @@ export function rolloutOf(ref: AppRef, id: string, status: Rollout['status'] = '
     createdAt: 1_700_000_000_000,
     endedAt: null,
     createdBy: 'ann',
+    approval: null,
   }
 }
 

@@ -2,85 +2,19 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { SECRET } from '../../test/fakes/fake-platform.ts'
 import { BODIES, createTestApi, goodRequest, listen } from '../../test/fakes/test-api.ts'
+import { MAY } from '../../test/access-table.ts'
 import { ENDPOINTS, type EndpointName } from '../contract/endpoints.ts'
 import type { Endpoint } from '../contract/endpoint.ts'
 import { problem } from '../contract/problem.ts'
 import { z } from 'zod'
 import { CALLBACK_PATH, LOGIN_PATH } from './login-pages.ts'
-import { PLATFORM, ROLES } from '../model/identity.ts'
+import { grantOf, PLATFORM, ROLES } from '../model/identity.ts'
 
 const NAMES = Object.keys(ENDPOINTS).filter((name): name is EndpointName => name in ENDPOINTS)
 const WHO = [...ROLES, 'nobody', 'garbage', 'foreign'] as const
 
-const ALL = ['viewer', 'developer', 'operator', 'admin'] as const
-const FROM_DEVELOPER = ['developer', 'operator', 'admin'] as const
-
-/** The table as people would check it: written out here, so that a change of `decide` or of an endpoint's action must be meant. */
-const MAY: Readonly<Record<EndpointName, readonly (typeof ROLES)[number][] | 'anybody'>> = {
-  health: 'anybody',
-  openapi: 'anybody',
-  claim: 'anybody',
-  version: ALL,
-  whoami: ALL,
-  listTokens: ['admin'],
-  createToken: ['admin'],
-  revokeToken: ['admin'],
-  listAudit: ['admin'],
-  exportAudit: ['admin'],
-  beginLogin: 'anybody',
-  redeemLogin: 'anybody',
-  getSession: ALL,
-  logout: ALL,
-  listUsers: ['admin'],
-  endSessions: ['admin'],
-  removeUser: ['admin'],
-  listTargets: FROM_DEVELOPER,
-  putTarget: ['admin'],
-  removeTarget: ['admin'],
-  listClusterAccess: ALL,
-  issueClusterToken: ALL,
-  setClusterAccess: ['admin'],
-  clusterAccessFiles: ['admin'],
-  exportApp: ALL,
-  adoptObjects: ['admin'],
-  applyManifests: ['admin'],
-  removeManifests: ['admin'],
-  checkTarget: FROM_DEVELOPER,
-  listNodes: FROM_DEVELOPER,
-  drainNode: ['operator', 'admin'],
-  uncordonNode: ['operator', 'admin'],
-  workloadIdentities: ['operator', 'admin'],
-  rotateWorkloadRoot: ['admin'],
-  installPlatform: ['admin'],
-  uninstallPlatform: ['admin'],
-  missingContents: FROM_DEVELOPER,
-  putContent: FROM_DEVELOPER,
-  postContents: FROM_DEVELOPER,
-  saveSource: FROM_DEVELOPER,
-  listApps: ALL,
-  getApp: ALL,
-  watchApp: ALL,
-  destroyApp: FROM_DEVELOPER,
-  planApp: FROM_DEVELOPER,
-  deployApp: FROM_DEVELOPER,
-  rollbackApp: FROM_DEVELOPER,
-  listRollouts: ALL,
-  getRollout: ALL,
-  rolloutEvents: ALL,
-  listReleases: ALL,
-  scaleApp: FROM_DEVELOPER,
-  getConfig: ALL,
-  setConfig: FROM_DEVELOPER,
-  environmentKey: FROM_DEVELOPER,
-  pushSecrets: FROM_DEVELOPER,
-  logs: ALL,
-  runCommand: FROM_DEVELOPER,
-  exec: FROM_DEVELOPER,
-  collect: ['operator', 'admin'],
-}
-
 async function ask(name: EndpointName, who: (typeof WHO)[number], params = {}) {
-  const { api, tokens, platform, identity, logged } = await createTestApi()
+  const { api, tokens, platform, identity, access, logged } = await createTestApi()
   const foreign = await createTestApi()
   const token = {
     ...tokens,
@@ -90,7 +24,11 @@ async function ask(name: EndpointName, who: (typeof WHO)[number], params = {}) {
   }[who]
   // Streams that would go on are ended by what they wait for.
   for (const id of ['r1', 'r2']) platform.finish(id)
-  const ids = { token: (await identity.listTokens(PLATFORM))[1]?.id ?? '' }
+  await access.changeTeam('pay', { add: ['shop'], remove: [] })
+  const bound = { kind: 'user', name: 'eve', grant: grantOf('viewer') } as const
+  const binding = (await access.addBinding(PLATFORM, bound)).id
+  if (name === 'unprotectEnvironment') await access.protect(PLATFORM, 'production', 60_000)
+  const ids = { binding, token: (await identity.listTokens(PLATFORM))[1]?.id ?? '' }
   const request = goodRequest(name, token, { ...ids, ...params })
   if (name === 'watchApp') setTimeout(() => void api.close(), 100)
   const answer = await api.inject(request)
@@ -143,14 +81,26 @@ const FOREIGN_ID = [
   { instance: 'web-9-zzz' },
   { token: 'nobodys' },
   { user: 'nobody' },
+  { team: 'nobodys' },
+  { binding: 'nobodys' },
 ]
+
+const MADE_BY_ASKING: ReadonlySet<string> = new Set([
+  'planApp',
+  'deployApp',
+  'setConfig',
+  'environmentKey',
+  'exec',
+  'changeTeam',
+  'protectEnvironment',
+])
 
 for (const name of NAMES) {
   for (const params of FOREIGN_ID) {
     const [key = ''] = Object.keys(params)
     if (!ENDPOINTS[name].path.includes(`:${key}`)) continue
     // Made by the first deploy; exec answers inside the WebSocket.
-    if (['planApp', 'deployApp', 'setConfig', 'environmentKey', 'exec'].includes(name)) continue
+    if (MADE_BY_ASKING.has(name)) continue
     test(`${name}: an unknown ${key} is not found`, async () => {
       const { answer } = await ask(name, 'admin', params)
       assert.equal(answer.statusCode, 404, answer.body)

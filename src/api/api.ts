@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { BYTES } from '../contract/endpoint.ts'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { AccessRules } from '../model/access.ts'
 import type { Audit, AuditReader } from '../model/audit.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Login, Users } from '../model/login.ts'
@@ -14,6 +15,7 @@ import type { SourceStore } from '../model/source.ts'
 import type { Nodes } from '../model/nodes.ts'
 import type { Targets } from '../model/targets.ts'
 import type { WorkloadIdentities } from '../model/workload.ts'
+import { accessRoutes } from './access-routes.ts'
 import { appRoutes, rolloutRoutes } from './app-routes.ts'
 import { auditRoutes } from './audit-routes.ts'
 import { clusterAccessRoutes } from './cluster-access-routes.ts'
@@ -43,6 +45,7 @@ export interface ApiOptions {
   readonly audit: Audit & AuditReader
   readonly login: Login
   readonly users: Users
+  readonly accessRules: AccessRules
   readonly targets: Targets
   readonly manifests: Manifests
   readonly nodes: Nodes
@@ -87,7 +90,8 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...clusterAccessRoutes(options.access),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
-    ...rolloutRoutes(options.platform, options.sources),
+    ...rolloutRoutes(options),
+    ...accessRoutes(options.accessRules),
   }
   const server = new RouteServer({ ...options, limits, upgrades })
   for (const one of Object.values(routes)) server.register(app, one)

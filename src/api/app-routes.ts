@@ -1,4 +1,5 @@
-import type { Identity } from '../model/identity.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { Action, Identity, Subject } from '../model/identity.ts'
 import type { AppRef } from '../model/names.ts'
 import type { Actor, Platform } from '../model/platform.ts'
 import type { Rollout } from '../model/release.ts'
@@ -39,6 +40,7 @@ type RolloutRoutes = Pick<
   | 'planApp'
   | 'deployApp'
   | 'rollbackApp'
+  | 'judgeRollout'
   | 'listRollouts'
   | 'getRollout'
   | 'rolloutEvents'
@@ -58,10 +60,11 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
       Promise.resolve(mapped(platform.watch(params, signal), statusView)),
     ),
     destroyApp: route('destroyApp', async ({ params, subject }) => {
-      await platform.destroy(params, actor(subject))
+      await platform.destroy(params, asker(identity, subject(), 'app:destroy', params))
     }),
     scaleApp: route('scaleApp', async ({ params, body, subject }) => {
-      const { scale } = await platform.scale(params, body.changes, actor(subject))
+      const by = asker(identity, subject(), 'app:scale', params)
+      const { scale } = await platform.scale(params, body.changes, by)
       return { scale: { ...scale } }
     }),
     getConfig: route('getConfig', async ({ params, decide }) => {
@@ -74,14 +77,16 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
       }
     }),
     setConfig: route('setConfig', async ({ params, body, subject }) => {
-      const rollout = await platform.setConfig(params, body.changes, actor(subject))
+      const by = asker(identity, subject(), 'config:write', params)
+      const rollout = await platform.setConfig(params, body.changes, by)
       return { rollout: rollout === null ? null : rolloutView(rollout) }
     }),
     environmentKey: route('environmentKey', async ({ params }) => ({
       recipient: (await platform.environmentKey(params)).recipient,
     })),
     pushSecrets: route('pushSecrets', async ({ params, body, subject }) => {
-      const rollout = await platform.pushSecrets(params, body.documents, actor(subject))
+      const by = asker(identity, subject(), 'app:deploy', params)
+      const rollout = await platform.pushSecrets(params, body.documents, by)
       return { rollout: rollout === null ? null : rolloutView(rollout) }
     }),
     logs: route('logs', ({ params, query, signal }) => {
@@ -102,18 +107,29 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
   }
 }
 
-export function rolloutRoutes(platform: Platform, sources: SourceStore): RolloutRoutes {
+export function rolloutRoutes({ platform, sources, identity }: RolloutParts): RolloutRoutes {
   return {
     planApp: route('planApp', async ({ params, body }) =>
       planView(await platform.plan(params, await receiveDeploy(sources, body))),
     ),
     deployApp: route('deployApp', async (call) => {
       const input = await receiveDeploy(sources, call.body)
-      return follow(platform, call, await platform.deploy(call.params, input, actor(call.subject)))
+      const by = asker(identity, call.subject(), 'app:deploy', call.params)
+      return follow(platform, call, await platform.deploy(call.params, input, by))
     }),
     rollbackApp: route('rollbackApp', async (call) => {
       const { params, body, subject } = call
-      return follow(platform, call, await platform.rollback(params, body.to, actor(subject)))
+      const by = asker(identity, subject(), 'app:rollback', params)
+      return follow(platform, call, await platform.rollback(params, body.to, by))
+    }),
+    judgeRollout: route('judgeRollout', async ({ params, body, subject }) => {
+      const { id, name, kind } = subject()
+      if (kind !== 'user') {
+        throw new FairwayError('FORBIDDEN', 'a service does not approve: only people do', {
+          hint: 'Log in, or use a token made with --person.',
+        })
+      }
+      return rolloutView(await platform.judge(params, params.rollout, body.verdict, { id, name }))
     }),
     listRollouts: route('listRollouts', async ({ params, query }) => {
       const rollouts = await platform.rollouts(params, query.limit ?? DEFAULT_LIST)
@@ -143,8 +159,16 @@ async function* follow(
   yield* mapped(platform.events(params, rollout.id, signal), rolloutEventView)
 }
 
-function actor(subject: Call<'whoami'>['subject']): Actor {
-  return { name: subject().name }
+interface RolloutParts {
+  readonly platform: Platform
+  readonly sources: SourceStore
+  readonly identity: Identity
+}
+
+/** Who asks, and whether what they ask for waits for a second person. */
+function asker(identity: Identity, subject: Subject, action: Action, ref: AppRef): Actor {
+  const { id, name } = subject
+  return { id, name, waitsMs: identity.waitsMs(subject, action, ref) }
 }
 
 async function* mapped<A, B>(items: AsyncIterable<A>, change: (item: A) => B): AsyncGenerator<B> {

@@ -23,6 +23,10 @@ const FACTS: FactsTable = {
     grants: body.grants.map(grantText),
     expiresAt: body.expiresAt ?? null,
   }),
+  changeTeam: ({ body }) => ({ add: body.add, remove: body.remove }),
+  addBinding: ({ body }) => ({ kind: body.kind, name: body.name, grant: grantText(body.grant) }),
+  protectEnvironment: ({ body }) => ({ waitMs: body.waitMs }),
+  judgeRollout: ({ body }) => ({ verdict: body.verdict }),
   deployApp: ({ body }) => ({ image: body.image }),
   rollbackApp: ({ body }) => ({ to: body.to }),
   scaleApp: ({ body }) => ({

@@ -56,7 +56,7 @@ test('what is recorded is recorded before it is done, with who, what and where',
   assert.deepEqual(
     { ...event, actor: { ...event?.actor, id: null }, request: null },
     {
-      actor: { kind: 'token', id: null, name: 'developer' },
+      actor: { kind: 'user', id: null, name: 'developer' },
       ...{ action: 'app:scale', outcome: 'allowed', app: 'shop', environment: 'production' },
       ...{ target: null, reason: null, facts: { changes: ['web=2'] } },
       ...{ from: '127.0.0.1', agent: 'fairway/1', request: null },

@@ -142,7 +142,7 @@ test('whatever the parameters and the query', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...NAMES),
-      fc.array(text, { minLength: 8, maxLength: 8 }),
+      fc.array(text, { minLength: 10, maxLength: 10 }),
       query,
       async (name, texts, pairs) => {
         const keys = [...ENDPOINTS[name].path.matchAll(/:([a-z]+)/gi)].map(([, key]) => key ?? '')

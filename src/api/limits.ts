@@ -21,6 +21,8 @@ export interface ApiLimits {
   readonly requestMs: number
   /** Between signs of life on a stream that has nothing to say. */
   readonly heartbeatMs: number
+  /** Between looks at whether whoever streams still may. */
+  readonly recheckMs: number
   /** How long a stream waits for its first line, so that an error at once becomes a status. */
   readonly firstLineMs: number
 }
@@ -39,5 +41,6 @@ export const DEFAULT_LIMITS: ApiLimits = {
   headersMs: 15_000,
   requestMs: 3_600_000,
   heartbeatMs: 15_000,
+  recheckMs: 2000,
   firstLineMs: 200,
 }

@@ -4,6 +4,7 @@ import { after, test, type TestContext } from 'node:test'
 import { createTestApi, listen, type TestApi } from '../../test/fakes/test-api.ts'
 import { until } from '../../test/fakes/until.ts'
 import { problem } from '../contract/problem.ts'
+import { grantOf, PLATFORM } from '../model/identity.ts'
 import { FairwayError } from '../model/errors.ts'
 
 const APP = '/v1/apps/shop/production'
@@ -200,3 +201,23 @@ test('a command streams its lines and its exit, and ends when nobody reads', asy
   leave.abort()
   await until('the command is told', () => signal?.aborted === true)
 })
+
+for (const way of ['revoked', 'expired'] as const) {
+  test(`a stream ends soon after its token is ${way}`, async (t) => {
+    const { base, identity } = await serve(t, { recheckMs: 50, heartbeatMs: 20 })
+    const { token, view } = await identity.createToken(PLATFORM, {
+      name: 'follower',
+      person: null,
+      grants: [grantOf('viewer')],
+      expiresAt: way === 'expired' ? Date.now() + 1500 : null,
+    })
+    const lines = new Lines(await fetch(`${base}${APP}/logs?follow=true`, bearer(token)))
+    assert.notEqual(await lines.next(), null)
+    if (way === 'revoked') await identity.revokeToken(PLATFORM, view.id)
+    let last = ''
+    for (let line = await lines.next(); line !== null; line = await lines.next()) {
+      if (line !== '') last = line
+    }
+    assert.equal(problem.parse(JSON.parse(last)).error.code, 'UNAUTHENTICATED')
+  })
+}

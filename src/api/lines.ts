@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { NDJSON } from '../contract/endpoint.ts'
-import type { FairwayError } from '../model/errors.ts'
+import { FairwayError } from '../model/errors.ts'
 import { toProblem } from './problem.ts'
 
 export interface LinesOptions {
@@ -48,6 +48,10 @@ export async function sendLines(
   } finally {
     clearInterval(heartbeat)
     await iterator.return?.()
+    const why: unknown = options.signal.reason
+    // Not the client's doing: it must not take this for the end of what it asked for.
+    if (why instanceof FairwayError && out.writable)
+      out.write(`${JSON.stringify(toProblem(why))}\n`)
     out.end()
   }
 }

@@ -39,6 +39,8 @@ const LONG: ReadonlySet<EndpointName> = new Set([
   'uninstallPlatform',
 ])
 
+const VERDICTS: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND'])
+
 /** Hangs routes into Fastify: what every one of them has in common stands here. */
 export class RouteServer {
   readonly #identity: Identity
@@ -83,6 +85,11 @@ export class RouteServer {
 
   async #authorise(request: FastifyRequest, { action }: Endpoint): Promise<void> {
     if (action === null) return
+    await this.#allow(request, action)
+  }
+
+  /** @throws FairwayError UNAUTHENTICATED, FORBIDDEN, NOT_FOUND where the app is hidden from who asks */
+  async #allow(request: FastifyRequest, action: Action): Promise<void> {
     const token = bearerToken(request.headers.authorization)
     const subject = token === null ? null : await this.#identity.authenticate(token)
     if (subject === null) {
@@ -153,7 +160,11 @@ export class RouteServer {
     reply.raw.once('close', () => {
       leave.abort(new Error('the client is gone'))
     })
-    const signal = AbortSignal.any([leave.signal, this.#closing.signal])
+    const watch = stream === null ? null : this.#whileAllowed(route.endpoint, request)
+    const ends = AbortSignal.any(
+      watch === null ? [this.#closing.signal] : [watch.signal, this.#closing.signal],
+    )
+    const signal = AbortSignal.any([leave.signal, ends])
     const decide = async (action: Action): Promise<Decision> => {
       const decision = this.#decide(request, subject, action)
       if (decision.allowed) await record.use(action)
@@ -167,11 +178,15 @@ export class RouteServer {
       await record.end()
       return answer === undefined ? reply.code(204).send() : reply.send(answer)
     }
-    const value = await result
-    await this.#streaming(async () => {
-      if (stream === 'upgrade') await this.#exec(exchange, value)
-      else await this.#lines(exchange, value, signal)
-    })
+    try {
+      const value = await result
+      await this.#streaming(async () => {
+        if (stream === 'upgrade') await this.#exec(exchange, value, ends)
+        else await this.#lines(exchange, value, signal)
+      })
+    } finally {
+      watch?.stop()
+    }
     return reply
   }
 
@@ -186,12 +201,34 @@ export class RouteServer {
     })
   }
 
-  async #exec(exchange: Exchange, open: unknown): Promise<void> {
+  /** Aborts soon after whoever streams may no longer do so: revoked, expired, or less than it was. */
+  #whileAllowed(
+    { action }: Endpoint,
+    request: FastifyRequest,
+  ): { readonly signal: AbortSignal; readonly stop: () => void } {
+    const over = new AbortController()
+    const look = (): void => {
+      if (action === null) return
+      this.#allow(request, action).catch((error: unknown) => {
+        // A store that does not answer is no verdict.
+        if (error instanceof FairwayError && VERDICTS.has(error.code)) over.abort(error)
+      })
+    }
+    const timer = setInterval(look, this.#limits.recheckMs).unref()
+    return {
+      signal: over.signal,
+      stop: () => {
+        clearInterval(timer)
+      },
+    }
+  }
+
+  async #exec(exchange: Exchange, open: unknown, signal: AbortSignal): Promise<void> {
     if (!isExecOpener(open)) throw new TypeError('an upgrade endpoint must answer with a function')
     const socket = await this.#upgrades.accept(exchange.request.raw, exchange.reply)
     await serveExec(socket, {
       open,
-      signal: this.#closing.signal,
+      signal,
       heartbeatMs: this.#limits.heartbeatMs,
       onError: (error) => this.#failed(exchange, error),
     })

@@ -5,7 +5,7 @@ import type { logLine } from '../contract/log-line.ts'
 import type { release, rollout, rolloutEvent } from '../contract/rollout.ts'
 import type { Instance, Usage } from '../model/instance.ts'
 import type { AppPlan, AppStatus, RolloutEvent } from '../model/platform.ts'
-import type { Release, Rollout, StepRecord } from '../model/release.ts'
+import type { Approval, Release, Rollout, StepRecord } from '../model/release.ts'
 import type { LogLine } from '../model/runner.ts'
 
 export function statusView(status: AppStatus): z.input<typeof appStatus> {
@@ -52,7 +52,12 @@ export function rolloutView(one: Rollout): z.input<typeof rollout> {
     createdAt: one.createdAt,
     endedAt: one.endedAt,
     createdBy: one.createdBy,
+    approval: one.approval === null ? null : approvalView(one.approval),
   }
+}
+
+function approvalView({ expiresAt, approvedBy }: Approval) {
+  return { expiresAt, approvedBy }
 }
 
 export function rolloutEventView(event: RolloutEvent): z.input<typeof rolloutEvent> {

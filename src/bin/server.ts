@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { createApi } from '../api/api.ts'
+import { createAccessRules } from '../identity/access-rules.ts'
 import { createIdentity } from '../identity/identity.ts'
 import { writeAtomically } from '../lib/atomic-file.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -172,6 +173,7 @@ const api = createApi({
   audit,
   login,
   users: sessions,
+  accessRules: createAccessRules({ store, rules: identity.rules, clock, randomId }),
   targets,
   manifests,
   nodes,

@@ -13,6 +13,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   tokens: async () => (await import('./commands/tokens.ts')).tokens,
   identity: async () => (await import('./commands/identity.ts')).identity,
   users: async () => (await import('./commands/users.ts')).users,
+  team: async () => (await import('./commands/team.ts')).team,
+  access: async () => (await import('./commands/access.ts')).access,
+  environment: async () => (await import('./commands/environment.ts')).environment,
   target: async () => (await import('./commands/target.ts')).target,
   kubeconfig: async () => (await import('./commands/kubeconfig.ts')).kubeconfig,
   'kube-token': async () => (await import('./commands/kube-token.ts')).kubeToken,
@@ -27,6 +30,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   open: async () => (await import('./commands/open.ts')).open,
   releases: async () => (await import('./commands/releases.ts')).releases,
   rollback: async () => (await import('./commands/rollback.ts')).rollback,
+  approve: async () => (await import('./commands/approve.ts')).approve,
   scale: async () => (await import('./commands/scale.ts')).scale,
   env: async () => (await import('./commands/env.ts')).env,
   secrets: async () => (await import('./commands/secrets.ts')).secrets,
@@ -46,6 +50,11 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 /** Words of other tools for what a command here does. */
 export const SYNONYMS: Readonly<Record<string, string>> = {
+  teams: 'team',
+  grant: 'access',
+  roles: 'access',
+  users: 'access',
+  protect: 'environment',
   push: 'deploy',
   create: 'deploy',
   redeploy: 'deploy',

@@ -29,6 +29,7 @@ function rollout(changes: Readonly<Record<string, unknown>> = {}) {
     createdAt: 1,
     endedAt: null,
     createdBy: 'ada',
+    approval: null,
     ...changes,
   }
 }

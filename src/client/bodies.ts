@@ -3,14 +3,7 @@ import type { AppPlanBody, AppStatusBody, InstanceBody } from '../contract/app.t
 import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
 import type { EndpointName, ResponseOf } from '../contract/endpoints.ts'
-import type { GrantBody } from '../contract/grant.ts'
 import type { LogLineBody, RunEventBody } from '../contract/log-line.ts'
-import type {
-  RedeemedBody,
-  SessionBody,
-  UserBody,
-  UserWithSessionsBody,
-} from '../contract/login.ts'
 import type { DrainEventBody, NodeBody } from '../contract/node.ts'
 import type { Problem } from '../contract/problem.ts'
 import type {
@@ -20,9 +13,19 @@ import type {
   RolloutEventBody,
 } from '../contract/rollout.ts'
 import type { CheckBody, TargetBody } from '../contract/target.ts'
-import type { TokenBody, WhoamiBody } from '../contract/token.ts'
+import type { WhoamiBody } from '../contract/token.ts'
 import type { WorkloadIdentitiesBody } from '../contract/workload-endpoints.ts'
 import { ACCESS_BODIES } from './access-bodies.ts'
+import {
+  binding,
+  grant,
+  protection,
+  redeemed,
+  session,
+  team,
+  token,
+  userWithSessions,
+} from './team-bodies.ts'
 import {
   anything,
   branded,
@@ -46,7 +49,7 @@ const ref = object<RolloutBody['ref']>({ app: branded(), environment: branded() 
 const exitReason = oneOf('exited', 'oom', 'killed', 'unknown')
 
 const step = object<RolloutBody['steps'][number]>({
-  name: oneOf('bake', 'gate', 'release', 'start', 'switch', 'drain'),
+  name: oneOf('approve', 'bake', 'gate', 'release', 'start', 'switch', 'drain'),
   status: oneOf('running', 'done', 'skipped', 'failed'),
   startedAt: number,
   endedAt: orNull(number),
@@ -64,12 +67,13 @@ const rollout = object<RolloutBody>({
     rollback: object({ kind: oneOf('rollback'), to: number }),
     config: object({ kind: oneOf('config'), summary: text }),
   }),
-  status: oneOf('queued', 'running', 'succeeded', 'failed', 'superseded'),
+  status: oneOf('waiting', 'queued', 'running', 'succeeded', 'failed', 'superseded'),
   steps: list(step),
   failure: orNull(object({ code: text, message: text, hint: orNull(text), diagnosis: list(text) })),
   createdAt: number,
   endedAt: orNull(number),
   createdBy: text,
+  approval: orNull(object({ expiresAt: number, approvedBy: orNull(text) })),
 })
 
 const events = {
@@ -193,52 +197,6 @@ const runEvent = tagged<RunEventBody>('type', {
   }),
 })
 
-const grant = object<GrantBody>({
-  role: branded(),
-  environment: orNull(text),
-  team: orNull(text),
-  app: orNull(text),
-  actions: orNull(list(branded())),
-})
-const token = object<TokenBody>({
-  id: text,
-  name: text,
-  person: orNull(text),
-  grants: list(grant),
-  createdAt: number,
-  expiresAt: orNull(number),
-  lastUsedAt: orNull(number),
-})
-
-const userFields = {
-  id: text,
-  name: text,
-  email: orNull(text),
-  groups: list(text),
-  createdAt: number,
-  lastLoginAt: number,
-}
-const user = object<UserBody>(userFields)
-const session = object<SessionBody>({
-  id: text,
-  client: text,
-  createdAt: number,
-  lastUsedAt: number,
-  confirmedAt: number,
-  expiresAt: number,
-})
-const userWithSessions = object<UserWithSessionsBody>({ ...userFields, sessions: list(session) })
-const redeemed = tagged<RedeemedBody>('status', {
-  waiting: object<Extract<RedeemedBody, { status: 'waiting' }>>({
-    status: oneOf('waiting'),
-    intervalMs: number,
-  }),
-  done: object<Extract<RedeemedBody, { status: 'done' }>>({
-    status: oneOf('done'),
-    token: text,
-    user,
-  }),
-})
 const target = object<TargetBody>({
   name: branded(),
   server: text,
@@ -344,6 +302,13 @@ export const BODIES = {
   }),
   listUsers: object<ResponseOf<'listUsers'>>({ users: list(userWithSessions) }),
   endSessions: object<ResponseOf<'endSessions'>>({ ended: number }),
+  listTeams: object<ResponseOf<'listTeams'>>({ teams: list(team) }),
+  changeTeam: team,
+  listBindings: object<ResponseOf<'listBindings'>>({ bindings: list(binding) }),
+  addBinding: binding,
+  listProtections: object<ResponseOf<'listProtections'>>({ protections: list(protection) }),
+  protectEnvironment: protection,
+  judgeRollout: rollout,
   listTargets: object<ResponseOf<'listTargets'>>({ targets: list(target) }),
   putTarget: target,
   ...ACCESS_BODIES,

@@ -1,4 +1,5 @@
 import type { AccessTargetBody } from '../contract/access-endpoints.ts'
+import type { BindingBody, ProtectionBody, TeamBody } from '../contract/team-endpoints.ts'
 import type { AppPlanBody, AppStatusBody } from '../contract/app.ts'
 import type { AuditLineBody } from '../contract/audit-endpoints.ts'
 import type { ConfigBody } from '../contract/config.ts'
@@ -95,6 +96,40 @@ export class FairwayClient {
   }
   removeUser(user: string): Promise<void> {
     return this.#connection.nothing(call('removeUser', { user }))
+  }
+
+  async listTeams(): Promise<readonly TeamBody[]> {
+    return (await this.#connection.value(call('listTeams'), BODIES.listTeams)).teams
+  }
+  changeTeam(team: string, json: BodyOf<'changeTeam'>): Promise<TeamBody> {
+    return this.#connection.value(call('changeTeam', { team }, { json }), BODIES.changeTeam)
+  }
+  removeTeam(team: string): Promise<void> {
+    return this.#connection.nothing(call('removeTeam', { team }))
+  }
+  async listBindings(): Promise<readonly BindingBody[]> {
+    return (await this.#connection.value(call('listBindings'), BODIES.listBindings)).bindings
+  }
+  addBinding(json: BodyOf<'addBinding'>): Promise<BindingBody> {
+    return this.#connection.value(call('addBinding', {}, { json }), BODIES.addBinding)
+  }
+  removeBinding(binding: string): Promise<void> {
+    return this.#connection.nothing(call('removeBinding', { binding }))
+  }
+  async listProtections(): Promise<readonly ProtectionBody[]> {
+    const wanted = call('listProtections')
+    return (await this.#connection.value(wanted, BODIES.listProtections)).protections
+  }
+  protectEnvironment(environment: string, waitMs: number): Promise<ProtectionBody> {
+    const wanted = call('protectEnvironment', { environment }, { json: { waitMs } })
+    return this.#connection.value(wanted, BODIES.protectEnvironment)
+  }
+  unprotectEnvironment(environment: string): Promise<void> {
+    return this.#connection.nothing(call('unprotectEnvironment', { environment }))
+  }
+  judgeRollout(ref: Ref, rollout: string, verdict: 'approve' | 'refuse'): Promise<RolloutBody> {
+    const wanted = call('judgeRollout', { ...ref, rollout }, { json: { verdict } })
+    return this.#connection.value(wanted, BODIES.judgeRollout)
   }
 
   async listTargets(): Promise<readonly TargetBody[]> {

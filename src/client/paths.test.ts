@@ -15,6 +15,8 @@ const PARAMS = {
   node: 'node1',
   login: 'l1',
   user: 'u1',
+  team: 'pay',
+  binding: 'b1',
 }
 
 for (const name of Object.keys(ENDPOINTS).filter((key): key is EndpointName => key in ENDPOINTS)) {

@@ -20,6 +20,7 @@ const ROLLOUT = {
   createdAt: 1,
   endedAt: 1,
   createdBy: 'ada',
+  approval: null,
 }
 const FIRST = { type: 'rollout', rollout: ROLLOUT }
 const END = { type: 'end', at: 9, rollout: ROLLOUT, urls: [] }

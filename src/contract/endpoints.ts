@@ -12,6 +12,7 @@ import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
 import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
 import { LOGIN_ENDPOINTS } from './login-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
+import { TEAM_ENDPOINTS } from './team-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { WORKLOAD_ENDPOINTS } from './workload-endpoints.ts'
 import { deployBody, MAX_ENTRIES, secretDocuments, sourceEntries } from './source.ts'
@@ -116,9 +117,9 @@ export const ENDPOINTS = {
     summary: 'Revokes a token at once',
     errors: ['NOT_FOUND', 'CONFLICT'],
   },
-
   ...AUDIT_ENDPOINTS,
   ...LOGIN_ENDPOINTS,
+  ...TEAM_ENDPOINTS,
   ...TARGET_ENDPOINTS,
   ...ACCESS_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
@@ -163,7 +164,6 @@ export const ENDPOINTS = {
     summary: 'Records a source tree whose contents are all there',
     errors: ['INVALID_SOURCE', 'SOURCE_INCOMPLETE'],
   },
-
   listApps: {
     ...GET,
     path: '/v1/apps',

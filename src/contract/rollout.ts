@@ -31,7 +31,7 @@ export const rollout = z
     release: releaseNumber.nullable(),
     previous: releaseNumber.nullable(),
     request: rolloutRequest,
-    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
+    status: z.enum(['waiting', 'queued', 'running', 'succeeded', 'failed', 'superseded']),
     steps: z.array(stepRecord),
     failure: z
       .object({
@@ -45,6 +45,8 @@ export const rollout = z
     createdAt: time,
     endedAt: time.nullable(),
     createdBy: z.string(),
+    /** Null where it needs none. */
+    approval: z.object({ expiresAt: time, approvedBy: z.string().nullable() }).nullable(),
   })
   .meta({ id: 'Rollout' })
 

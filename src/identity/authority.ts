@@ -36,11 +36,6 @@ export function isFullAdmin({ role, environment, team, app, actions }: Grant): b
   return [environment, team, app, actions].every((part) => part === null) && role === 'admin'
 }
 
-/** Equal for names that people could take for each other: case, width and composition do not count. */
-export function likeness(name: string): string {
-  return name.normalize('NFKC').toLowerCase().normalize('NFKC')
-}
-
 export function sameGrant(a: Grant, b: Grant): boolean {
   return key(a) === key(b)
 }

@@ -12,16 +12,16 @@ import {
   type Subject,
 } from '../model/identity.ts'
 import { includes, mayGive } from './authority.ts'
-import { decide, roleIn, type Rules } from './decide.ts'
+import { decide, roleIn, rulesOf } from './decide.ts'
 
-const rules: Rules = {
-  teams: new Map([
+const rules = rulesOf(
+  new Map([
     ['pay', new Set(['shop', 'till'])],
     ['ops', new Set(['till'])],
     ['empty', new Set<string>()],
   ]),
-  protectedEnvironments: new Set(['production']),
-}
+  new Set(['production']),
+)
 
 function subject(...grants: readonly Grant[]): Subject {
   return { id: 'x', name: 'x', kind: 'user', groups: [], grants }

@@ -12,8 +12,26 @@ import {
 export interface Rules {
   /** Apps of each team. */
   readonly teams: ReadonlyMap<string, ReadonlySet<string>>
+  /** The same the other way round: teams of each app. */
+  readonly teamsOf: ReadonlyMap<string, ReadonlySet<string>>
   /** Environments whose rollouts need a second person. */
   readonly protectedEnvironments: ReadonlySet<string>
+}
+
+/** Rules over the apps of each team. */
+export function rulesOf(
+  teams: ReadonlyMap<string, ReadonlySet<string>>,
+  protectedEnvironments: ReadonlySet<string>,
+): Rules {
+  const teamsOf = new Map<string, Set<string>>()
+  for (const [team, apps] of teams) {
+    for (const app of apps) {
+      const known = teamsOf.get(app)
+      if (known === undefined) teamsOf.set(app, new Set([team]))
+      else known.add(team)
+    }
+  }
+  return { teams, teamsOf, protectedEnvironments }
 }
 
 /** The least role that may do it. `Record` makes a new action without a rule a type error. */
@@ -68,7 +86,18 @@ const LEAST_ROLE_PROTECTED: Readonly<Partial<Record<Action, Role>>> = {
   'app:exec': 'operator',
   'app:destroy': 'operator',
   'image:push': 'operator',
+  'config:write': 'operator',
 }
+
+/** These reach beyond the app that they name, or concern no app: only a grant without limits of place allows them. */
+const EVERYWHERE: ReadonlySet<Action> = new Set([
+  'target:read',
+  'target:write',
+  'manifest:apply',
+  'node:drain',
+  'platform:collect',
+  'team:write',
+])
 
 /** Asked of the platform as a whole, these are for whoever may do them anywhere; what they answer with or take is judged app by app. */
 const SOMEWHERE: ReadonlySet<Action> = new Set([
@@ -87,6 +116,9 @@ const SOMEWHERE: ReadonlySet<Action> = new Set([
 ])
 
 const RANK: Readonly<Record<Role, number>> = { viewer: 1, developer: 2, operator: 3, admin: 4 }
+/** By any text: what is no role has no rank. */
+const RANKS: ReadonlyMap<string, number> = new Map(Object.entries(RANK))
+const NO_TEAMS: ReadonlySet<string> = new Set()
 const ALLOWED: Decision = { allowed: true }
 
 /**
@@ -106,11 +138,17 @@ export function decide(
   const { app } = resource
   const least = leastRole(rules, action, environment)
   const anywhere = app === null && environment === null && SOMEWHERE.has(action)
+  const everywhere = EVERYWHERE.has(action)
+  // Once, not for each grant.
+  const teams = teamsOfApp(rules, app)
   let reached = app === null
   for (const grant of subject.grants) {
-    if (!anywhere && !reaches(rules, grant, app, environment)) continue
+    if (!anywhere && !isAbout(grant, teams, app, environment)) continue
+    const rank = ranks(grant.role)
+    if (rank === 0) continue
     reached = true
-    if (ranks(grant.role) >= RANK[least] && lists(grant, action)) return ALLOWED
+    if (everywhere && !isAbout(grant, NO_TEAMS, null, null)) continue
+    if (rank >= RANK[least] && lists(grant, action)) return ALLOWED
   }
   const where = scope(resource, environment)
   const reason = `${action}${where} needs the role ${least}, which ${JSON.stringify(subject.name)} does not have ${where === '' ? 'over everything' : 'there'}`
@@ -132,21 +170,32 @@ export function roleIn(
 
 /** Does the grant reach this app in this environment? A grant for a part never reaches the whole. */
 export function reaches(
-  { teams }: Rules,
+  rules: Rules,
   grant: Grant,
   app: string | null,
   environment: string | null,
 ): boolean {
-  if (ranks(grant.role) === 0) return false
+  return isAbout(grant, teamsOfApp(rules, app), app, environment) && ranks(grant.role) > 0
+}
+
+function isAbout(
+  grant: Grant,
+  teams: ReadonlySet<string>,
+  app: string | null,
+  environment: string | null,
+): boolean {
   if (grant.environment !== null && grant.environment !== environment) return false
   if (grant.app !== null && grant.app !== app) return false
-  if (grant.team === null) return true
-  return app !== null && (teams.get(grant.team)?.has(app) ?? false)
+  return grant.team === null || teams.has(grant.team)
+}
+
+function teamsOfApp({ teamsOf }: Rules, app: string | null): ReadonlySet<string> {
+  return app === null ? NO_TEAMS : (teamsOf.get(app) ?? NO_TEAMS)
 }
 
 /** At least the role, in numbers that can be compared; 0 for what is no role. */
 export function ranks(role: Role): number {
-  return Object.hasOwn(RANK, role) ? RANK[role] : 0
+  return RANKS.get(role) ?? 0
 }
 
 function leastRole(rules: Rules, action: Action, environment: string | null): Role {

@@ -1,3 +1,4 @@
+import { likeness } from '../lib/likeness.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
@@ -17,7 +18,7 @@ import {
 import type { SessionTokens } from '../model/login.ts'
 import type { Store, TokenRecord } from '../model/store.ts'
 import { AttemptLimit } from './attempt-limit.ts'
-import { isFullAdmin, likeness, mayGive } from './authority.ts'
+import { isFullAdmin, mayGive } from './authority.ts'
 import { decide, roleIn } from './decide.ts'
 import { RulesCache, type ReadRules } from './rules-cache.ts'
 import {
@@ -122,6 +123,18 @@ class StoredIdentity implements ClaimableIdentity {
   roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null {
     const { last } = this.rules
     return last === null ? null : roleIn(last, subject, resource, environment)
+  }
+
+  waitsMs(
+    subject: Subject,
+    action: Action,
+    { app, environment }: { readonly app: string; readonly environment: string },
+  ): number | null {
+    const { last } = this.rules
+    const waits = last?.waits.get(environment) ?? null
+    // The way back to what served before needs nobody else: whoever could approve it may take it.
+    if (waits === null || action !== 'app:rollback') return waits
+    return this.decide(subject, 'rollout:approve', { app }, environment).allowed ? null : waits
   }
 
   async grantsFor({ name, groups }: Person): Promise<readonly Grant[]> {

@@ -1,10 +1,12 @@
 import type { AccessStore, Binding } from '../model/access.ts'
 import type { Clock } from '../model/clock.ts'
-import type { Rules } from './decide.ts'
+import { rulesOf, type Rules } from './decide.ts'
 
 /** Teams, protected environments and bindings as they were read together. */
 export interface ReadRules extends Rules {
   readonly bindings: readonly Binding[]
+  /** Milliseconds that a rollout waits for its approval, by protected environment. */
+  readonly waits: ReadonlyMap<string, number>
 }
 
 /** What was read is trusted this long; a change made here is read at once. */
@@ -45,9 +47,12 @@ export class RulesCache {
       this.#store.listProtections(),
     ])
     const rules: ReadRules = {
-      teams: new Map(teams.map(({ name, apps }) => [name, new Set(apps)])),
-      protectedEnvironments: new Set(protections.map(({ environment }) => environment)),
+      ...rulesOf(
+        new Map(teams.map(({ name, apps }) => [name, new Set(apps)])),
+        new Set(protections.map(({ environment }) => environment)),
+      ),
       bindings,
+      waits: new Map(protections.map(({ environment, waitMs }) => [environment, waitMs])),
     }
     // A look that began before a change must not replace the one that began after it.
     if (turn > this.#newest) {

@@ -52,6 +52,8 @@ export const ERRORS = {
   },
   NOT_FOUND: { status: 404, exit: 4, hint: '`fairway ps` lists what there is.' },
   CONFLICT: { status: 409, exit: 5, hint: 'Look at the current state and try again.' },
+  APPROVAL_EXPIRED: { status: 409, exit: 5, hint: 'Ask again: deploy once more.' },
+  APPROVAL_REFUSED: { status: 409, exit: 5, hint: 'Ask whoever refused it why.' },
   SUPERSEDED: { status: 409, exit: 5, hint: 'A newer deploy of this app took over.' },
   BAKE_FAILED: { status: 422, exit: 6, hint: 'The output above is what the build printed.' },
   INSTALL_FAILED: {

@@ -127,6 +127,12 @@ export interface Identity {
   ): Decision
   /** The highest role that reaches the app there without a limit of actions; null = none. */
   roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null
+  /** How long what the subject does there waits for a second person, in milliseconds; null = not at all. */
+  waitsMs(
+    subject: Subject,
+    action: Action,
+    ref: { readonly app: string; readonly environment: string },
+  ): number | null
   /** What bindings give to a person now; no binding, no grant. */
   grantsFor(person: Person): Promise<readonly Grant[]>
   /**

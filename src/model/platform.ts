@@ -10,7 +10,10 @@ import type { AppRecord } from './store.ts'
 
 /** Who asks; put on every release and rollout. */
 export interface Actor {
+  readonly id: string
   readonly name: string
+  /** How long what they ask for waits for a second person, in milliseconds; null = it needs none. */
+  readonly waitsMs: number | null
 }
 
 /** Most values of one app in one environment. */
@@ -81,6 +84,16 @@ export interface Platform {
     documents: readonly SecretDocument[],
     actor: Actor,
   ): Promise<Rollout | null>
+  /**
+   * Lets a waiting rollout go on, or ends it. Whoever asked for it may end it, never let it go on.
+   * @throws FairwayError NOT_FOUND, CONFLICT where it does not wait (any more), FORBIDDEN for the asker
+   */
+  judge(
+    ref: AppRef,
+    rollout: string,
+    verdict: 'approve' | 'refuse',
+    by: { readonly id: string; readonly name: string },
+  ): Promise<Rollout>
   /** Replicas per process; null = back to the app file. Resolves when applied, not when converged. */
   scale(
     ref: AppRef,

@@ -43,8 +43,11 @@ export interface ImageFacts {
   readonly sizeBytes: number
 }
 
-/** The persisted steps of a deploy, in the order in which they happen; a step is done, running, failed or not begun. */
-export const STEPS = ['bake', 'gate', 'release', 'start', 'switch', 'drain'] as const
+/**
+ * The persisted steps of a deploy, in the order in which they happen; a step is done, running, failed or not begun. `approve` is there only
+ * in protected environments.
+ */
+export const STEPS = ['approve', 'bake', 'gate', 'release', 'start', 'switch', 'drain'] as const
 export type StepName = (typeof STEPS)[number]
 
 export interface StepRecord {
@@ -64,7 +67,8 @@ export interface Rollout {
   readonly release: number | null
   readonly previous: number | null
   readonly request: RolloutRequest
-  readonly status: 'queued' | 'running' | 'succeeded' | 'failed' | 'superseded'
+  /** `waiting`: for its approval; it has no turn in the queue. */
+  readonly status: 'waiting' | 'queued' | 'running' | 'succeeded' | 'failed' | 'superseded'
   readonly steps: readonly StepRecord[]
   /** Percent of the traffic that the new release gets before it is the one that serves: a canary's progress. */
   readonly share: number
@@ -72,6 +76,17 @@ export interface Rollout {
   readonly createdAt: number
   readonly endedAt: number | null
   readonly createdBy: string
+  /** Null where nobody needs to approve it. */
+  readonly approval: Approval | null
+}
+
+/** What a rollout in a protected environment waits for, or got. */
+export interface Approval {
+  /** Id of whoever asked for it, who cannot approve it. */
+  readonly askedBy: string
+  readonly expiresAt: number
+  /** Null = not yet. */
+  readonly approvedBy: string | null
 }
 
 /** What a client hands in: a packed source, an app file, an image reference, or several of them. Kept with the rollout, so that a restart can go on. */

@@ -86,7 +86,7 @@ export interface Store {
   saveRollout(rollout: Rollout): Promise<void>
   getRollout(ref: AppRef, id: string): Promise<Rollout | null>
   listRollouts(ref: AppRef, limit: number): Promise<readonly Rollout[]>
-  /** Queued and running ones of every app, oldest first: where a restart goes on. */
+  /** Waiting, queued and running ones of every app, oldest first: where a restart goes on. */
   listUnfinishedRollouts(): Promise<readonly Rollout[]>
 
   addToken(token: TokenRecord): Promise<void>

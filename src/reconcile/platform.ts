@@ -18,6 +18,7 @@ import type { AppRecord } from '../model/store.ts'
 import { activeRelease, readApp, urlsOf } from './app-planner.ts'
 import { checkConfig } from './config-limit.ts'
 import { collectGarbage, type CollectOptions } from './collect.ts'
+import type { Judge, Verdict } from './approvals.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { desiredApp, planned, processEnv, secretEnv, secretPlan } from './desired.ts'
 import { RolloutFeed } from './rollout-feed.ts'
@@ -143,6 +144,11 @@ export class ReconcilingPlatform implements Platform {
       { kind: 'config', summary: parts.filter((part) => part !== '').join('; ') },
       actor,
     )
+  }
+
+  async judge(ref: AppRef, id: string, verdict: Verdict, by: Judge): Promise<Rollout> {
+    await this.#refuseDeleting(ref)
+    return this.#queue.judge(await this.rollout(ref, id), verdict, by)
   }
 
   async scale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord> {
@@ -336,11 +342,7 @@ export class ReconcilingPlatform implements Platform {
 
   async #existing(ref: AppRef): Promise<AppRecord> {
     const record = await this.#deps.store.getApp(ref)
-    if (record === null)
-      throw new FairwayError(
-        'NOT_FOUND',
-        `there is no app ${ref.app} in environment ${ref.environment}`,
-      )
+    if (record === null) throw new FairwayError('NOT_FOUND', `there is no app ${refKey(ref)}`)
     return record
   }
 

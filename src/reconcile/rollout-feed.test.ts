@@ -19,6 +19,7 @@ const queued: Rollout = {
   createdAt: 1,
   endedAt: null,
   createdBy: 'ci',
+  approval: null,
 }
 
 async function readAll(feed: RolloutFeed, rollout: Rollout): Promise<readonly string[]> {

@@ -13,6 +13,7 @@ import { silentLog } from '../lib/log.ts'
 import type { AppSpec } from '../model/app-spec.ts'
 import { FairwayError } from '../model/errors.ts'
 import { parseProcessName, parseTargetName } from '../model/names.ts'
+import type { Actor } from '../model/platform.ts'
 import type { Rollout } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
 import { MemoryAudit } from '../../test/fakes/memory-audit.ts'
@@ -21,7 +22,9 @@ import type { ReconcileDeps } from './deps.ts'
 import { ReconcilingPlatform } from './platform.ts'
 
 const shop = refOf('shop')
-const ann = { name: 'ann' } as const
+const ann = { id: 'a', name: 'ann', waitsMs: null } as const
+const waiting = { ...ann, waitsMs: 60_000 }
+const bob = { id: 'b', name: 'bob' }
 
 /** The use cases over a real store and an engine that is always done at once. */
 class Bed {
@@ -117,8 +120,8 @@ class Bed {
     await this.open()
   }
 
-  deploy(image = 'app'): Promise<Rollout> {
-    return this.platform.deploy(shop, { source: null, appFile: null, image }, ann)
+  deploy(image = 'app', by: Actor = ann): Promise<Rollout> {
+    return this.platform.deploy(shop, { source: null, appFile: null, image }, by)
   }
 
   /** How the stream of a rollout ends. */
@@ -293,4 +296,76 @@ test('what bluegreen keeps goes also where its time ends while the server starts
     bed.engine.opening = () => (bed.now += 60_000)
     await bed.reopen()
     await until('the kept release goes', () => bed.engine.releases(shop).join() === '2')
+  }))
+
+test('a rollout waits for a second person, over a restart, and then serves', () =>
+  Bed.with(async (bed) => {
+    const { id } = await bed.deploy('app', waiting)
+    await bed.inStep(id, 'approve')
+    await bed.reopen()
+    assert.equal((await bed.platform.rollout(shop, id)).status, 'waiting')
+    await assert.rejects(bed.platform.judge(shop, id, 'approve', ann), { code: 'FORBIDDEN' })
+    for (const name of ['ann', 'ANN', 'ａｎｎ']) {
+      const again = bed.platform.judge(shop, id, 'approve', { id: 'other', name })
+      await assert.rejects(again, { code: 'FORBIDDEN' }, name)
+    }
+    const approved = await bed.platform.judge(shop, id, 'approve', bob)
+    assert.equal(approved.approval?.approvedBy, 'bob')
+    const ended = await bed.end(id)
+    assert.equal(ended.status, 'succeeded')
+    assert.equal(ended.steps[0]?.summary, 'approved by bob')
+    await assert.rejects(bed.platform.judge(shop, id, 'approve', bob), { code: 'CONFLICT' })
+  }))
+
+test('of many verdicts at once one counts', () =>
+  Bed.with(async (bed) => {
+    const { id } = await bed.deploy('app', waiting)
+    const verdicts = ['refuse', 'approve', 'approve', 'refuse'] as const
+    const told = await Promise.allSettled(
+      verdicts.map((verdict) => bed.platform.judge(shop, id, verdict, bob)),
+    )
+    assert.equal(told.filter(({ status }) => status === 'fulfilled').length, 1)
+    const ended = await bed.end(id)
+    assert.deepEqual([ended.status, ended.failure?.code], ['failed', 'APPROVAL_REFUSED'])
+  }))
+
+test('whoever asked takes it back by refusing', () =>
+  Bed.with(async (bed) => {
+    const { id } = await bed.deploy('app', waiting)
+    await bed.platform.judge(shop, id, 'refuse', ann)
+    assert.equal((await bed.end(id)).failure?.code, 'APPROVAL_REFUSED')
+  }))
+
+test('what nobody approves in time ends, also where the time was over before the server came back', () =>
+  Bed.with(async (bed) => {
+    const { id } = await bed.deploy('app', { ...ann, waitsMs: 50 })
+    assert.equal((await bed.end(id)).failure?.code, 'APPROVAL_EXPIRED')
+    const later = await bed.deploy('app', waiting)
+    await bed.inStep(later.id, 'approve')
+    await bed.close()
+    bed.now += 120_000
+    await bed.open()
+    assert.equal((await bed.end(later.id)).failure?.code, 'APPROVAL_EXPIRED')
+    const late = bed.platform.judge(shop, later.id, 'approve', bob)
+    await assert.rejects(late, { code: 'CONFLICT' })
+  }))
+
+test('a newer one takes the place of what waits, and what waits never that of what was approved', () =>
+  Bed.with(async (bed) => {
+    const first = await bed.deploy('one', waiting)
+    const second = await bed.deploy('two', waiting)
+    assert.equal((await bed.end(first.id)).status, 'superseded')
+    await bed.platform.judge(shop, second.id, 'approve', bob)
+    const third = await bed.deploy('three', waiting)
+    assert.equal((await bed.end(second.id)).status, 'succeeded')
+    assert.equal((await bed.platform.rollout(shop, third.id)).status, 'waiting')
+  }))
+
+test('destroying the app ends what waits for those who follow it', () =>
+  Bed.with(async (bed) => {
+    const { id } = await bed.deploy('app', waiting)
+    const ended = bed.end(id)
+    await bed.inStep(id, 'approve')
+    await bed.platform.destroy(shop)
+    assert.equal((await ended).failure?.code, 'CONFLICT')
   }))

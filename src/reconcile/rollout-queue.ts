@@ -2,6 +2,7 @@ import { KeyedMutex } from '../lib/mutex.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import type { Actor } from '../model/platform.ts'
 import type { Rollout, RolloutFailure, RolloutRequest } from '../model/release.ts'
+import { Approvals, type Judge, type Verdict } from './approvals.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { isEnded, withEnd } from './rollout.ts'
 import type { RolloutFeed } from './rollout-feed.ts'
@@ -30,6 +31,7 @@ export class RolloutQueue {
   readonly #deps: ReconcileDeps
   readonly #feed: RolloutFeed
   readonly #runner: RolloutRunner
+  readonly #approvals: Approvals
   readonly #closing: AbortSignal
   readonly #ended: (ref: AppRef) => void
   readonly #mutex = new KeyedMutex()
@@ -49,12 +51,14 @@ export class RolloutQueue {
     this.#feed = feed
     this.#runner = new RolloutRunner(deps, feed)
     this.#closing = closing
+    this.#approvals = new Approvals(deps, feed, closing)
   }
 
   /** The newest wins: what still waits for its turn is superseded by what comes now; what already runs is finished first. */
   async add(ref: AppRef, request: RolloutRequest, actor: Actor): Promise<Rollout> {
     const { store, clock, randomId } = this.#deps
     const now = clock.now()
+    const { waitsMs } = actor
     await store.ensureApp(ref, now)
     const rollout: Rollout = {
       id: `${String(now)}-${randomId()}`,
@@ -62,13 +66,15 @@ export class RolloutQueue {
       release: null,
       previous: null,
       request,
-      status: 'queued',
+      status: waitsMs === null ? 'queued' : 'waiting',
       steps: [],
       share: 0,
       failure: null,
       createdAt: now,
       endedAt: null,
       createdBy: actor.name,
+      approval:
+        waitsMs === null ? null : { askedBy: actor.id, expiresAt: now + waitsMs, approvedBy: null },
     }
     await store.addRollout(rollout)
     this.enqueue(rollout)
@@ -79,8 +85,12 @@ export class RolloutQueue {
     return rollout
   }
 
-  /** Takes its turn; a record that ended meanwhile is left alone. */
+  /** Takes its turn, or waits for its approval first; a record that ended meanwhile is left alone. */
   enqueue(rollout: Rollout): void {
+    if (rollout.status === 'waiting') {
+      this.inBackground(this.#approvals.wait(rollout))
+      return
+    }
     const key = refKey(rollout.ref)
     const turn = async (): Promise<void> => {
       const mine: Turn = { id: rollout.id, abort: new AbortController() }
@@ -99,6 +109,18 @@ export class RolloutQueue {
     this.inBackground(told)
   }
 
+  /** @throws what `Platform.judge` throws */
+  async judge(rollout: Rollout, verdict: Verdict, by: Judge): Promise<Rollout> {
+    const judged = await this.#approvals.judge(rollout, verdict, by)
+    if (judged.status === 'queued') {
+      this.enqueue(judged)
+      const superseding = this.#supersedeWaiting(judged)
+      this.inBackground(superseding)
+      await superseding.catch(() => undefined)
+    }
+    return judged
+  }
+
   /** Runs a task of this app when no rollout of it runs. */
   exclusively<T>(ref: AppRef, task: () => Promise<T>): Promise<T> {
     return this.#mutex.run(refKey(ref), task)
@@ -107,6 +129,7 @@ export class RolloutQueue {
   /** Stops what runs for this app; its record stays as it is. */
   abort(ref: AppRef, why: string): void {
     this.#turns.get(refKey(ref))?.abort.abort(new Error(why))
+    this.#approvals.forget(ref, (rollout) => this.#tell(rollout, DESTROYED))
   }
 
   inBackground(work: Promise<unknown>): void {
@@ -160,7 +183,10 @@ export class RolloutQueue {
   async #supersedeWaiting(by: Rollout): Promise<void> {
     for (const older of await this.#unfinishedBefore(by)) {
       const hasBegun = this.#turns.get(refKey(older.ref))?.id === older.id
-      if (older.status === 'queued' && !hasBegun) await this.#supersede(older, by.request)
+      // What has been approved is not lost to what may never be.
+      const gives =
+        older.status === 'waiting' || (older.status === 'queued' && by.status === 'queued')
+      if (gives && !hasBegun) await this.#supersede(older, by.request)
     }
   }
 
@@ -176,12 +202,17 @@ export class RolloutQueue {
   /** Only a deploy or a rollback replaces a waiting deploy: a change of configuration would lose the new version. */
   async #supersede(waiting: Rollout, by: RolloutRequest): Promise<void> {
     if (by.kind === 'config' && waiting.request.kind !== 'config') return
-    const { store, clock } = this.#deps
-    const ended = withEnd(waiting, 'superseded', clock.now(), {
+    const failure: RolloutFailure = {
       code: 'SUPERSEDED',
       message: 'a newer one took over before this began',
       diagnosis: [],
-    })
+    }
+    if (waiting.status === 'waiting') {
+      await this.#approvals.end(waiting, 'superseded', failure)
+      return
+    }
+    const { store, clock } = this.#deps
+    const ended = withEnd(waiting, 'superseded', clock.now(), failure)
     await store.saveRollout(ended)
     this.#feed.end(ended, [], clock.now())
   }

@@ -243,7 +243,7 @@ export class KyselyStore implements AuditedStore {
       database
         .selectFrom('rollouts')
         .selectAll()
-        .where('status', 'in', ['queued', 'running'])
+        .where('status', 'in', ['waiting', 'queued', 'running'])
         .orderBy('sequence')
         .execute(),
     )

@@ -154,7 +154,7 @@ export const appsSchema = z.array(z.string())
 export const bindingKindSchema = z.enum(['user', 'group'])
 
 const step: z.ZodType<StepRecord> = z.looseObject({
-  name: z.enum(['bake', 'gate', 'release', 'start', 'switch', 'drain']),
+  name: z.enum(['approve', 'bake', 'gate', 'release', 'start', 'switch', 'drain']),
   status: z.enum(['running', 'done', 'skipped', 'failed']),
   startedAt: z.number(),
   endedAt: z.number().nullable(),
@@ -180,7 +180,7 @@ export const rolloutSchema: z.ZodType<Rollout> = z.looseObject({
   release: z.number().nullable(),
   previous: z.number().nullable(),
   request,
-  status: z.enum(['queued', 'running', 'succeeded', 'failed', 'superseded']),
+  status: z.enum(['waiting', 'queued', 'running', 'succeeded', 'failed', 'superseded']),
   steps: z.array(step),
   share: z.number().default(0),
   failure: z
@@ -194,4 +194,12 @@ export const rolloutSchema: z.ZodType<Rollout> = z.looseObject({
   createdAt: z.number(),
   endedAt: z.number().nullable(),
   createdBy: z.string(),
+  approval: z
+    .looseObject({
+      askedBy: z.string(),
+      expiresAt: z.number(),
+      approvedBy: z.string().nullable(),
+    })
+    .nullable()
+    .default(null),
 })

@@ -100,6 +100,11 @@ export class FakePlatform implements Platform {
     return await Promise.resolve(this.#add({ kind: 'secrets', documents }))
   }
 
+  async judge(ref: AppRef, id: string, verdict: string, by: { name: string }): Promise<Rollout> {
+    this.#record(`${verdict} by ${by.name}`, ref)
+    return await this.rollout(ref, id)
+  }
+
   async scale(ref: AppRef, changes: Readonly<Record<string, number | null>>): Promise<AppRecord> {
     this.#record('scale', ref)
     this.#known(ref)
@@ -373,5 +378,6 @@ function rollout(id: string): Rollout {
     createdAt: NOW,
     endedAt: NOW,
     createdBy: 'ada',
+    approval: null,
   }
 }

@@ -6,7 +6,9 @@ import type { ApiLimits } from '../../src/api/limits.ts'
 import type { RegistryHandler } from '../../src/api/registry-mount.ts'
 import { endpointUrl } from '../../src/contract/endpoint.ts'
 import { ENDPOINTS, type EndpointName } from '../../src/contract/endpoints.ts'
+import { createAccessRules } from '../../src/identity/access-rules.ts'
 import { createIdentity, type ClaimableIdentity } from '../../src/identity/identity.ts'
+import type { AccessRules } from '../../src/model/access.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { Log } from '../../src/lib/log.ts'
 import { grantOf, PLATFORM, type Role } from '../../src/model/identity.ts'
@@ -37,6 +39,7 @@ export interface TestApi {
   readonly store: MemoryTokenStore
   readonly identity: ClaimableIdentity
   readonly audit: MemoryAudit
+  readonly access: AccessRules
   readonly tokens: Readonly<Record<Role, string>>
   /** Everything that was logged, as JSON. */
   readonly logged: string[]
@@ -62,12 +65,18 @@ export async function createTestApi(
     (
       await identity.createToken(PLATFORM, {
         name: role,
-        person: null,
+        person: role,
         grants: [grantOf(role)],
         expiresAt: null,
       })
     ).token
   const login = new MemoryLogin()
+  const access = createAccessRules({
+    store,
+    rules: identity.rules,
+    clock: systemClock,
+    randomId: () => randomBytes(6).toString('hex'),
+  })
   const api = createApi({
     platform,
     sources,
@@ -75,6 +84,7 @@ export async function createTestApi(
     audit,
     login,
     users: login,
+    accessRules: access,
     targets: new MemoryTargets(),
     manifests: new MemoryManifests(),
     nodes: new MemoryNodes(),
@@ -101,7 +111,7 @@ export async function createTestApi(
     await issue('admin'),
   ]
   const tokens = { viewer, developer, operator, admin }
-  return { api, platform, sources, store, identity, audit, tokens, logged, claimCode }
+  return { api, platform, sources, store, identity, access, audit, tokens, logged, claimCode }
 }
 
 /** Listens on a free port of 127.0.0.1 and returns it. */
@@ -121,6 +131,8 @@ const PARAMS = {
   node: 'node1',
   login: 'a',
   user: 'u1',
+  team: 'pay',
+  binding: 'none',
 }
 const DEPLOY = { source: { entries: [] }, appFile: null, image: null }
 /** SHA-256 of nothing. */
@@ -131,6 +143,10 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   claim: { code: 'wrong', name: 'ada' },
   beginLogin: { way: { kind: 'device' }, challenge: 'c'.repeat(43), client: 'ada@laptop' },
   redeemLogin: { verifier: 'v'.repeat(43), code: null },
+  changeTeam: { add: ['shop'], remove: [] },
+  addBinding: { kind: 'group', name: '/pay', grant: { role: 'viewer' } },
+  protectEnvironment: { waitMs: 60_000 },
+  judgeRollout: { verdict: 'approve' },
   createToken: { name: 'ci', grants: [{ role: 'viewer' }] },
   putTarget: { kubeconfig: `apiVersion: v1 # ${SECRET}`, context: null, registry: null },
   applyManifests: { files: { 'a.yaml': 'kind: Namespace' }, dryRun: true, prune: false },

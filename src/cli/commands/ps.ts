@@ -99,6 +99,7 @@ function appLines(app: AppStatusBody, out: Terminal, now: number): string[] {
 function state(app: AppStatusBody): string {
   if (app.deleting) return 'being destroyed'
   const release = app.active === null ? 'no release' : `release ${app.active}`
+  if (app.rollout?.status === 'waiting') return `${release}, a rollout waits for approval`
   if (app.rollout?.status !== 'running' && app.rollout?.status !== 'queued') return release
   const step = app.rollout.steps.findLast(({ status }) => status === 'running')
   return `${release}, rollout ${step === undefined ? app.rollout.status : `at ${step.name}`}`
