@@ -144,6 +144,8 @@ class LocalPod {
   readonly #name: string
   readonly #children: ChildProcess[] = []
   readonly #states: Record<string, State> = {}
+  /** Nothing begins any more. */
+  #ended = false
   step: ChildProcess | null = null
 
   private constructor(name: string, root: string) {
@@ -157,8 +159,8 @@ class LocalPod {
     const [step, sender] = listAt(spec, 'containers')
     const waiting = await pod.#run(receiver, [process.execPath, COURIER, 'wait', pod.root])
     const begin = async (): Promise<void> => {
-      if (!existsSync(join(pod.root, READY_FILE))) return
-      pod.step = await pod.#run(step, listAt(step, 'command').map(String))
+      if (pod.#ended || !existsSync(join(pod.root, READY_FILE))) return
+      await pod.#run(step, listAt(step, 'command').map(String))
       const args = listAt(sender, 'command').slice(2, -1).map(String)
       await pod.#run(sender, [process.execPath, COURIER, ...args, pod.root])
     }
@@ -179,6 +181,7 @@ class LocalPod {
   }
 
   async end(): Promise<void> {
+    this.#ended = true
     const ends = this.#children.map(async (child) => {
       if (child.exitCode !== null || child.signalCode !== null) return
       const closed = once(child, 'close')
@@ -219,6 +222,10 @@ class LocalPod {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#children.push(child)
+    // It was being started when the pod ended, which could not end it.
+    if (this.#ended && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    // Before anybody hears that it runs, and asks for its log.
+    if (name === 'step') this.step = child
     this.#states[name] = { running: { startedAt: new Date().toISOString() } }
     child.once('close', (code) => {
       this.#states[name] = { terminated: { exitCode: code ?? 137, reason: 'Error' } }
