@@ -86,14 +86,14 @@ describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900
     const shell = await follow('exec', '-i', 'web', '--', 'sh')
     const forward = await follow('port-forward', 'pod/web', `${String(port)}:8080`)
     try {
-      await until('it goes on', () => forward.text().includes('Forwarding'), 60_000)
+      await until('the port is forwarded', () => forward.text().includes('Forwarding'), 60_000)
       const page = await fetch(`http://127.0.0.1:${String(port)}/`)
       assert.equal(await page.text(), 'hello\n')
-      await until('it goes on', () => (logs.text().match(/line/g) ?? []).length > 3, 60_000)
+      await until('lines come', () => (logs.text().match(/line/g) ?? []).length > 3, 60_000)
       await kubectl('create', 'configmap', 'seen')
-      await until('it goes on', () => watch.text().includes('seen'), 60_000)
+      await until('the watch shows what was made', () => watch.text().includes('seen'), 60_000)
       shell.child.stdin?.write('echo begun\n')
-      await until('it goes on', () => shell.text().includes('begun'), 60_000)
+      await until('the shell answers', () => shell.text().includes('begun'), 60_000)
       await bed.revoke(guest.id)
       const revokedAt = performance.now()
       await Promise.all([logs.ended, shell.ended, watch.ended])
@@ -114,7 +114,7 @@ describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900
       [1, 2].map(() => bed.kubectl(two.token, path, ['get', 'pods', '-o', 'name'])),
     )
     assert.deepEqual(
-      all.map(({ stdout }) => stdout),
+      all.map(({ stdout, stderr }) => stdout + stderr),
       ['pod/web\n', 'pod/web\n'],
     )
     await bed.kubectl(two.token, path, ['get', 'pods'])

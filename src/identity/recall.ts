@@ -14,8 +14,8 @@ export interface RecallOptions {
 
 /** How long somebody's credentials are taken to be what they were: part of the time that a revocation takes. */
 const FRESH_MS = 3_000
-/** Sessions that are remembered at once. */
-const MAX_SESSIONS = 1000
+/** Sessions, and names of tokens that were not found, that are remembered at once. */
+const MAX_CREDENTIALS = 1000
 
 /** Who somebody is now of whom only the name of their credential (`credentialName`) is known; null once it is revoked, ended or expired. */
 export function createRecall({
@@ -25,7 +25,9 @@ export function createRecall({
   rules,
 }: RecallOptions): (credential: string) => Promise<Subject | null> {
   const tokens = remembering(clock, 1, () => store.listTokens())
-  const session = remembering(clock, MAX_SESSIONS, (id) => sessions.recall(id))
+  // Who is not among them may have come since; asked at most once per credential and time, as what was revoked is not there either.
+  const later = remembering(clock, MAX_CREDENTIALS, () => store.listTokens())
+  const session = remembering(clock, MAX_CREDENTIALS, (id) => sessions.recall(id))
   return async (credential) => {
     if (credential.startsWith('fws_')) {
       const found = await session(credential.slice('fws_'.length))
@@ -33,7 +35,8 @@ export function createRecall({
       return found
     }
     if (!credential.startsWith('fwy_')) return null
-    const found = findToken(await tokens(''), credential)
+    const found =
+      findToken(await tokens(''), credential) ?? findToken(await later(credential), credential)
     if (found === undefined) return null
     if (found.expiresAt !== null && found.expiresAt <= clock.now()) return null
     // Decisions lean on rules that were read not long ago.
