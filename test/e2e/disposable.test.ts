@@ -100,8 +100,11 @@ function disposableSuite({
         const { instances } = await app.status()
         return instances.some(({ state, reason }) => state === 'unready' && reason.includes('503'))
       })
-      // Out of the routes: every answer comes from the one that is well.
-      for (let count = 0; count < 20; count++) assert.equal(await app.get('/healthz'), 'well')
+      // Out of the routes, as soon as the router has taken the table: every answer comes from the one that is well.
+      await eventually(async () => {
+        for (let count = 0; count < 20; count++) assert.equal(await app.get('/healthz'), 'well')
+        return true
+      })
       await eventually(async () => {
         const { instances } = await app.status()
         const ready = instances.filter(({ state }) => state === 'ready')
