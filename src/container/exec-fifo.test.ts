@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { systemClock as clock } from '../lib/clock.ts'
 import { isMissing } from '../lib/missing-file.ts'
-import { identify } from '../lib/process-identity.ts'
+import { identify, type ProcessIdentity } from '../lib/process-identity.ts'
 import { run, start } from '../lib/process.ts'
 import { passExecFifo } from './exec-fifo.ts'
 
@@ -52,6 +53,22 @@ test('an init that waits for a reader already is let go', async () => {
   const { init, ended } = await writer('exec 3> "$0"; sleep 0.05; printf 0 >&3', path)
   assert.equal(await passExecFifo({ path, init, clock }), true)
   assert.deepEqual((await ended) as unknown, [0, null])
+})
+
+test('a byte that came between the last look and the end of the init counts', async () => {
+  const path = join(folder, 'short')
+  await run('mkfifo', [path])
+  const { init, ended } = await writer('exit 0', path)
+  await ended
+  const asked: ProcessIdentity = {
+    ...init,
+    get pid() {
+      writeFileSync(path, '0')
+      return init.pid
+    },
+  }
+  assert.equal(await passExecFifo({ path, init: asked, clock }), true)
+  assert.equal(await exists(path), false)
 })
 
 test('leaves everything as it is where the init has ended', async () => {

@@ -25,7 +25,11 @@ export async function passExecFifo({ path, init, clock }: ExecFifoOptions): Prom
   if (fifo === null) return false
   try {
     for (let look = 1; !(await hasByte(fifo)); look++) {
-      if (look % LOOKS_PER_CHECK === 0 && !(await isAlive(init))) return false
+      // What has ended may have written since the look before.
+      if (look % LOOKS_PER_CHECK === 0 && !(await isAlive(init))) {
+        if (await hasByte(fifo)) break
+        return false
+      }
       await clock.sleep(LOOK_MS)
     }
   } finally {
