@@ -72,13 +72,23 @@ export async function containerRunner(folder: string): Promise<ContainerRunner> 
   })
 }
 
-export async function makeContainerHarness(victim: string): Promise<ContainerHarness> {
+/** Hosts differ: some have user namespaces, and those that have them can go without. */
+export const USERS = [
+  { where: '', withoutUserNamespace: false },
+  { where: ' without user namespaces', withoutUserNamespace: true },
+] as const
+
+export async function makeContainerHarness(
+  victim: string,
+  { withoutUserNamespace = false } = {},
+): Promise<ContainerHarness> {
   const folder = await mkdtemp(join(tmpdir(), 'fairway-container-'))
   const numbered = `${folder}-${String(process.pid)}`
   const runDir = runFolder(join(numbered, 'data'))
   await mkdir(join(numbered, 'data'), { recursive: true })
   await rm(folder, { recursive: true })
-  const host = await detectContainerHost(runDir)
+  const found = await detectContainerHost(runDir)
+  const host = withoutUserNamespace ? { ...found, ownerOffset: 0 } : found
   await sampleRootfs(join(numbered, 'layer'), host.ownerOffset)
   const runner = await openContainerRunner(numbered)
   return {

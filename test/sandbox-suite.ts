@@ -33,8 +33,8 @@ export function sandboxSuite(
       folder = await mkdtemp(join(tmpdir(), 'fairway-step-'))
       for (const name of ['work', 'cache']) {
         await mkdir(join(folder, name))
-        const { ownerOffset } = harness.sandbox
-        if (ownerOffset > 0) await chown(join(folder, name), ownerOffset, ownerOffset)
+        const { writer } = harness.sandbox
+        if (writer > 0) await chown(join(folder, name), writer, writer)
       }
     })
     after(async () => {
@@ -80,8 +80,8 @@ export function sandboxSuite(
       assert.equal(await readFile(join(folder, 'work/made'), 'utf8'), 'made\n')
       assert.equal(await readFile(join(folder, 'cache/kept'), 'utf8'), 'kept\n')
       // Without mapped users what a step makes is of whoever runs it.
-      const owner =
-        harness.sandbox.ownerOffset > 0 ? harness.sandbox.ownerOffset : process.getuid?.()
+      const { writer } = harness.sandbox
+      const owner = writer > 0 ? writer : process.getuid?.()
       assert.equal((await stat(join(folder, 'work/made'))).uid, owner)
     })
 

@@ -31,8 +31,8 @@ export interface BuildStep {
  */
 export async function runStep(job: BakeJob, step: BuildStep): Promise<void> {
   const { sandbox } = job.kitchen
-  await giveTo(step.request.workDir, sandbox.ownerOffset)
-  for (const cache of step.request.caches) await giveTo(cache.dir, sandbox.ownerOffset)
+  await giveTo(step.request.workDir, sandbox.writer)
+  for (const cache of step.request.caches) await giveTo(cache.dir, sandbox.writer)
   const result = await sandbox.run(
     { ...step.request, limits: BUILD_LIMITS },
     job.output,

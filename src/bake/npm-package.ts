@@ -73,6 +73,24 @@ async function hostNpm(job: LayerJob, args: readonly string[]): Promise<string> 
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error
     job.signal.throwIfAborted()
-    throw new FairwayError('PACKAGE_UNAVAILABLE', error.message, { cause: error })
+    const why = npmComplaint(error.result?.stderr ?? '')
+    throw new FairwayError('PACKAGE_UNAVAILABLE', why === '' ? error.message : `npm: ${why}`, {
+      cause: error,
+    })
   }
+}
+
+const MARK = /^npm (?:ERR!|error)\s*/
+const NOT_A_REASON = /^(?:A complete log|code |errno |syscall |$)|\.log$/
+
+/** What npm 9 to 11 say went wrong, in one line, without its error codes and the place of its log; empty where it said nothing. */
+export function npmComplaint(stderr: string): string {
+  return stderr
+    .split('\n')
+    .filter((line) => MARK.test(line))
+    .map((line) => line.replace(MARK, '').trim())
+    .filter((line) => !NOT_A_REASON.test(line))
+    .slice(0, 3)
+    .join(' ')
+    .slice(0, 500)
 }

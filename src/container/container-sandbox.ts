@@ -38,6 +38,15 @@ export class ContainerSandbox implements Sandbox {
     return this.#options.host.ownerOffset
   }
 
+  get writer(): number {
+    return this.ownerOffset + this.#user.uid
+  }
+
+  /** What root inside may do to files is what bake expects; it has no capability, and is nobody outside. */
+  get #user(): typeof ROOT {
+    return this.ownerOffset > 0 ? ROOT : NOBODY
+  }
+
   /** Removes what steps of a killed server left; once, before the first step. */
   async #sweep(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o711 })
@@ -95,8 +104,7 @@ export class ContainerSandbox implements Sandbox {
       argv: request.argv,
       env: { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', ...request.env },
       cwd: request.cwd,
-      // What root inside may do to files is what bake expects; it has no capability, and is nobody outside.
-      user: this.ownerOffset > 0 ? ROOT : NOBODY,
+      user: this.#user,
       rootfs: join(folder, 'root'),
       netns,
       binds: [

@@ -61,6 +61,7 @@ const BEGIN_MS = 600_000
 export class JobSandbox implements Sandbox {
   readonly flavour = 'image'
   readonly ownerOffset = 0
+  readonly writer = 0
   readonly #options: JobSandboxOptions
 
   constructor(options: JobSandboxOptions) {

@@ -37,6 +37,8 @@ export interface Sandbox {
   readonly flavour: 'image' | 'host'
   /** Host uid that owns files which root inside creates; 0 = not mapped. */
   readonly ownerOffset: number
+  /** Host uid that steps run as and that must own what they are to write; 0 = whoever owns it now. */
+  readonly writer: number
   /** Runs to the end, leaves nothing behind but what is in workDir and caches. @throws FairwayError RUNNER_UNAVAILABLE */
   run(
     request: SandboxRequest,

@@ -12,6 +12,7 @@ import { killFamily, MARKER } from './process-family.ts'
 export class ProcessSandbox implements Sandbox {
   readonly flavour = 'host'
   readonly ownerOffset = 0
+  readonly writer = 0
 
   async run(
     request: SandboxRequest,

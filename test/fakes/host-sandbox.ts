@@ -5,6 +5,7 @@ import type { Sandbox, SandboxRequest, SandboxResult } from '../../src/model/san
 export class HostSandbox implements Sandbox {
   readonly flavour = 'host'
   readonly ownerOffset = 0
+  readonly writer = 0
   readonly requests: SandboxRequest[] = []
 
   async run(
