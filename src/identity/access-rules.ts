@@ -12,6 +12,7 @@ import { FairwayError } from '../model/errors.ts'
 import type { Grant, Subject } from '../model/identity.ts'
 import type { Store } from '../model/store.ts'
 import { isFullAdmin, mayGive, sameGrant } from './authority.ts'
+import { groupName } from './claims.ts'
 import { reaches } from './decide.ts'
 import type { ReadRules, RulesCache } from './rules-cache.ts'
 
@@ -105,7 +106,10 @@ class StoredAccessRules implements AccessRules {
     return bindings.filter(({ grant }) => mayGive(rules, by, grant, 'access:write'))
   }
 
-  async addBinding(by: Subject, { kind, name, grant }: NewBinding): Promise<Binding> {
+  async addBinding(by: Subject, wanted: NewBinding): Promise<Binding> {
+    const { kind, grant } = wanted
+    const name = kind === 'group' ? groupName(wanted.name) : wanted.name
+    if (name === '') throw new FairwayError('INVALID_REQUEST', 'a group needs a name')
     return await this.#changing(async () => {
       const rules = await this.#options.rules.reload()
       if (!mayGive(rules, by, grant, 'access:write')) {

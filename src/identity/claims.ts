@@ -18,9 +18,14 @@ export function groupsIn(claims: Claims, path: string): readonly string[] | null
   const all: readonly unknown[] = Array.isArray(value) ? value : [value]
   const names = all
     .filter((each): each is string => typeof each === 'string')
-    .map((each) => (each.startsWith('/') ? each.slice(1) : each))
+    .map(groupName)
     .filter((each) => each !== '' && each.length <= MAX_GROUP_LENGTH && !/\p{C}/u.test(each))
   return [...new Set(names)].sort().slice(0, MAX_GROUPS)
+}
+
+/** A group as it is called here, of how the provider or a person writes it: without the slash that Keycloak's paths begin with. */
+export function groupName(text: string): string {
+  return text.startsWith('/') ? text.slice(1) : text
 }
 
 /** The claim `wanted` where it can be a name, else `sub`: an address counts only where the provider does not say that it is unverified. */

@@ -158,12 +158,13 @@ export class ProviderLogin implements Login {
     }
     this.#beginning += 1
     try {
+      const verifier = this.#random(64)
       const { deviceCode, userCode, url, completeUrl, expiresInMs, intervalMs } = await asking(() =>
-        provider.beginDevice(),
+        provider.beginDevice(verifier),
       )
       const now = this.#now()
       const expiresAt = now + Math.min(expiresInMs, LOGIN_MS)
-      const device = { deviceCode, intervalMs, nextAt: now + intervalMs }
+      const device = { deviceCode, verifier, intervalMs, nextAt: now + intervalMs }
       this.#pending.add({ ...login, expiresAt, device }, now)
       return { id: login.id, url, completeUrl, code: userCode, intervalMs, expiresAt }
     } finally {
@@ -175,10 +176,10 @@ export class ProviderLogin implements Login {
   async #askDevice(login: PendingLogin, device: DevicePolling): Promise<Redeemed> {
     const now = this.#now()
     if (now < device.nextAt) return { status: 'waiting', intervalMs: device.nextAt - now }
-    const { deviceCode, intervalMs } = device
+    const { deviceCode, verifier, intervalMs } = device
     this.#pending.replace({ ...login, device: { ...device, nextAt: now + intervalMs } })
     try {
-      const answer = await this.#provider().pollDevice(deviceCode)
+      const answer = await this.#provider().pollDevice(deviceCode, verifier)
       if (answer === 'pending') return { status: 'waiting', intervalMs }
       if (answer === 'slow down') return this.#waitLonger(login, device)
       if (!this.#pending.remove(login.id)) throw ended()
@@ -192,10 +193,10 @@ export class ProviderLogin implements Login {
     }
   }
 
-  #waitLonger(login: PendingLogin, { deviceCode, intervalMs }: DevicePolling): Redeemed {
-    const longer = Math.min(intervalMs + SLOWER_MS, 60_000)
-    const device = { deviceCode, intervalMs: longer, nextAt: this.#now() + longer }
-    this.#pending.replace({ ...login, device })
+  #waitLonger(login: PendingLogin, device: DevicePolling): Redeemed {
+    const longer = Math.min(device.intervalMs + SLOWER_MS, 60_000)
+    const later = { ...device, intervalMs: longer, nextAt: this.#now() + longer }
+    this.#pending.replace({ ...login, device: later })
     return { status: 'waiting', intervalMs: longer }
   }
 

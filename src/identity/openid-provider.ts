@@ -101,13 +101,18 @@ export class OpenIdProvider implements Provider {
     })
   }
 
-  async beginDevice(): Promise<DeviceCode> {
+  async beginDevice(verifier: string): Promise<DeviceCode> {
     const { config } = await this.#provider()
     if (config.serverMetadata().device_authorization_endpoint === undefined) {
       throw new LoginProblem('refused', 'the identity provider offers no login by device code')
     }
     return await this.#asking(async () => {
-      const answer = await oidc.initiateDeviceAuthorization(config, { scope: this.#options.scopes })
+      // RFC 8628 knows no PKCE, and who does not know it there ignores it (RFC 6749, section 3.1); Keycloak's clients may demand it.
+      const answer = await oidc.initiateDeviceAuthorization(config, {
+        scope: this.#options.scopes,
+        code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
+        code_challenge_method: 'S256',
+      })
       return {
         deviceCode: answer.device_code,
         userCode: printed(answer.user_code),
@@ -122,13 +127,16 @@ export class OpenIdProvider implements Provider {
     })
   }
 
-  async pollDevice(deviceCode: string): Promise<Vouched | 'pending' | 'slow down'> {
+  async pollDevice(
+    deviceCode: string,
+    verifier: string,
+  ): Promise<Vouched | 'pending' | 'slow down'> {
     const provider = await this.#provider()
     try {
       const tokens = await oidc.genericGrantRequest(
         provider.config,
         'urn:ietf:params:oauth:grant-type:device_code',
-        { device_code: deviceCode },
+        { device_code: deviceCode, code_verifier: verifier },
       )
       return await this.#vouch(provider, tokens, null)
     } catch (error) {

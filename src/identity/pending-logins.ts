@@ -24,6 +24,8 @@ export type LoginOutcome =
 
 export interface DevicePolling {
   readonly deviceCode: string
+  /** PKCE's, for the provider: RFC 7636, section 4.1. */
+  readonly verifier: string
   readonly intervalMs: number
   readonly nextAt: number
 }

@@ -81,9 +81,10 @@ export interface Provider {
   authorizationUrl(checks: Checks): Promise<string>
   /** @param query of the callback */
   exchange(query: string, checks: Checks): Promise<Vouched>
-  beginDevice(): Promise<DeviceCode>
-  /** One question. */
-  pollDevice(deviceCode: string): Promise<Vouched | 'pending' | 'slow down'>
+  /** @param verifier 43 to 128 letters; its challenge goes along, for providers that ask clients for PKCE with every grant */
+  beginDevice(verifier: string): Promise<DeviceCode>
+  /** One question, with the verifier that the code was asked for with. */
+  pollDevice(deviceCode: string, verifier: string): Promise<Vouched | 'pending' | 'slow down'>
   /** Does it still vouch for them? Refuses where the answer is about somebody else. */
   confirm(credentials: ProviderCredentials, subject: string): Promise<Vouched>
   /** Tells the provider that the credentials are not used any more, where it takes such words (RFC 7009). */

@@ -32,6 +32,8 @@ export interface PrivatePlatformOptions {
   /** Instances of several platforms on one host need subnets of their own. */
   readonly subnet?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Where it is free; something else may know the server by it already. */
+  readonly apiPort?: number
 }
 
 /** A whole Fairway of our own: real server, real router, own data folder and ports, started by `fairway up` as a user would. */
@@ -40,7 +42,7 @@ export async function startPrivatePlatform(
 ): Promise<PrivatePlatform> {
   const home = await mkdtemp(join(tmpdir(), 'fairway-e2e-'))
   const dataDir = join(home, 'data')
-  const [apiPort = 0, httpPort = 0] = await freePorts(2)
+  const [apiPort = 0, httpPort = 0] = await freePorts(2, [options.apiPort ?? 0])
   const env = {
     ...minimalEnv(),
     HOME: home,
