@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
+import { z } from 'zod'
 import { readConfig } from '../../src/cli/user-config.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { CLIENT_ID, OpenIdServer } from '../fakes/openid-server.ts'
@@ -43,16 +44,21 @@ async function browse(url: string, name: string): Promise<void> {
 }
 
 async function login(name: string, home: string): Promise<string> {
+  await loginOutput(name, home)
+  return tokenOf(home)
+}
+
+async function loginOutput(name: string, home: string, options = ''): Promise<string> {
   let browsing = Promise.resolve()
   const openBrowser = (url: string): Promise<boolean> => {
     browsing = browse(url, name)
     return Promise.resolve(true)
   }
-  const ran = await bed.fairway(`login ${bed.url}`, { home, programs: { openBrowser } })
+  const ran = await bed.fairway(`login ${bed.url}${options}`, { home, programs: { openBrowser } })
   await browsing
   assert.equal(ran.code, 0, ran.err)
-  assert.match(ran.out, new RegExp(`Logged in to .* as ${name}`))
-  return tokenOf(home)
+  if (options === '') assert.match(ran.out, new RegExp(`Logged in to .* as ${name}`))
+  return ran.out
 }
 
 function tokenOf(home: string): string {
@@ -74,12 +80,41 @@ test('a person logs in by browser, has groups and no role, and logs out', async 
   const who = await bed.fairway('whoami')
   assert.match(who.out, /ada at/)
   assert.match(who.out, /groups {2}ops, team-a/)
-  assert.match(who.out, /nothing yet: ask an admin to bind a role/)
+  assert.match(who.out, /nothing yet: no role is granted to ada/)
   assert.equal((await bed.fairway('gc')).code, 3)
   const out = await bed.fairway('logout')
   assert.equal(out.code, 0, out.err)
   assert.equal(tokenOf('laptop'), '')
   assert.equal(await status(token), 401)
+})
+
+test('who has no role is told who they are, which groups, and what an admin would run; it works', async () => {
+  provider.people.set('new', ['/team-n', "night's watch"])
+  const said = await loginOutput('new', 'new')
+  assert.match(said, /nothing yet: no role is granted to new, .* groups: night's watch, team-n/)
+  const commands = [...said.matchAll(/^ {2}fairway (access grant .*)$/gm)].map(([, line]) => line)
+  assert.deepEqual(commands, [
+    "access grant --group 'night'\\''s watch' --role developer",
+    'access grant --group team-n --role developer',
+    'access grant --user new --role developer',
+  ])
+  const root = { home: 'root' }
+  assert.equal((await bed.fairway(`login ${bed.url} --token ${bed.admin}`, root)).code, 0)
+  const granted = await bed.fairway(`${commands[1] ?? ''} --app shop --json`, root)
+  assert.equal(granted.code, 0, granted.err)
+  assert.match((await bed.fairway('whoami', { home: 'new' })).out, /may {5}developer on shop/)
+  assert.doesNotMatch(await loginOutput('new', 'new'), /nothing yet/)
+  const told = z.object({ name: z.literal('new'), grants: z.array(z.unknown()).length(1) })
+  told.parse(JSON.parse(await loginOutput('new', 'new', ' --json')))
+})
+
+test('a group may be granted to as Keycloak writes it, and twice is once too often', async () => {
+  const root = { home: 'root' }
+  const grant = 'access grant --role viewer --app till --group'
+  assert.equal((await bed.fairway(`${grant} /team-k`, root)).code, 0)
+  assert.match((await bed.fairway('access list', root)).out, /group team-k +viewer on till/)
+  assert.equal((await bed.fairway(`${grant} team-k`, root)).code, 5)
+  assert.equal((await bed.fairway(`${grant} /`, root)).code, 2)
 })
 
 test('by a code where there is no browser', async () => {

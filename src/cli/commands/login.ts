@@ -2,6 +2,7 @@ import { FairwayError } from '../../model/errors.ts'
 import { claimServer, rememberServer } from '../claim-server.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { noRoleLines } from '../no-role.ts'
 import { readLine } from '../prompt.ts'
 import { loginAtProvider, type PersonLogin } from '../provider-login.ts'
 import { printable } from '../text-width.ts'
@@ -89,8 +90,16 @@ async function welcome(
 ): Promise<number> {
   const { out } = context
   await rememberServer(context, server, { token, name: user.name })
-  if (out.json) out.object({ server, name: user.name, groups: user.groups })
-  else out.note(`Logged in to ${server} as ${printable(user.name, false)}.`)
+  const me = await context.connect(server, token).whoami()
+  if (out.json) {
+    out.object({ server, name: user.name, groups: user.groups, grants: me.grants })
+    return 0
+  }
+  out.note(`Logged in to ${server} as ${printable(user.name, false)}.`)
+  if (me.grants.length === 0) {
+    const [first = '', ...rest] = noRoleLines(me)
+    for (const line of [`You may do ${first}`, ...rest]) out.note(line)
+  }
   return 0
 }
 

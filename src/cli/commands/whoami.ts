@@ -4,6 +4,7 @@ import type { ResponseOf } from '../../contract/endpoints.ts'
 import type { Command } from '../command.ts'
 import { grantText } from '../grant.ts'
 import type { Context } from '../context.ts'
+import { noRoleLines } from '../no-role.ts'
 import { ageText } from '../quantity.ts'
 import { printable } from '../text-width.ts'
 
@@ -27,21 +28,16 @@ export const whoami: Command = {
     const service = me.kind === 'token' ? ' (a service)' : ''
     out.line(`${printable(me.name, false)}${service} at ${client.server}`)
     if (me.groups.length > 0) out.line(`groups  ${printable(me.groups.join(', '), false)}`)
-    if (me.grants.length === 0) out.line(`may     ${nothing(me)}`)
+    if (me.grants.length === 0) {
+      for (const [index, line] of noRoleLines(me).entries())
+        out.line(`${index === 0 ? 'may     ' : '        '}${line}`)
+    }
     for (const [index, grant] of me.grants.entries()) {
       out.line(`${index === 0 ? 'may     ' : '        '}${grantText(grant)}`)
     }
     if (own !== null) showSession(context, own)
     return 0
   },
-}
-
-/** What to ask an admin for. */
-export function nothing({ kind, groups }: Pick<ResponseOf<'whoami'>, 'kind' | 'groups'>): string {
-  if (kind === 'token') return 'nothing: ask an admin for a role'
-  if (groups.length === 0) return 'nothing yet: ask an admin to bind a role to your name'
-  const named = printable(groups.slice(0, 10).join(', '), false)
-  return `nothing yet: ask an admin to bind a role to one of your groups (${named}) or to your name`
 }
 
 function showSession({ out, now }: Context, own: ResponseOf<'getSession'>): void {
