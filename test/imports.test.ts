@@ -25,6 +25,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   identity: ['model', 'lib'],
   telemetry: ['model', 'lib'],
   workload: ['model', 'lib'],
+  vault: ['model', 'lib'],
   audit: ['model', 'lib'],
   reconcile: ['model', 'lib'],
   api: ['contract', 'model', 'lib'],

@@ -310,6 +310,36 @@ export function testStore(name: string, open: () => Promise<StoreUnderTest>): vo
     },
   )
 
+  check('an environment has values by name, and they go with the app', async (store, reopen) => {
+    const value = { ref: shop, name: 'generated:A', sealed: 'v1.a', changedAt: 5 }
+    const lease = { ref: shop, name: 'vault:x/y', sealed: 'v1.b', changedAt: 6 }
+    assert.equal(await store.values.get(shop, value.name), null)
+    assert.deepEqual(await store.values.add(value), value)
+    assert.deepEqual(await store.values.add({ ...value, sealed: 'v1.other' }), value)
+    await store.values.put(lease)
+    await store.values.put({ ...lease, sealed: 'v1.c', changedAt: 7 })
+    const staging = { ...value, ref: refOf('shop', 'staging') }
+    await store.values.put(staging)
+    const again = await reopen()
+    assert.deepEqual(await again.values.get(shop, lease.name), {
+      ...lease,
+      sealed: 'v1.c',
+      changedAt: 7,
+    })
+    assert.deepEqual(
+      (await again.values.list()).map(({ ref, name }) => `${ref.environment} ${name}`),
+      ['production generated:A', 'production vault:x/y', 'staging generated:A'],
+    )
+    await again.values.delete(shop, value.name)
+    assert.equal(await again.values.get(shop, value.name), null)
+    await again.deleteApp(shop)
+    assert.deepEqual(
+      (await again.values.list()).map(({ ref }) => ref),
+      [staging.ref],
+    )
+    await again.values.delete(staging.ref, staging.name)
+  })
+
   check(
     'rollouts are replaced by id, newest first; unfinished ones oldest first',
     async (store, reopen) => {

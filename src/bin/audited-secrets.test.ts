@@ -7,13 +7,19 @@ import { parseAppName, parseEnvironmentName } from '../model/names.ts'
 import { auditedSecrets } from './audited-secrets.ts'
 
 const ref = { app: parseAppName('shop'), environment: parseEnvironmentName('production') }
-const plan = { documents: [{ path: 'secrets.yaml', text: 'A: ENC[…]' }], env: {} }
+const plan = {
+  documents: [{ path: 'secrets.yaml', text: 'A: ENC[…]' }],
+  env: { DB: { kind: 'vault' as const, path: 'secret/shop/db', key: 'password' } },
+}
 
 test('every opening of secrets for an instance is in the audit, with how it ended', async () => {
   const audit = new MemoryAudit()
   await auditedSecrets(noSecrets, audit).open(ref, plan)
   const closed = auditedSecrets(
-    { open: () => Promise.reject(new FairwayError('SECRETS_CLOSED', 'cannot be opened')) },
+    {
+      ...noSecrets,
+      open: () => Promise.reject(new FairwayError('SECRETS_CLOSED', 'cannot be opened')),
+    },
     audit,
   )
   await assert.rejects(closed.open(ref, plan), { code: 'SECRETS_CLOSED' })
@@ -26,8 +32,8 @@ test('every opening of secrets for an instance is in the audit, with how it ende
       reason,
     ]),
     [
-      ['secret:opened', 'done', 'shop', 'secrets.yaml', null],
-      ['secret:opened', 'failed', 'shop', 'secrets.yaml', 'SECRETS_CLOSED'],
+      ['secret:opened', 'done', 'shop', 'secrets.yaml, vault secret/shop/db', null],
+      ['secret:opened', 'failed', 'shop', 'secrets.yaml, vault secret/shop/db', 'SECRETS_CLOSED'],
     ],
   )
 })

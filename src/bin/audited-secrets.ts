@@ -1,12 +1,12 @@
 import { SYSTEM, type Audit } from '../model/audit.ts'
 import type { AppRef } from '../model/names.ts'
-import type { InstancePayload, ReleaseSecrets, SecretPlan } from '../model/secrets.ts'
+import type { InstancePayload, InstanceSecrets, SecretPlan } from '../model/secrets.ts'
 
 /** Adds to a way of opening secrets that every opening for an instance is in the audit: files and variables by name, and how it ended. */
 export function auditedSecrets(
-  secrets: Pick<ReleaseSecrets, 'open'>,
+  secrets: InstanceSecrets,
   audit: Pick<Audit, 'note'>,
-): Pick<ReleaseSecrets, 'open'> {
+): InstanceSecrets {
   const note = (ref: AppRef, plan: SecretPlan, failure: string | null): Promise<void> =>
     audit.note({
       actor: SYSTEM,
@@ -14,10 +14,11 @@ export function auditedSecrets(
       outcome: failure === null ? 'done' : 'failed',
       app: ref.app,
       environment: ref.environment,
-      target: plan.documents.map(({ path }) => path).join(', ') || null,
+      target: placesOf(plan).join(', ') || null,
       reason: failure,
     })
   return {
+    watch: (ref, plan, signal) => secrets.watch(ref, plan, signal),
     open: async (ref, plan): Promise<InstancePayload> => {
       try {
         const payload = await secrets.open(ref, plan)
@@ -30,4 +31,12 @@ export function auditedSecrets(
       }
     },
   }
+}
+
+/** Encrypted files by path, and what else values come from: never a value. */
+function placesOf({ documents, env, files = {} }: SecretPlan): readonly string[] {
+  const sourced = [...Object.values(env), ...Object.values(files)].flatMap((reference) =>
+    reference.kind === 'vault' ? [`vault ${reference.path}`] : [],
+  )
+  return [...new Set([...documents.map(({ path }) => path), ...sourced])]
 }

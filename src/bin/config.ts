@@ -15,6 +15,13 @@ import {
   type LoginConfig,
   type SessionConfig,
 } from './login-config.ts'
+import {
+  VAULT_VARIABLES,
+  vaultConfig,
+  vaultEnvironment,
+  vaultProblems,
+  type VaultConfig,
+} from './vault-config.ts'
 
 export interface Config {
   readonly dataDir: string
@@ -51,6 +58,8 @@ export interface Config {
   /** Where people log in; null = with tokens only. */
   readonly login: LoginConfig | null
   readonly sessions: SessionConfig
+  /** Where values of apps come from besides encrypted files; null = from nowhere. */
+  readonly vault: VaultConfig | null
   /** What servers log in with to `registry.ts`; null = there is none. A secret. */
   readonly registryPassword: string | null
   /** File with the key that secrets in the database are encrypted under; null = `secrets.key` of the data folder. */
@@ -134,6 +143,7 @@ const schema = z.object({
   FAIRWAY_SVID_MINUTES: z.coerce.number().min(10).max(1440).default(60),
   FAIRWAY_HOST_NAMES: z.string().default(''),
   ...LOGIN_VARIABLES,
+  ...VAULT_VARIABLES,
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_SECRETS_KEY_FILE: z.string().min(1).optional(),
   FAIRWAY_REGISTRY_PULL_PASSWORD: z.string().min(1).optional(),
@@ -160,7 +170,7 @@ const schema = z.object({
 export function readConfig(env: Environment = environment): Config {
   const parsed = schema.safeParse(env)
   const problems = parsed.success
-    ? loginProblems(parsed.data)
+    ? [...loginProblems(parsed.data), ...vaultProblems(parsed.data)]
     : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
   if (!parsed.success || problems.length > 0) {
     throw new FairwayError(
@@ -198,6 +208,7 @@ export function readConfig(env: Environment = environment): Config {
     publicUrl: publicUrlOf(values),
     login: loginConfig(values),
     sessions: sessionConfig(values),
+    vault: vaultConfig(values),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
     serverKeyFile:
       values.FAIRWAY_SECRETS_KEY_FILE === undefined
@@ -254,6 +265,7 @@ export function asEnvironment(config: Config): Record<string, string> {
     FAIRWAY_HOST_NAMES: config.hostNames.join(','),
     ...(config.publicUrl === null ? {} : { FAIRWAY_PUBLIC_URL: config.publicUrl }),
     ...loginEnvironment(config.login, config.sessions),
+    ...vaultEnvironment(config.vault),
   }
 }
 

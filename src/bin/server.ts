@@ -12,6 +12,7 @@ import { ReconcilingPlatform } from '../reconcile/platform.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
 import { StoredEnvironmentKeys } from '../secrets/environment-keys.ts'
+import { StoredEnvironmentValues } from '../secrets/environment-values.ts'
 import { SopsReleaseSecrets } from '../secrets/release-secrets.ts'
 import { openSourceStore } from '../store/source-store.ts'
 import { createLogReader } from '../telemetry/log-reader.ts'
@@ -27,6 +28,7 @@ import { noIdentities, openIdentities } from './open-identities.ts'
 import { openLogin, publicUrl } from './open-login.ts'
 import { openStore } from './open-store.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
+import { openVault } from './open-vault.ts'
 import { endOnFailure } from './program-failure.ts'
 import { PausableBaker } from './pausable-baker.ts'
 import { programLog } from './program-log.ts'
@@ -90,7 +92,14 @@ const keys = new StoredEnvironmentKeys({
   now: () => clock.now(),
   random: randomBytes,
 })
-const secrets = new SopsReleaseSecrets(keys)
+const values = new StoredEnvironmentValues({
+  store: store.values,
+  keys,
+  now: () => clock.now(),
+  random: randomBytes,
+})
+const vault = await openVault({ config: config.vault, values, clock, log })
+const secrets = new SopsReleaseSecrets(keys, vault === null ? [] : [vault])
 const files = createLogReader({ logDir: folder.logs, clock })
 const owner = (): Promise<string> => ownerOf({ store, randomId })
 const { sandbox, images, machine, runner, identities } =
@@ -209,6 +218,7 @@ await api.close()
 await kube.close()
 await registry.close()
 await platform.close()
+await vault?.close()
 await engine.close()
 await audit.close()
 await closeStore()

@@ -29,6 +29,7 @@ export function unsupportedKeys(
   return [
     ...(isGivenFiles ? ['secrets'] : []),
     ...Object.keys(spec.envFrom ?? {}).map((name) => `env.${name}`),
+    ...Object.keys(spec.files ?? {}).map((name) => `files.${name}`),
     ...keys,
   ]
 }

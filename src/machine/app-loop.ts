@@ -7,11 +7,12 @@ import type { LogReader } from '../model/logs.ts'
 import type { AppRef } from '../model/names.ts'
 import { refKey } from '../model/names.ts'
 import type { Runner } from '../model/runner.ts'
-import type { ReleaseSecrets } from '../model/secrets.ts'
+import type { InstanceSecrets, ValueState } from '../model/secrets.ts'
 import type { Traffic } from '../model/traffic.ts'
 import { CrashHistory } from './crashes.ts'
+import { LiveValues } from './live-values.ts'
 import { watchInstance, type WatchEvent } from './instance-watch.ts'
-import { payloadOf, plannedNames } from './payload.ts'
+import { payloadOf, plannedNames, valuesInUse } from './payload.ts'
 import { plan, releaseKey, type PlanStep } from './plan.ts'
 import { appTable, type AppTable } from './table.ts'
 import { describeExit, toPlanned, type Tracked, type TrackedMap } from './tracked.ts'
@@ -20,7 +21,7 @@ export interface AppLoopDeps {
   readonly runner: Runner
   readonly traffic: Traffic
   readonly logs: LogReader
-  readonly secrets: Pick<ReleaseSecrets, 'open'>
+  readonly secrets: InstanceSecrets
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
@@ -41,6 +42,7 @@ const NOBODY: Omit<DesiredApp, 'ref'> = { target: null, workloads: [] }
 export class AppLoop {
   readonly ref: AppRef
   readonly crashes = new CrashHistory()
+  readonly values: LiveValues
   readonly #deps: AppLoopDeps
   readonly #tracked = new Map<InstanceId, Tracked>()
   readonly #watches = new Map<InstanceId, AbortController>()
@@ -56,6 +58,9 @@ export class AppLoop {
     this.ref = ref
     this.#deps = deps
     this.#desired = { ref, ...NOBODY }
+    const { secrets, log } = deps
+    const onState = (key: string, before: ValueState | null): void => this.#onValues(key, before)
+    this.values = new LiveValues({ ref, secrets, log, onState })
   }
 
   get tracked(): TrackedMap {
@@ -119,6 +124,7 @@ export class AppLoop {
   close(): void {
     clearTimeout(this.#timer)
     for (const watch of this.#watches.values()) watch.abort()
+    this.values.close()
   }
 
   // One pass
@@ -138,6 +144,7 @@ export class AppLoop {
     if (waits.length > 0) {
       this.#timer = setTimeout(() => this.wake(), Math.max(5, Math.min(...waits) - now, 5))
     }
+    this.values.keep(...valuesInUse(this.#desired, this.#tracked.values()))
     this.#publish()
     this.#deps.onChange()
   }
@@ -275,6 +282,18 @@ export class AppLoop {
     if (event.kind === 'ready') this.#becomeReady(spec, tracked)
     if (event.kind === 'unready') this.#change(spec.id, { phase: 'unready', reason: event.text })
     if (event.kind === 'late') this.#background('kill', this.#killLate(spec, event.text))
+    this.wake()
+  }
+
+  #onValues(key: string, before: ValueState | null): void {
+    const trouble = this.values.trouble(key)
+    const { logs, clock } = this.#deps
+    for (const { spec } of this.#tracked.values()) {
+      if (releaseKey(spec.process, spec.release) !== key) continue
+      if (trouble !== null) this.#background('note', logs.note(spec, trouble, clock.now()))
+      else if (before?.trouble != null)
+        this.#background('note', logs.note(spec, 'values are renewed again', clock.now()))
+    }
     this.wake()
   }
 

@@ -16,7 +16,7 @@ import type { LogReader } from '../model/logs.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import type { ExecRequest, ExecSession, LogLine, Runner } from '../model/runner.ts'
 import type { Caller, Traffic } from '../model/traffic.ts'
-import type { ReleaseSecrets } from '../model/secrets.ts'
+import type { InstanceSecrets } from '../model/secrets.ts'
 import { AppLoop } from './app-loop.ts'
 import { diagnose } from './diagnosis.ts'
 import { jobId, runJob } from './job.ts'
@@ -29,7 +29,7 @@ export interface MachineEngineOptions {
   readonly runner: Runner
   readonly traffic: Traffic
   readonly logs: LogReader
-  readonly secrets: Pick<ReleaseSecrets, 'open'>
+  readonly secrets: InstanceSecrets
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
@@ -112,6 +112,7 @@ export class MachineEngine implements Engine {
     return actualApp(loop.desired, [...loop.tracked.values()], {
       crashes: loop.crashes,
       diagnoses: this.#diagnosesOf(ref),
+      trouble: (key) => loop.values.trouble(key),
       served: loop.served,
     })
   }

@@ -4,14 +4,14 @@ import type { JobRequest, JobResult } from '../model/engine.ts'
 import type { ExitFacts, InstanceSpec } from '../model/instance.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { LogLine, Runner } from '../model/runner.ts'
-import type { ReleaseSecrets } from '../model/secrets.ts'
-import { payloadOf, plannedNames } from './payload.ts'
+import type { InstanceSecrets } from '../model/secrets.ts'
+import { payloadOf, plannedNames, whileHeld } from './payload.ts'
 import { describeExit } from './tracked.ts'
 
 export interface JobDeps {
   readonly runner: Runner
   readonly logs: LogReader
-  readonly secrets: Pick<ReleaseSecrets, 'open'>
+  readonly secrets: InstanceSecrets
   readonly clock: Clock
   /** Told the source address before the command runs, where it has one. */
   readonly introduce: (source: string) => Promise<void>
@@ -26,7 +26,16 @@ const LOG_SETTLE_MS = 300
  * Runs a command in a fresh instance to its end. The id follows from the request's key: a second call finds the first one's instance, running or
  * ended, instead of starting another.
  */
-export async function runJob(
+export function runJob(
+  job: JobRequest,
+  deps: JobDeps,
+  onLine: (line: LogLine) => void,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  return whileHeld(job, deps.secrets, () => runHeld(job, deps, onLine, signal))
+}
+
+async function runHeld(
   job: JobRequest,
   deps: JobDeps,
   onLine: (line: LogLine) => void,

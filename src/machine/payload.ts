@@ -1,12 +1,14 @@
+import type { DesiredApp } from '../model/engine.ts'
 import type { InstanceSpec } from '../model/instance.ts'
 import type { AppRef } from '../model/names.ts'
-import type { InstancePayload, ReleaseSecrets, SecretPlan } from '../model/secrets.ts'
+import type { InstancePayload, InstanceSecrets, SecretPlan } from '../model/secrets.ts'
+import { releaseKey } from './plan.ts'
 
 /** What an instance is started with beside its spec: opened now, for this start alone. @throws as `ReleaseSecrets.open` */
 export async function payloadOf(
   ref: AppRef,
   plan: SecretPlan | undefined,
-  secrets: Pick<ReleaseSecrets, 'open'>,
+  secrets: Pick<InstanceSecrets, 'open'>,
 ): Promise<InstancePayload | undefined> {
   return plan === undefined ? undefined : await secrets.open(ref, plan)
 }
@@ -17,7 +19,43 @@ export function plannedNames(
 ): Pick<InstanceSpec, 'privateFolders' | 'privateEnv'> {
   if (plan === undefined) return {}
   return {
-    privateFolders: plan.documents.length === 0 ? [] : ['secrets'],
+    privateFolders: plan.documents.length === 0 && plan.files === undefined ? [] : ['secrets'],
     privateEnv: Object.keys(plan.env).sort(),
+  }
+}
+
+/** Plans of what is wanted, and which releases have instances; both by `process@release`. */
+export function valuesInUse(
+  { workloads }: DesiredApp,
+  tracked: Iterable<{ readonly spec: InstanceSpec }>,
+): readonly [ReadonlyMap<string, SecretPlan>, ReadonlySet<string>] {
+  const plans = workloads.flatMap(({ process, tracks }) =>
+    tracks.flatMap(({ release, secrets }) =>
+      secrets === undefined ? [] : [[releaseKey(process, release), secrets] as const],
+    ),
+  )
+  const used = [...tracked].map(({ spec }) => releaseKey(spec.process, spec.release))
+  return [new Map(plans), new Set(used)]
+}
+
+/** Keeps the values of a plan good while something runs that has them. */
+export async function whileHeld<T>(
+  { ref, secrets: plan }: { readonly ref: AppRef; readonly secrets?: SecretPlan },
+  secrets: InstanceSecrets,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (plan === undefined) return work()
+  const ending = new AbortController()
+  const follow = async (): Promise<void> => {
+    // Whatever becomes of the values: what runs has those that it was started with.
+    const states = secrets.watch(ref, plan, ending.signal)[Symbol.asyncIterator]()
+    for (let over = false; !over;) over = (await states.next()).done === true
+  }
+  const followed = follow()
+  try {
+    return await work()
+  } finally {
+    ending.abort(new Error('it has ended'))
+    await followed
   }
 }

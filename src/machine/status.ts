@@ -14,6 +14,8 @@ export interface Known {
   readonly crashes: CrashHistory
   /** What was gathered about failing releases, by `process@release`. */
   readonly diagnoses: ReadonlyMap<string, readonly string[]>
+  /** What is wrong with the values of a release that runs all the same, by `process@release`; null = nothing. */
+  readonly trouble: (key: string) => string | null
   /** The router has the shares of traffic that are desired. */
   readonly served: boolean
 }
@@ -40,6 +42,7 @@ export function actualApp(
         candidates.has(releaseKey(tracked.spec.process, tracked.spec.release))
           ? 'candidate'
           : 'stable',
+        known.trouble(releaseKey(tracked.spec.process, tracked.spec.release)),
       ),
     ),
     workloads: desired.workloads.map((workload) => workloadStatus(workload, services, known)),

@@ -27,7 +27,12 @@ export function toPlanned(tracked: Tracked): PlannedInstance {
   }
 }
 
-export function toInstance(tracked: Tracked, track: 'stable' | 'candidate'): Instance {
+/** @param trouble what is to be said of it beside its state */
+export function toInstance(
+  tracked: Tracked,
+  track: 'stable' | 'candidate',
+  trouble: string | null,
+): Instance {
   const { spec, phase, reason, address, startedAt, restarts, exit } = tracked
   return {
     id: spec.id,
@@ -36,7 +41,7 @@ export function toInstance(tracked: Tracked, track: 'stable' | 'candidate'): Ins
     release: spec.release,
     track,
     state: phase,
-    reason,
+    reason: [reason, trouble].filter(Boolean).join('; '),
     address,
     startedAt,
     restarts,

@@ -149,6 +149,11 @@ export const ERRORS = {
     exit: 6,
     hint: 'Do not use it: take the last version from git that opens.',
   },
+  VAULT_UNAVAILABLE: {
+    status: 503,
+    exit: 8,
+    hint: 'Instances that run keep their values. Look at Vault and at FAIRWAY_VAULT_* of the server; docs/secrets.md.',
+  },
   TIMEOUT: { status: 504, exit: 9, hint: 'It took longer than its limit.' },
   INTERNAL: {
     status: 500,

@@ -82,21 +82,43 @@ export interface SecretDocument {
   readonly text: string
 }
 
-/**
- * Where the value of a variable comes from, as the app file says it: `{ secret: NAME }`. Another source is another `kind` here with its own fields
- * (`{ kind: 'vault', path, key }`), understood by a `ValueSource` of that kind.
- */
-export interface SecretReference {
+/** A value of the encrypted files: `{ secret: NAME }`. */
+export interface NamedReference {
   readonly kind: 'secret'
   /** Name of a file in the folder `secrets`. */
   readonly name: string
 }
+
+/** A value that Vault or OpenBao keeps or makes: `{ vault: path#key }`. */
+export interface VaultReference {
+  readonly kind: 'vault'
+  /** As `vault kv get` or `vault read` takes it, without `data/`: `secret/shop/db`, `database/creds/shop`. */
+  readonly path: string
+  /** Which of the values there. */
+  readonly key: string
+}
+
+/** A random value of the environment, under the name that the app file gives it: `{ generate: BYTES }`. */
+export interface GeneratedReference {
+  readonly kind: 'generated'
+  readonly name: string
+  /** How many random bytes. */
+  readonly bytes: number
+}
+
+/** Where the value of a variable comes from, as the app file says it. Each kind but `secret` is understood by a `ValueSource`. */
+export type SecretReference = NamedReference | VaultReference | GeneratedReference
+
+/** What a value comes from that is in no file of the release. */
+export type SourcedReference = Exclude<SecretReference, NamedReference>
 
 /** All that a process of a release needs to be given its values; holds none of them, so it may be stored and compared. */
 export interface SecretPlan {
   readonly documents: readonly SecretDocument[]
   /** Variable -> where its value comes from. */
   readonly env: Readonly<Record<string, SecretReference>>
+  /** Name of a file in the folder `secrets` -> where its content comes from. Absent = none but those of the documents. */
+  readonly files?: Readonly<Record<string, SourcedReference>>
 }
 
 /** Most encrypted files of an environment, and most bytes of them together. */
@@ -179,18 +201,56 @@ export interface ReleaseSecrets {
    * @throws FairwayError SECRETS_CLOSED with the command that lets the environment in, SECRETS_INVALID, SECRETS_TAMPERED
    */
   open(ref: AppRef, plan: SecretPlan): Promise<InstancePayload>
+  /**
+   * Yields how the values of a plan fare, now and after every change, until the signal aborts; ends at once where none of them can change. While somebody
+   * watches, leases are kept; when nobody does any more, they are given back.
+   */
+  watch(ref: AppRef, plan: SecretPlan, signal: AbortSignal): AsyncIterable<ValueState>
   /** What would become of the values, by name: `+ secret API_KEY`, `~ secret DB_PASSWORD`, `- secret OLD`. Values are compared and not shown. @throws as `open` */
   changes(ref: AppRef, before: SecretPlan | null, after: SecretPlan): Promise<readonly string[]>
 }
 
+/** What an engine needs of them. */
+export type InstanceSecrets = Pick<ReleaseSecrets, 'open' | 'watch'>
+
 /**
  * Another place that values come from at the start of an instance, such as a vault. `ReleaseSecrets` hands it the references of its kind and adds what it
- * answers to the payload. Where values have a lease, `watch` tells when they changed, and `Runner.place` (model/runner.ts) swaps the files of the instances that run.
+ * answers to the payload.
  */
-export interface ValueSource<Reference> {
-  readonly kind: string
-  /** One value per reference, in their order. @throws FairwayError SECRETS_CLOSED, TIMEOUT */
-  open(ref: AppRef, references: readonly Reference[], signal: AbortSignal): Promise<Secret[]>
-  /** Yields after every change of a value until the signal aborts; absent = values only change with a release. */
-  watch?(ref: AppRef, references: readonly Reference[], signal: AbortSignal): AsyncIterable<void>
+export interface ValueSource<Reference extends SourcedReference = SourcedReference> {
+  readonly kind: Reference['kind']
+  /**
+   * One value per reference, in their order.
+   * @throws FairwayError SECRETS_CLOSED (not for this environment), SECRETS_INVALID (nothing there), VAULT_UNAVAILABLE
+   */
+  open(ref: AppRef, references: readonly Reference[]): Promise<readonly Secret[]>
+  /** As `ReleaseSecrets.watch`, for these references. */
+  watch(
+    ref: AppRef,
+    references: readonly Reference[],
+    signal: AbortSignal,
+  ): AsyncIterable<ValueState>
+}
+
+/** How values fare that are not fixed by a release. */
+export interface ValueState {
+  /** Another number than before = a value is another one. */
+  readonly revision: number
+  /** Why values cannot be looked at, or leases not be kept, now; for people. Null = all is well. */
+  readonly trouble: string | null
+}
+
+/** Values that belong to an environment and not to one of its releases, kept encrypted under the environment's key. They go with the app. */
+export interface EnvironmentValues {
+  /** Null where there is none. @throws FairwayError SECRETS_CLOSED, SECRETS_TAMPERED */
+  get(ref: AppRef, name: string): Promise<Secret | null>
+  /** Keeps it where there is none, and returns the one that is kept. @throws as `get` */
+  add(ref: AppRef, name: string, value: Secret): Promise<Secret>
+  /** In the place of the one that is there, if any. @throws as `get` */
+  replace(ref: AppRef, name: string, value: Secret): Promise<void>
+  remove(ref: AppRef, name: string): Promise<void>
+  /** Names of all environments that begin so. */
+  list(prefix: string): Promise<readonly { readonly ref: AppRef; readonly name: string }[]>
+  /** HMAC-SHA256 under the environment's key, hex: tells whether values are the same to whoever has them not. @throws as `get` */
+  fingerprint(ref: AppRef, text: string): Promise<string>
 }

@@ -43,6 +43,27 @@ export interface EnvironmentKeyRecord {
   readonly createdAt: number
 }
 
+/** A value that belongs to an environment, as kept: encrypted under a key that the store has only encrypted. */
+export interface EnvironmentValueRecord {
+  readonly ref: AppRef
+  readonly name: string
+  readonly sealed: string
+  readonly changedAt: number
+}
+
+/** Values of environments. They go with the app, which need not be there yet. */
+export interface EnvironmentValueStore {
+  get(ref: AppRef, name: string): Promise<EnvironmentValueRecord | null>
+  /** Adds it where there is none of this name; returns the one that is kept. */
+  add(record: EnvironmentValueRecord): Promise<EnvironmentValueRecord>
+  /** Adds it, or puts it in the place of the one of the same name. */
+  put(record: EnvironmentValueRecord): Promise<void>
+  /** None there: nothing happens. */
+  delete(ref: AppRef, name: string): Promise<void>
+  /** Of all environments, by app, environment and name. */
+  list(): Promise<readonly Omit<EnvironmentValueRecord, 'sealed'>[]>
+}
+
 /** A cluster that apps are deployed to, as kept. */
 export interface TargetRecord {
   readonly name: TargetName
@@ -102,6 +123,8 @@ export interface Store {
   getEnvironmentKey(ref: AppRef): Promise<EnvironmentKeyRecord | null>
   /** Adds it where the environment has none; returns the one that is kept. It goes with the app, which need not be there yet. */
   addEnvironmentKey(record: EnvironmentKeyRecord): Promise<EnvironmentKeyRecord>
+
+  readonly values: EnvironmentValueStore
 
   listTargets(): Promise<readonly TargetRecord[]>
   getTarget(name: TargetName): Promise<TargetRecord | null>

@@ -101,7 +101,9 @@ export function secretPlan(
   const all = { ...Object.fromEntries(outer), ...spec.envFrom }
   const env = Object.fromEntries(Object.entries(all).filter(([name]) => !(name in release.config)))
   const documents = release.secrets ?? []
-  return documents.length === 0 && Object.keys(env).length === 0 ? null : { documents, env }
+  const { files } = release.spec
+  if (documents.length === 0 && Object.keys(env).length === 0 && files === undefined) return null
+  return { documents, env, ...(files === undefined ? {} : { files }) }
 }
 
 /** What a person has set with `fairway env set`; everything else stands in the app file. */

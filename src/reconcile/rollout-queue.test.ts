@@ -143,7 +143,7 @@ function failingStore(store: Store, failing: ReadonlyMap<keyof Store, Error>): S
     get(target, name: keyof Store) {
       const error = failing.get(name)
       if (error !== undefined) return () => Promise.reject(error)
-      if (name === 'access' || name === 'users') return target[name]
+      if (name === 'access' || name === 'users' || name === 'values') return target[name]
       return target[name].bind(target)
     },
   })

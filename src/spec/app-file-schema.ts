@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { MAX_SECRET_DOCUMENTS } from '../model/secrets.ts'
-import { environment, namedBy, nameKey, processSchema } from './process-schema.ts'
+import { environment, namedBy, nameKey, processSchema, sourcedFiles } from './process-schema.ts'
 import {
   command,
   duration,
@@ -247,6 +247,12 @@ const shared = {
     .default({})
     .describe('Variables of every process.')
     .meta({ examples: [{ LOG_LEVEL: 'info', API: '${processes.api.url}' }] }),
+  files: sourcedFiles
+    .optional()
+    .describe(
+      'Files in memory beside those of `secrets`, for every process: name, and where the content comes from.',
+    )
+    .meta({ examples: [{ DB_PASSWORD: { vault: 'secret/shop/database#password' } }] }),
   release: release.optional().describe('Command that runs once per deploy.'),
   processes: namedBy(processSchema.prefault({}))
     .default({})

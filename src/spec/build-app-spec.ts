@@ -2,7 +2,7 @@ import type { AppSpec } from '../model/app-spec.ts'
 import type { Recognition } from '../model/build-plan.ts'
 import { parseTargetName, type AppRef } from '../model/names.ts'
 import type { ResolvedFile } from './app-file-schema.ts'
-import { buildProcess, plainValues, referencesOf } from './build-process.ts'
+import { buildProcess, filesOf, plainValues, referencesOf } from './build-process.ts'
 import { processSchema, type ProcessInput } from './process-schema.ts'
 
 /** Fills in what the file leaves to defaults and to the recognised source. */
@@ -28,6 +28,7 @@ export function buildAppSpec(
     },
     env: { ...recognition?.env, ...plainValues(file.env) },
     ...referencesOf(file.env),
+    ...filesOf(file.files),
     ...(file.secrets === undefined ? {} : { secrets: file.secrets }),
     release: release === null ? null : { command: release.command, timeoutMs: release.timeout },
     processes: Object.fromEntries(processes),

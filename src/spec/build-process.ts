@@ -1,6 +1,6 @@
 import type { CallerSpec, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
 import { parseAppName, parseProcessName, type AppName } from '../model/names.ts'
-import type { SecretReference } from '../model/secrets.ts'
+import type { SecretReference, SourcedReference } from '../model/secrets.ts'
 import type { ResolvedFile } from './app-file-schema.ts'
 import { isWeb } from './process-kind.ts'
 import { BLUEGREEN_KEEP_MS, CANARY_PAUSE_MS, CANARY_STEPS } from './deploy-schema.ts'
@@ -55,15 +55,41 @@ export function buildProcess(name: string, input: ProcessInput, scope: ProcessSc
   }
 }
 
-/** Variables that name a secret; generated values are refused before an engine sees the spec. */
+/** Variables whose values are elsewhere; generated values are refused before an engine sees the spec. */
 export function referencesOf(values: Readonly<Record<string, unknown>>): {
   readonly envFrom?: Readonly<Record<string, SecretReference>>
 } {
-  const found = Object.entries(values).flatMap(([key, value]) => {
+  const envFrom = mapped(values, (value): SecretReference | null => {
     const name = isRecord(value) ? value['secret'] : undefined
-    return typeof name === 'string' ? [[key, { kind: 'secret' as const, name }] as const] : []
+    return typeof name === 'string' ? { kind: 'secret', name } : sourcedReference(value)
   })
-  return found.length === 0 ? {} : { envFrom: Object.fromEntries(found) }
+  return envFrom === null ? {} : { envFrom }
+}
+
+/** Files whose contents are elsewhere. */
+export function filesOf(values: Readonly<Record<string, unknown>> = {}): {
+  readonly files?: Readonly<Record<string, SourcedReference>>
+} {
+  const files = mapped(values, sourcedReference)
+  return files === null ? {} : { files }
+}
+
+function mapped<To>(
+  values: Readonly<Record<string, unknown>>,
+  change: (value: unknown) => To | null,
+): Readonly<Record<string, To>> | null {
+  const found = Object.entries(values).flatMap(([key, value]) => {
+    const to = change(value)
+    return to === null ? [] : [[key, to] as const]
+  })
+  return found.length === 0 ? null : Object.fromEntries(found)
+}
+
+function sourcedReference(value: unknown): SourcedReference | null {
+  const vault = isRecord(value) ? value['vault'] : undefined
+  if (typeof vault !== 'string') return null
+  const at = vault.indexOf('#')
+  return { kind: 'vault', path: vault.slice(0, at), key: vault.slice(at + 1) }
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

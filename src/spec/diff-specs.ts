@@ -12,6 +12,7 @@ export function diffSpecs(old: AppSpec | null, next: AppSpec): readonly string[]
     ...(old === null ? [`+ app ${next.name} in ${next.environment}`] : []),
     ...diffFacts('', old === null ? {} : appFacts(old), appFacts(next)),
     ...diffNames('env', old === null ? {} : variables(old), variables(next)),
+    ...diffNames('file', sourcedFiles(old), sourcedFiles(next)),
     ...diffNames('secrets file', fileNames(old), fileNames(next)),
     ...names.flatMap((name) => {
       const entry = (spec: AppSpec | null): ProcessSpec | undefined =>
@@ -49,6 +50,12 @@ function variables({
     ([name, reference]) => [name, JSON.stringify(reference)] as const,
   )
   return { ...env, ...Object.fromEntries(from) }
+}
+
+function sourcedFiles(spec: AppSpec | null): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(spec?.files ?? {}).map(([name, from]) => [name, JSON.stringify(from)]),
+  )
 }
 
 function fileNames(spec: AppSpec | null): Record<string, string> {

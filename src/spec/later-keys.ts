@@ -22,6 +22,7 @@ const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[]
   ['previews', 'environments per branch'],
   ['env.*', 'generated values', isGenerated],
   ['processes.*.env.*', 'generated values', isGenerated],
+  ['files.*', 'generated values', isGenerated],
   ['build.dockerfile', 'building with a Dockerfile'],
   ['build.target', 'building with a Dockerfile'],
   ['build.args', 'building with a Dockerfile'],

@@ -16,6 +16,9 @@ import {
 } from './scalar-schema.ts'
 
 export const nameKey = z.string().regex(/^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/)
+/** Names between slashes, as a URL needs no escapes for: no way to leave a path by `..`, `%2e` or an empty name. */
+const VAULT_REFERENCE =
+  /^(?:(?!\.{1,2}\/)[A-Za-z0-9_.@+=:-]{1,128}\/){1,20}(?!\.{1,2}#)[A-Za-z0-9_.@+=:-]{1,128}#[A-Za-z0-9_.@+=: -]{1,128}$/
 /** What an environment variable may be called (POSIX portable names). */
 const variableKey = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
 
@@ -32,12 +35,32 @@ const generated = z.strictObject({
     .meta({ examples: [32] }),
 })
 
+const vault = z.strictObject({
+  vault: matching(
+    VAULT_REFERENCE,
+    'a path and a key in Vault such as secret/shop/database#password',
+  )
+    .describe('Path and key in Vault or OpenBao, read with the server’s own login.')
+    .meta({ examples: ['secret/shop/database#password'] }),
+})
+
 const plainValue = z.union([z.string().max(65_536), z.number(), z.boolean()]).transform(String)
 
 export const environment = z.record(
   variableKey,
-  z.union([plainValue, secret, generated], {
-    error: 'expected a text, a number, true or false, { secret: name } or { generate: bytes }',
+  z.union([plainValue, secret, vault, generated], {
+    error:
+      'expected a text, a number, true or false, { secret: name }, { vault: path#key } or { generate: bytes }',
+  }),
+)
+
+/** What a file in the folder of secrets may be called; no path. */
+const fileKey = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/)
+
+export const sourcedFiles = z.record(
+  fileKey,
+  z.union([vault, generated], {
+    error: 'expected { vault: path#key } or { generate: bytes }',
   }),
 )
 

@@ -15,7 +15,7 @@ export interface ReferenceScope {
 
 /**
  * Replaces `${app.name}`, `${app.environment}` and `${processes.<name>.url|host}` in the values that may hold references: variables,
- * hosts of routes, `build.image` and `build.args`. `$$` is a plain `$`. `${addons.…}` is checked and stays for the engine that binds add-ons.
+ * paths in Vault, hosts of routes, `build.image` and `build.args`. `$$` is a plain `$`. `${addons.…}` is checked and stays for the engine that binds add-ons.
  */
 export function resolveReferences(
   data: Json,
@@ -42,8 +42,9 @@ export function resolveReferences(
 }
 
 const PLACES = [
-  /^env\.[^.]+$/,
-  /^processes\.[^.]+\.env\.[^.]+$/,
+  /^env\.[^.]+(?:\.vault)?$/,
+  /^files\.[^.]+\.vault$/,
+  /^processes\.[^.]+\.env\.[^.]+(?:\.vault)?$/,
   /^processes\.[^.]+\.sidecars\.[^.]+\.env\.[^.]+$/,
   /^processes\.[^.]+\.routes\.[^.]+\.host$/,
   /^build\.image$/,

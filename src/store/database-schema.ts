@@ -40,6 +40,13 @@ export interface DatabaseSchema {
     readonly wrapped: string
     readonly created_at: number
   }
+  readonly environment_values: {
+    readonly app: string
+    readonly environment: string
+    readonly name: string
+    readonly sealed: string
+    readonly changed_at: number
+  }
   readonly rollouts: {
     readonly sequence: Generated<number>
     readonly id: string

@@ -25,6 +25,7 @@ import {
   toToken,
 } from './records.ts'
 import { KyselyUsers } from './kysely-users.ts'
+import { KyselyValues } from './kysely-values.ts'
 import type { Transactions, Work } from './transactions.ts'
 
 /** The `Store` port in SQL that every dialect of Kysely takes. Changes of rows that are not there are NOT_FOUND. */
@@ -32,6 +33,7 @@ export class KyselyStore implements AuditedStore {
   readonly access: AccessRecords
   readonly audit: AuditStore
   readonly users: KyselyUsers
+  readonly values: KyselyValues
   readonly #transactions: Transactions
 
   constructor(transactions: Transactions) {
@@ -39,6 +41,7 @@ export class KyselyStore implements AuditedStore {
     this.access = new AccessRecords(transactions)
     this.audit = new KyselyAuditStore(transactions)
     this.users = new KyselyUsers(transactions)
+    this.values = new KyselyValues(transactions)
   }
 
   async listApps(): Promise<readonly AppRecord[]> {
@@ -112,6 +115,7 @@ export class KyselyStore implements AuditedStore {
       // Releases and rollouts go with it: foreign keys cascade.
       await transaction.deleteFrom('apps').where(isApp(ref)).execute()
       await transaction.deleteFrom('environment_keys').where(isApp(ref)).execute()
+      await transaction.deleteFrom('environment_values').where(isApp(ref)).execute()
     })
   }
 

@@ -110,6 +110,14 @@ export const MIGRATIONS: readonly Migration[] = [
       `create index sessions_by_user on sessions (user_id)`,
     ],
   },
+  {
+    name: 'values of environments',
+    statements: [
+      `create table environment_values (
+        app text not null, environment text not null, name text not null, sealed text not null,
+        changed_at bigint not null, primary key (app, environment, name))`,
+    ],
+  },
 ]
 
 export interface MigrateOptions {

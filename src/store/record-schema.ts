@@ -19,10 +19,24 @@ const argv = z.array(z.string())
 
 const documents = z.array(z.looseObject({ path: z.string(), text: z.string() }))
 
+const fromVault = z.looseObject({ kind: z.literal('vault'), path: z.string(), key: z.string() })
+
+const generated = z.looseObject({
+  kind: z.literal('generated'),
+  name: z.string(),
+  bytes: z.number(),
+})
+
+/** Closed: a value from a place that this version does not know must not be left out. */
 const references = z.record(
   z.string(),
-  z.looseObject({ kind: z.literal('secret'), name: z.string() }),
+  z.discriminatedUnion('kind', [
+    z.looseObject({ kind: z.literal('secret'), name: z.string() }),
+    fromVault,
+    generated,
+  ]),
 )
+const files = z.record(z.string(), z.discriminatedUnion('kind', [fromVault, generated]))
 
 const ref: z.ZodType<AppRef> = z.looseObject({
   app: z.string().transform(parseAppName),
@@ -116,6 +130,7 @@ export const specSchema: z.ZodType<AppSpec> = z.looseObject({
   }),
   env: texts,
   envFrom: references.optional(),
+  files: files.optional(),
   secrets: z.array(z.string()).optional(),
   release: z.looseObject({ command: argv, timeoutMs: z.number() }).nullable(),
   processes: z.record(z.string(), process),

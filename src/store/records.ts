@@ -155,7 +155,7 @@ export function fromTarget(target: TargetRecord): Row<'targets'> {
   }
 }
 
-function toRef(row: { readonly app: string; readonly environment: string }): AppRef {
+export function toRef(row: { readonly app: string; readonly environment: string }): AppRef {
   return { app: parseAppName(row.app), environment: parseEnvironmentName(row.environment) }
 }
 

@@ -3,6 +3,10 @@ import type { EnvironmentKeys, ReleaseSecrets } from '../../src/model/secrets.ts
 /** Where no release has any. */
 export const noSecrets: ReleaseSecrets & EnvironmentKeys = {
   open: () => Promise.resolve({ folders: [], env: new Map() }),
+  // eslint-disable-next-line @typescript-eslint/require-await -- nothing ever changes
+  watch: async function* () {
+    yield* []
+  },
   changes: () => Promise.resolve([]),
   recipient: () => Promise.reject(new Error('not here')),
   identity: () => Promise.resolve(null),
