@@ -5,12 +5,14 @@ import { z } from 'zod'
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceSecrets } from '../model/instance-secrets.ts'
 import type { AccessGate, Admission } from '../model/kube-access.ts'
 import { parseTargetName } from '../model/names.ts'
 import { parseAccessPath } from './access-path.ts'
 import { AccessSessions } from './access-sessions.ts'
 import { rawStatus, sendJson, statusOf } from './access-status.ts'
 import { bearerToken } from './credentials.ts'
+import { answerInstance } from './instance-secrets.ts'
 import { reviewToken } from './token-review.ts'
 
 /** What somebody did, or was not let do, on a cluster. */
@@ -35,6 +37,8 @@ export interface AccessServerOptions {
   /** Told of each request when it ends, and of each stream also when it begins. */
   readonly record: (event: AccessEvent) => void
   readonly lookMs?: number
+  /** Absent = no instance of a cluster gets values here. */
+  readonly secrets?: InstanceSecrets
 }
 
 const WELL_KNOWN = '/.well-known/openid-configuration'
@@ -120,10 +124,11 @@ class AccessServer {
     this.#sessions.close()
   }
 
-  /** Answers what is about tokens themselves; false for what is for a cluster. */
+  /** Answers what is about tokens themselves, and instances; false for what is for a cluster. */
   async #own(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
     const { method, url = '' } = request
-    const { gate } = this.#options
+    const { gate, secrets } = this.#options
+    if (secrets !== undefined && (await answerInstance(request, response, secrets))) return true
     if (method === 'GET' && url === WELL_KNOWN) {
       sendJson(response, 200, gate.discovery())
       return true

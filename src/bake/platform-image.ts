@@ -76,6 +76,35 @@ export async function bakePlatform(
   }
 }
 
+/**
+ * The image of the program that fetches values in pods of apps: the base and Node that images of Node apps have, and its few files.
+ * @throws FairwayError PACKAGE_UNAVAILABLE, SIGNATURE_INVALID
+ */
+export async function bakeFetcher(
+  kitchen: Kitchen,
+  files: readonly LayerEntry[],
+  { step, signal }: Pick<LayerJob, 'step' | 'signal'>,
+): Promise<Digest> {
+  const job: LayerJob = { kitchen, step, signal, output: () => undefined }
+  try {
+    const { version, layers } = await nodeRuntime(job, DEFAULT_NODE_MAJOR)
+    const own = await addLayer(job, files, { level: 'small' })
+    return await kitchen.images.addImage({
+      layers: [...layers, own].map(({ layer }) => layer),
+      config: {
+        architecture: kitchen.architecture,
+        cmd: ['node', 'src/bin/secrets-fetcher.ts'],
+        env: { HOME: '/tmp', PATH: '/usr/local/bin:/usr/bin:/bin', NODE_VERSION: version },
+        user: USER,
+        workingDir: '/app',
+        labels: { 'org.opencontainers.image.title': 'fairway-secrets' },
+      },
+    })
+  } catch (error) {
+    throw inPlatformWords(error)
+  }
+}
+
 /** PostgreSQL's programs from Debian, and a shell, which initdb needs. @throws FairwayError PACKAGE_UNAVAILABLE, SIGNATURE_INVALID */
 export async function bakePostgres(
   kitchen: Kitchen,

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises'
 import { KubernetesClusters } from '../kubernetes/clusters.ts'
 import type { PullSecret } from '../kubernetes/plan-settings.ts'
 import type { Clusters } from '../model/targets.ts'
@@ -5,11 +6,12 @@ import { metricsOf } from '../reconcile/target-metrics.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
 import type { TargetOptions } from './open-targets.ts'
 import { imageReference } from './release-images.ts'
+import { secretsDoors } from './secrets-door.ts'
 import { packageVersion } from './version.ts'
 
 export interface ClusterOptions extends Pick<
   TargetOptions,
-  'clock' | 'log' | 'defaultHost' | 'inCluster'
+  'clock' | 'log' | 'defaultHost' | 'inCluster' | 'secrets'
 > {
   readonly owner: string
 }
@@ -18,7 +20,7 @@ const PULL_SECRET = 'fairway-pull'
 
 /** Clusters as targets: images named and pulled as each target's registry says. */
 export function openClusters(options: ClusterOptions): Clusters {
-  const { owner, clock, log, defaultHost, inCluster } = options
+  const { owner, clock, log, defaultHost, inCluster, secrets } = options
   return new KubernetesClusters({
     owner,
     clock,
@@ -33,8 +35,13 @@ export function openClusters(options: ClusterOptions): Clusters {
     pullSecret: ({ settings }) => pullSecret(settings),
     metrics: ({ settings }) => metricsOf(settings),
     fetch: globalThis.fetch,
+    secrets: secretsDoors({ ...secrets, owner, lookup: addressesOf }),
     ...(inCluster === undefined ? {} : { inCluster }),
   })
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address)
 }
 
 /** A `.dockerconfigjson` with the login for pulling from the registry's host; null where nobody has to log in. */

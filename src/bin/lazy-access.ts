@@ -1,5 +1,6 @@
 import type { KubeAccess } from '../model/kube-access.ts'
 import { once } from './once.ts'
+import type { AccessPoint } from './secrets-door.ts'
 import type { AccessOptions, OpenAccess } from './open-access.ts'
 
 export interface LazyAccessOptions {
@@ -11,6 +12,8 @@ export interface LazyAccessOptions {
 export function lazyAccess({ load, options }: LazyAccessOptions): {
   readonly access: KubeAccess
   readonly open: () => Promise<void>
+  /** Listens from then on. */
+  readonly point: () => Promise<AccessPoint | null>
   readonly close: () => Promise<void>
 } {
   let opened: Promise<OpenAccess> | null = null
@@ -28,6 +31,7 @@ export function lazyAccess({ load, options }: LazyAccessOptions): {
     open: async () => {
       await made()
     },
+    point: async () => (await made()).point,
     close: async () => {
       await (await opened)?.close()
     },

@@ -12,6 +12,7 @@ import type { Log } from '../lib/log.ts'
 import { NOBODY, type Audit, type AuditActor } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceSecrets } from '../model/instance-secrets.ts'
 import type { SessionRecall } from '../model/login.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
@@ -19,6 +20,7 @@ import type { DoorMaker } from '../reconcile/access-doors.ts'
 import { TargetAccess, type AccessListener } from '../reconcile/target-access.ts'
 import { openAccessCertificates } from './access-certificates.ts'
 import type { AccessConfig, Config } from './config.ts'
+import type { AccessPoint } from './secrets-door.ts'
 
 export interface AccessOptions {
   readonly config: Pick<Config, 'access' | 'hostNames'>
@@ -33,10 +35,14 @@ export interface AccessOptions {
   readonly owner: () => Promise<string>
   readonly doors: DoorMaker
   readonly targetOf: (ref: AppRef) => Promise<TargetName | null | undefined>
+  /** Values for instances on clusters; absent = none. */
+  readonly secrets?: InstanceSecrets
 }
 
 export interface OpenAccess {
   readonly access: TargetAccess
+  /** Where instances of clusters find it; null where it does not listen. */
+  readonly point: AccessPoint | null
   close(): Promise<void>
 }
 
@@ -44,14 +50,16 @@ export interface OpenAccess {
 export async function openAccess(options: AccessOptions): Promise<OpenAccess> {
   const { config, log } = options
   let listener: AccessListener | null = null
+  let point: AccessPoint | null = null
   const access = await createAccess(options, () => listener)
-  if (config.access === null) return { access, close: () => access.close() }
+  if (config.access === null) return { access, point: null, close: () => access.close() }
   const certificates = await openAccessCertificates({ ...options, access: config.access })
   const { server, close } = createAccessServer({
     gate: access,
     tls: certificates.tls,
     clock: options.clock,
     log,
+    ...(options.secrets === undefined ? {} : { secrets: options.secrets }),
     record: (event) => {
       tell(options, event)
     },
@@ -59,6 +67,7 @@ export async function openAccess(options: AccessOptions): Promise<OpenAccess> {
   certificates.renew(server)
   try {
     const { port } = await listen(server, config.access)
+    point = { port, ca: certificates.instanceCa }
     listener = { url: config.access.url ?? urlOf(config.access.host, port), ca: certificates.ca }
     log.info({ url: listener.url }, 'listens for access to clusters')
   } catch (error) {
@@ -66,6 +75,7 @@ export async function openAccess(options: AccessOptions): Promise<OpenAccess> {
   }
   return {
     access,
+    point,
     close: async () => {
       certificates.close()
       if (listener !== null) await close()

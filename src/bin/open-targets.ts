@@ -2,6 +2,7 @@ import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { Identity } from '../model/identity.ts'
+import type { ClusterInstances } from '../model/instance-secrets.ts'
 import type { LogReader } from '../model/logs.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Nodes } from '../model/nodes.ts'
@@ -18,6 +19,7 @@ import { TargetNodes } from '../reconcile/target-nodes.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
 import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
 import { once } from './once.ts'
+import type { SecretsDoorOptions } from './secrets-door.ts'
 
 export interface TargetOptions {
   readonly store: Store
@@ -29,6 +31,8 @@ export interface TargetOptions {
   readonly defaultHost: (ref: AppRef) => string
   /** The cluster that this server itself runs in. */
   readonly inCluster?: () => Promise<ClusterConnection>
+  /** How pods get their values. */
+  readonly secrets: Omit<SecretsDoorOptions, 'owner' | 'lookup'>
 }
 
 /** Everywhere that apps run: this machine, and every cluster that was added. */
@@ -39,6 +43,7 @@ export interface Places {
   readonly manifests: Manifests
   readonly nodes: Nodes
   readonly doors: DoorMaker
+  readonly instancesOf: (target: TargetName) => Promise<ClusterInstances>
   /** Where the app's serving release runs. */
   readonly targetOf: (ref: AppRef) => Promise<TargetName | null | undefined>
 }
@@ -67,7 +72,9 @@ export function openTargets(options: TargetOptions): Places {
   const manifests = new AppManifests({ store, connected, clock })
   const nodes = new TargetNodes(connected)
   const doors: DoorMaker = (target) => clusters.door(target)
-  return { engine, logs, targets, manifests, nodes, doors, targetOf: serves }
+  const instancesOf = async (target: TargetName): Promise<ClusterInstances> =>
+    (await connected.connected(target)).instances
+  return { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf: serves }
 }
 
 function lazyClusters(options: TargetOptions): Clusters {

@@ -9,6 +9,7 @@ import { systemClock } from '../lib/clock.ts'
 import { MachineEngine } from '../machine/engine.ts'
 import { defaultHost } from '../machine/table.ts'
 import { ReconcilingPlatform } from '../reconcile/platform.ts'
+import { TargetSecrets } from '../reconcile/target-secrets.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
 import { StoredEnvironmentKeys } from '../secrets/environment-keys.ts'
@@ -106,7 +107,7 @@ const { sandbox, images, machine, runner, identities } =
   home === null
     ? await openMachine()
     : { ...(await home.open({ folder, log })), identities: noIdentities('apps run in the cluster') }
-const { engine, logs, targets, manifests, nodes, doors, targetOf } = openTargets({
+const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } = openTargets({
   store,
   machine: { engine: machine, logs: files },
   identity,
@@ -114,6 +115,14 @@ const { engine, logs, targets, manifests, nodes, doors, targetOf } = openTargets
   log,
   randomId,
   defaultHost,
+  secrets: {
+    config,
+    access: () => kube.point(),
+    image: async (target) => {
+      const { fetcherImage } = await import('./fetcher-image.ts')
+      return fetcherImage({ config, images, sandbox, folder, clock, log, store }, target)
+    },
+  },
   ...(home === null ? {} : { inCluster: home.inCluster }),
 })
 const baker = new PausableBaker(
@@ -173,6 +182,7 @@ const kube = lazyAccess({
     owner,
     doors,
     targetOf,
+    secrets: new TargetSecrets({ instances: instancesOf, secrets, audit }),
   },
 })
 const api = createApi({

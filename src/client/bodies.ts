@@ -203,6 +203,7 @@ const target = object<TargetBody>({
   context: orNull(text),
   registry: orNull(text),
   metrics: orNull(text),
+  serverUrl: orNull(text),
   createdAt: number,
   apps: list(text),
 })

@@ -35,6 +35,13 @@ export const targetBody = z.strictObject({
   context: z.string().min(1).max(255).nullable(),
   registry: registry.nullable(),
   metrics: metrics.nullable().default(null),
+  serverUrl: z
+    .string()
+    .max(512)
+    .regex(/^https:\/\/[A-Za-z0-9.[\]:-]+$/, 'expected https://HOST or https://HOST:PORT')
+    .refine((text) => URL.canParse(text), 'expected https://HOST or https://HOST:PORT')
+    .nullable()
+    .default(null),
 })
 
 /** A cluster that apps are deployed to; credentials are never part of an answer. */
@@ -45,6 +52,7 @@ export const target = z
     context: z.string().nullable(),
     registry: z.string().nullable(),
     metrics: z.string().nullable(),
+    serverUrl: z.string().nullable(),
     createdAt: time,
     apps: z.array(z.string()),
   })

@@ -13,6 +13,15 @@ import type { PodFacts } from './pod-facts.ts'
 import { podState, toInstance, type PodState } from './pod-state.ts'
 import type { WorkloadFacts } from './workload-facts.ts'
 
+/** What the engine was told of an app, and what stands in the way. */
+export interface AppState {
+  readonly ref: AppRef
+  desired: DesiredApp | null
+  problem: AppProblem | null
+  /** Keys of objects that a person wants taken over. */
+  adopt: ReadonlySet<string>
+}
+
 /** Why the cluster is not as it should be, apart from what its pods say. */
 export interface AppProblem {
   readonly error: FairwayError

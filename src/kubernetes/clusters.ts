@@ -16,6 +16,7 @@ import { PodLogReader } from './log-reader.ts'
 import { Manifests } from './manifests.ts'
 import { checkMetrics } from './metrics-check.ts'
 import { MetricsSource } from './metrics-source.ts'
+import type { EngineSecrets } from './plan-secrets.ts'
 import type { PullSecret } from './plan-settings.ts'
 import { TrafficReader } from './traffic-reader.ts'
 
@@ -28,6 +29,8 @@ export interface KubernetesClustersOptions {
   readonly defaultHost: (ref: AppRef) => string
   /** Where the target's requests are counted; null = nowhere that we know of. */
   readonly metrics: (target: TargetRecord) => TargetMetrics | null
+  /** How pods of a target get their values; absent = they get none. */
+  readonly secrets?: (target: TargetRecord) => EngineSecrets
   readonly fetch: typeof globalThis.fetch
   readonly clock: Clock
   readonly random: () => number
@@ -64,7 +67,16 @@ export class KubernetesClusters implements Clusters {
     const log = this.#options.logOf(target.name)
     const source = this.#metrics(target)
     const traffic = source === null ? null : new TrafficReader(source, clock)
-    const engine = new KubernetesEngine({ client, settings, traffic, clock, random, log })
+    const secrets = this.#options.secrets?.(target)
+    const engine = new KubernetesEngine({
+      client,
+      settings,
+      ...(secrets === undefined ? {} : { secrets }),
+      traffic,
+      clock,
+      random,
+      log,
+    })
     const logs = new PodLogReader({
       client,
       pods: (ref) => engine.pods(ref),
@@ -77,7 +89,7 @@ export class KubernetesClusters implements Clusters {
       adopt: (ref, objects) => engine.adopt(ref, objects),
     })
     const nodes = new KubernetesNodes({ client, owner, clock, random, log })
-    return { engine, logs, manifests, nodes }
+    return { engine, logs, manifests, nodes, instances: engine.instances }
   }
 
   async check(target: TargetRecord): Promise<readonly HostCheck[]> {

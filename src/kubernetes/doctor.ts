@@ -47,6 +47,7 @@ export async function checkCluster(client: ClusterClient): Promise<readonly Host
       storageCheck(facts),
       await podSecurityCheck(client),
       scalingCheck(facts),
+      await secretsCheck(client),
       meshCheck(facts),
     ]
   } catch (error) {
@@ -67,6 +68,13 @@ export function neededRights(routes: readonly Kind[]): readonly Right[] {
     { group: '', resource: 'pods', subresource: 'exec', verb: 'create' },
     { group: '', resource: 'events', verb: 'list' },
   ]
+}
+
+/** What apps with values need beside that: to ask the cluster whose a token is. */
+export const SECRETS_RIGHT: Right = {
+  group: 'authentication.k8s.io',
+  resource: 'tokenreviews',
+  verb: 'create',
 }
 
 /** The API group of a kind; '' for the core. */
@@ -204,6 +212,18 @@ async function missingRights(
     rights.map(async (right) => ({ right, allowed: await isAllowed(client, right) })),
   )
   return answers.filter(({ allowed }) => !allowed).map(({ right }) => right)
+}
+
+async function secretsCheck(client: ClusterClient): Promise<HostCheck> {
+  if (await isAllowed(client, SECRETS_RIGHT))
+    return check('secrets', 'ok', 'pods can prove who they are: apps get their secrets')
+  const message = 'may not create tokenreviews: pods of apps with secrets do not start'
+  return check(
+    'secrets',
+    'warn',
+    message,
+    'Bind the ClusterRole system:auth-delegator to this user.',
+  )
 }
 
 async function isAllowed(client: ClusterClient, right: Right): Promise<boolean> {

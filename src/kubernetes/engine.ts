@@ -12,20 +12,23 @@ import type {
 } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceId, Usage } from '../model/instance.ts'
+import type { ClusterInstances } from '../model/instance-secrets.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import type { ExecRequest, ExecSession, LogLine } from '../model/runner.ts'
-import { actualApp, type AppProblem } from './app-status.ts'
+import { actualApp, type AppState } from './app-status.ts'
 import { Attention } from './attention.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import { readFacts } from './facts.ts'
 import { runClusterJob } from './job.ts'
-import { KINDS, type Kind } from './kinds.ts'
+import type { Kind } from './kinds.ts'
 import { namespaceOf } from './labels.ts'
-import type { OwnedObject } from './owned-object.ts'
+import { needsLook, type OwnedObject } from './owned-object.ts'
 import { OwnedObjects } from './owned-objects.ts'
 import { planJob } from './plan-job.ts'
 import { planNotes } from './plan-notes.ts'
+import type { EngineSecrets } from './plan-secrets.ts'
 import type { PodFacts } from './pod-facts.ts'
+import { PodIdentity } from './pod-identity.ts'
 import {
   asFairwayError,
   isLasting,
@@ -34,6 +37,7 @@ import {
   type Progress,
 } from './reconciler.ts'
 import { refOfKey } from './ref-key.ts'
+import { RunningJobs } from './running-jobs.ts'
 import { servingOf } from './serving.ts'
 import type { TrafficReader } from './traffic-reader.ts'
 import { unsupportedKeys } from './unsupported-keys.ts'
@@ -44,6 +48,8 @@ export interface KubernetesEngineOptions {
   readonly client: ClusterClient
   /** Of plans: the owner's name, how nodes name images, the pull secret, hosts of routes without one. */
   readonly settings: EngineSettings
+  /** How pods get values, and what their tokens are made for; absent = not at all. */
+  readonly secrets?: EngineSecrets
   /** Reads what releases served; null = nothing on this cluster says it, and no canary is judged by it. */
   readonly traffic?: TrafficReader | null
   readonly clock: Clock
@@ -56,14 +62,6 @@ export interface KubernetesEngineOptions {
   readonly orphansAfterMs?: number
 }
 
-interface AppState {
-  readonly ref: AppRef
-  desired: DesiredApp | null
-  problem: AppProblem | null
-  /** Keys of objects that a person wants taken over. */
-  adopt: ReadonlySet<string>
-}
-
 /** The engine for a cluster: plans objects, applies what differs, watches; the cluster does the rest. */
 export class KubernetesEngine implements Engine {
   readonly name = 'kubernetes'
@@ -72,8 +70,9 @@ export class KubernetesEngine implements Engine {
   readonly #changes = new Changes()
   readonly #closing = new AbortController()
   readonly #everReady = new Set<string>()
-  /** Apps with a run under way: what is in the cluster for them is no orphan. */
-  readonly #running = new Map<string, number>()
+  readonly #running = new RunningJobs()
+  /** Says which copy of which app shows a token. */
+  readonly instances: ClusterInstances
   readonly #objects: OwnedObjects
   readonly #reconciler: Reconciler
   readonly #queue: WorkQueue
@@ -101,8 +100,16 @@ export class KubernetesEngine implements Engine {
       objects: this.#objects,
       facts: () => readFacts(client, this.#closing.signal),
       settings,
+      secrets: options.secrets?.door,
       clock,
       log,
+    })
+    this.instances = new PodIdentity({
+      client,
+      owner: settings.owner,
+      audience: options.secrets?.audience ?? '',
+      desired: (ref) => this.#apps.get(refKey(ref))?.desired ?? null,
+      job: (app, name) => this.#running.find(app, name),
     })
     this.#queue = new WorkQueue({
       work: (key) => this.#work(key),
@@ -221,22 +228,19 @@ export class KubernetesEngine implements Engine {
   ): Promise<JobResult> {
     const { client, clock } = this.#options
     const key = refKey(job.ref)
-    this.#running.set(key, (this.#running.get(key) ?? 0) + 1)
-    try {
-      const planned = planJob(job, await this.#reconciler.settings(job.ref))
-      const until = AbortSignal.any([signal, this.#closing.signal])
-      const deps = {
-        client,
-        applier: this.#reconciler.applier,
-        podsOf: (namespace: string, name: string): readonly PodFacts[] =>
-          this.#objects.pods.in(namespace).filter((pod) => pod.job === name),
-        change: (stop: AbortSignal) => this.#changes.after(key, this.#changes.version(key), stop),
-        clock,
-      }
-      return await runClusterJob(job, planned, deps, onLine, until)
-    } finally {
-      this.#running.set(key, (this.#running.get(key) ?? 1) - 1)
+    const deps = {
+      client,
+      applier: this.#reconciler.applier,
+      podsOf: (namespace: string, name: string): readonly PodFacts[] =>
+        this.#objects.pods.in(namespace).filter((pod) => pod.job === name),
+      change: (stop: AbortSignal) => this.#changes.after(key, this.#changes.version(key), stop),
+      clock,
     }
+    return this.#running.run(job, async () => {
+      const planned = planJob(job, await this.#reconciler.settings(job.ref, [job.secrets]))
+      const until = AbortSignal.any([signal, this.#closing.signal])
+      return await runClusterJob(job, planned, deps, onLine, until)
+    })
   }
 
   async exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession> {
@@ -296,7 +300,7 @@ export class KubernetesEngine implements Engine {
   /** Everything with our owner's name that nobody asked for since the start: an app that was destroyed while we were away. */
   #removeOrphans(): void {
     for (const { app } of this.#objects.namespaces()) {
-      if (app === '' || this.#apps.has(app) || (this.#running.get(app) ?? 0) > 0) continue
+      if (app === '' || this.#apps.has(app) || this.#running.has(app)) continue
       // A store that was restored from a backup knows less than the cluster: what cannot be made again is left to a person.
       if (this.#objects.hasDisks(namespaceOf(refOfKey(app)))) {
         this.#options.log.warn({ app }, 'nobody wants this app any more; it stays for its disks')
@@ -391,10 +395,3 @@ export class KubernetesEngine implements Engine {
 }
 
 const GONE_LOOK_MS = 1_000
-
-/** Gone, changed by somebody, or (what old objects may go depends on it) with another number of ready copies. */
-function needsLook(kind: Kind, before: OwnedObject | null, now: OwnedObject | null): boolean {
-  if (kind === KINDS.Deployment || kind === KINDS.StatefulSet) return true
-  if (now === null || now.deleting) return true
-  return before !== null && before.owned !== now.owned
-}

@@ -10,7 +10,7 @@ import { LABELS, namespaceOf } from './labels.ts'
 import { parseLogLine } from './log-line.ts'
 import type { KubeObject } from './object.ts'
 import type { PodFacts } from './pod-facts.ts'
-import { describeExit, podState } from './pod-state.ts'
+import { describeExit, podState, secretsFailure } from './pod-state.ts'
 
 export interface JobDeps {
   readonly client: ClusterClient
@@ -71,6 +71,7 @@ export async function runClusterJob(
 // Private
 
 const END_OF_LOG_MS = 5_000
+const OF_RUNS: ReadonlySet<string> = new Set(['Secret', 'NetworkPolicy'])
 
 async function start(
   planned: readonly KubeObject[],
@@ -88,7 +89,7 @@ async function start(
     uid: textAt(live, 'metadata', 'uid'),
   }
   for (const own of before.filter(
-    ({ metadata, kind }) => kind === 'Secret' && isOf(metadata, object),
+    ({ metadata, kind }) => OF_RUNS.has(kind) && isOf(metadata, object),
   ))
     await client.mergePatch(nameOf(own), { metadata: { ownerReferences: [owner] } })
 }
@@ -133,6 +134,8 @@ function endOf(pod: PodFacts, now: number, since: number): End | null {
   const hasEnded = pod.phase === 'Succeeded' || pod.phase === 'Failed'
   if (hasEnded && pod.exit !== null)
     return { code: pod.exit.code, reason: describeExit(pod.exit, pod) }
+  const refused = secretsFailure(pod)
+  if (hasEnded && refused !== null) return { code: null, reason: refused }
   if (hasEnded) return { code: null, reason: pod.message === '' ? pod.reason : pod.message }
   if (now - Math.max(pod.createdAt, since) < BEGIN_MS) return null
   const view = { now, since, startMs: Infinity, answer: null, everReady: true }

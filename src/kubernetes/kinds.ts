@@ -59,6 +59,7 @@ export const KINDS = Object.freeze({
     'selfsubjectaccessreviews',
     false,
   ),
+  TokenReview: kind('authentication.k8s.io/v1', 'TokenReview', 'tokenreviews', false),
   ValidatingAdmissionPolicy: kind(
     'admissionregistration.k8s.io/v1',
     'ValidatingAdmissionPolicy',

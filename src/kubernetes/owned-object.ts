@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { refKey } from '../model/names.ts'
 import { isRecord, listAt, recordAt, textAt, timeAt, type Json } from './json-value.ts'
 import { FIELD_MANAGER } from './cluster-client.ts'
+import { KINDS, type Kind } from './kinds.ts'
 import { labelOf, LABELS, PLAN_ANNOTATION, refOf } from './labels.ts'
 import type { Cached } from './watch-cache.ts'
 
@@ -44,6 +45,17 @@ export function ownedObject(object: Json): OwnedObject {
 /** True where we applied this object once: its labels may have been taken off since. */
 export function wasApplied(object: Json): boolean {
   return ownEntry(object) !== null
+}
+
+/** Whether its app should be looked at: gone, changed by somebody, or (what old objects may go depends on it) with another number of ready copies. */
+export function needsLook(
+  kind: Kind,
+  before: OwnedObject | null,
+  now: OwnedObject | null,
+): boolean {
+  if (kind === KINDS.Deployment || kind === KINDS.StatefulSet) return true
+  if (now === null || now.deleting) return true
+  return before !== null && before.owned !== now.owned
 }
 
 // Private

@@ -7,6 +7,7 @@ import { planCron } from './plan-cron.ts'
 import { planPolicy, planServices } from './plan-network.ts'
 import { planRoutes } from './plan-routes.ts'
 import { planBudget, planScaler } from './plan-scaling.ts'
+import { planSecretsPolicy } from './plan-secrets.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import { planVolumes } from './plan-volumes.ts'
 import { planTrack } from './plan-workload.ts'
@@ -21,8 +22,10 @@ export function planApp(desired: DesiredApp, settings: PlanSettings): readonly K
   if (workloads.length === 0) return []
   const { ref } = desired
   const processes = workloads.map(({ spec }) => spec)
+  const plans = workloads.flatMap(({ tracks }) => tracks.map(({ secrets }) => secrets))
   return [
     ...planBase(ref, processes, settings),
+    ...planSecretsPolicy(ref, plans, settings),
     ...planVolumes(ref, processes, settings),
     ...workloads.flatMap((workload) => planWorkload(ref, workload, settings)),
   ]

@@ -37,6 +37,7 @@ export function planCron(
       image: track.image,
       argv: track.spec.command ?? track.image.command,
       env,
+      secrets: track.secrets,
       labels: runLabels,
       kind: 'cron',
       replicas: 1,

@@ -8,6 +8,7 @@ import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
 import { planBase } from './plan-base.ts'
+import { planSecretsPolicy } from './plan-secrets.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import { podTemplate } from './pod-template.ts'
 import { seconds } from './probes.ts'
@@ -45,6 +46,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
       image,
       argv: job.argv,
       env,
+      secrets: job.secrets,
       labels,
       kind: 'job',
       replicas: 1,
@@ -53,6 +55,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   )
   return [
     ...planBase(ref, [...processes].sort(byName), settings),
+    ...planSecretsPolicy(ref, [job.secrets], settings, { name, labels }),
     ...(env.secret === null ? [] : [env.secret]),
     kubeObject({
       apiVersion: 'batch/v1',

@@ -1,4 +1,4 @@
-import { groupOf, neededRights, type Right } from './doctor.ts'
+import { groupOf, neededRights, SECRETS_RIGHT, type Right } from './doctor.ts'
 import { CLAIM_SECRET } from './home-pod.ts'
 import { KINDS, type Kind } from './kinds.ts'
 import { kubeObject, type KubeObject, type Labels } from './object.ts'
@@ -97,6 +97,7 @@ function clusterRules(): readonly Rule[] {
     { group: '', resource: 'nodes', verb: 'patch' },
     { group: '', resource: 'pods', subresource: 'eviction', verb: 'create' },
     { group: '', resource: 'persistentvolumes', verb: 'get' },
+    SECRETS_RIGHT,
     ...[KINDS.Deployment, KINDS.StatefulSet].map((kind) => ({
       group: groupOf(kind),
       resource: kind.plural,

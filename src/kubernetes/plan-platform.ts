@@ -47,6 +47,8 @@ export interface PlatformPlan {
 /** Name of everything that exists once. */
 export const PLATFORM = 'fairway'
 export const API_PORT = 7070
+/** Where pods and kubectl ask, by TLS. */
+export const ACCESS_PORT = 7443
 const HEALTH_PORT = 7071
 /** Whose the objects are. Another label than that of apps' objects: no engine may take them for an app's. */
 export const INSTALLER_LABEL = 'fairway/installer'

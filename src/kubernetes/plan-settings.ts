@@ -2,6 +2,7 @@ import type { ProcessName } from '../model/names.ts'
 import type { AppRef } from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
+import type { SecretsDoor } from './plan-secrets.ts'
 import type { ObservedSlots } from './slots.ts'
 
 /** What a plan depends on besides the model. Equal settings and equal input give equal objects. */
@@ -16,6 +17,8 @@ export interface PlanSettings {
   readonly slots: ReadonlyMap<ProcessName, ObservedSlots>
   /** Host of a route that names none. */
   readonly defaultHost: (ref: AppRef) => string
+  /** Where pods get their values; only apps that have some need it. */
+  readonly secrets?: SecretsDoor | null
   /** Seconds that a copy must stay ready until it counts. */
   readonly minReadySeconds?: number
 }

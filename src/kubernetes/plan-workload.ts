@@ -36,6 +36,7 @@ export function planTrack(
       image: track.image,
       argv: own.command ?? track.image.command,
       env,
+      secrets: track.secrets,
       labels,
       kind: 'service',
       replicas: hasScaler(process, track) ? process.scale.max : track.replicas,

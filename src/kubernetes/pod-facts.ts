@@ -2,6 +2,7 @@ import type { ExitFacts } from '../model/instance.ts'
 import { refKey } from '../model/names.ts'
 import { at, listAt, named, numberAt, recordAt, textAt, timeAt, type Json } from './json-value.ts'
 import { labelOf, LABELS, refOf } from './labels.ts'
+import { FETCHER } from './plan-secrets.ts'
 import type { Cached } from './watch-cache.ts'
 
 /** What the engine remembers of a pod: enough to say what it does and why, nothing more. */
@@ -28,6 +29,8 @@ export interface PodFacts extends Cached {
   readonly unschedulable: string
   /** Why the main container waits: ImagePullBackOff, CrashLoopBackOff, ContainerCreating. */
   readonly waiting: { readonly reason: string; readonly message: string } | null
+  /** Null where a copy has no values, or has them already. */
+  readonly preparing: Preparing | null
   readonly running: boolean
   readonly restarts: number
   /** How it ended now, or the time before, and how long it had run. */
@@ -43,6 +46,16 @@ export interface PodFacts extends Cached {
   readonly memoryLimit: string
   readonly container: string
   readonly command: readonly string[]
+}
+
+/** The program of ours that fetches a copy's values before its own command begins. */
+export interface Preparing {
+  readonly startedAt: number | null
+  readonly restarts: number
+  /** Why it does not run. */
+  readonly waiting: { readonly reason: string; readonly message: string } | null
+  /** Its own words when it ended without having fetched them, now or the time before; '' = it did not. */
+  readonly failure: string
 }
 
 export function podFacts(pod: Json): PodFacts {
@@ -75,6 +88,7 @@ export function podFacts(pod: Json): PodFacts {
     unschedulable:
       textAt(scheduled, 'reason') === 'Unschedulable' ? textAt(scheduled, 'message') : '',
     ...containerFacts(status),
+    preparing: preparing(pod),
     unreadySince: isReady ? null : timeAt(ready, 'lastTransitionTime'),
     reason: textAt(pod, 'status', 'reason'),
     message: textAt(pod, 'status', 'message'),
@@ -105,6 +119,18 @@ function containerFacts(
     exit: ended === undefined ? null : exitFacts(ended),
     ranMs: (timeAt(ended, 'finishedAt') ?? 0) - (timeAt(ended, 'startedAt') ?? 0),
   }
+}
+
+function preparing(pod: Json): Preparing | null {
+  const status = named(listAt(pod, 'status', 'initContainerStatuses'), 'name', FETCHER)
+  const isDone = at(status, 'state', 'terminated', 'exitCode') === 0
+  if (status === null || isDone) return null
+  const { startedAt, restarts, waiting } = containerFacts(status)
+  const ends = [at(status, 'state', 'terminated'), at(status, 'lastState', 'terminated')]
+  const failed = ends.find((end) => end !== undefined && numberAt(end, 'exitCode') !== 0)
+  const words = textAt(failed, 'message').trim().split('\n').at(-1) ?? ''
+  const failure = failed === undefined ? '' : words === '' ? textAt(failed, 'reason') : words
+  return { startedAt, restarts, waiting, failure }
 }
 
 const SIGNALS: Readonly<Record<number, string>> = {

@@ -206,3 +206,58 @@ describe('state of a pod', () => {
     for (const [message, words] of cases) assert.equal(describeProbe(message, 'GET /ready'), words)
   })
 })
+
+describe('a copy that has yet to get its values', () => {
+  const begun = { running: { startedAt: new Date(T0).toISOString() } }
+  const waiting = { waiting: { reason: 'PodInitializing' } }
+  const withStatus = (status: object): Sample => ({
+    state: waiting,
+    phase: 'Pending',
+    extra: { initContainerStatuses: [{ name: 'secrets', ...status }] },
+  })
+  const refused = { terminated: { exitCode: 1, message: 'waits\nrefused: not yours\n' } }
+
+  test('asks, and while that takes long says that it has no answer', () => {
+    const soon = look(withStatus({ state: begun }), { seconds: 2 })
+    assert.equal(soon.reason, 'asks the server for its secrets')
+    const late = look(withStatus({ state: begun }), { seconds: 30, startMs: 40_000 })
+    assert.match(late.reason, /no answer/)
+    assert.equal(late.hopeless, false)
+    assert.equal(
+      look(withStatus({ state: begun }), { seconds: 90, startMs: 40_000 }).hopeless,
+      true,
+    )
+    // The server itself was away.
+    const back = look(withStatus({ state: begun }), {
+      seconds: 90,
+      startMs: 40_000,
+      since: 80,
+    })
+    assert.equal(back.hopeless, false)
+  })
+
+  test('that was refused says why, and the second time counts', () => {
+    const first = look(withStatus({ state: refused, restartCount: 0 }))
+    assert.deepEqual(first, {
+      state: 'starting',
+      reason: 'no secrets: refused: not yours',
+      hopeless: false,
+    })
+    const backOff = { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } }
+    const again = look(withStatus({ state: backOff, lastState: refused, restartCount: 1 }))
+    assert.equal(again.reason, 'no secrets: refused: not yours')
+    assert.equal(again.hopeless, true)
+  })
+
+  test('whose own program cannot be pulled says so', () => {
+    const pull = { waiting: { reason: 'ErrImagePull', message: 'not found' } }
+    const { reason, hopeless } = look(withStatus({ state: pull }), { seconds: 20 })
+    assert.match(reason, /ErrImagePull: not found/)
+    assert.equal(hopeless, true)
+  })
+
+  test('is like any other once it has them', () => {
+    const done = { terminated: { exitCode: 0 } }
+    assert.equal(look(withStatus({ state: done })).reason, 'starting')
+  })
+})

@@ -1,7 +1,7 @@
 import type { ExitFacts, Instance, InstanceState } from '../model/instance.ts'
 import type { AppRef } from '../model/names.ts'
 import { parseProcessName } from '../model/names.ts'
-import type { PodFacts } from './pod-facts.ts'
+import type { PodFacts, Preparing } from './pod-facts.ts'
 
 /** Waiting for these ends only when a person changes something. */
 const HOPELESS = new Set([
@@ -28,6 +28,10 @@ const SILENCE =
   /\b(EOF|connection refused|connection reset|timeout|no route to host|context deadline exceeded)\b|: 5\d\d /
 /** A pod may be leaving, and an autoscaler says within this time whether it brings a node. */
 const SCHEDULE_PATIENCE_MS = 15_000
+const REFUSALS_UNTIL_FAILING = 2
+/** Values come in less than a second where nothing is in the way. */
+const SLOW_FETCH_MS = 10_000
+const FETCH_PATIENCE_MS = 60_000
 /** What providers need for a machine, and what rollouts allow for beyond the app's own deadlines. */
 const NODE_PATIENCE_MS = 120_000
 
@@ -59,6 +63,7 @@ export function podState(pod: PodFacts, view: PodView): PodState {
     return { state: pod.ready ? 'draining' : 'stopping', reason: 'leaving', hopeless: false }
   if (pod.phase === 'Failed' || pod.phase === 'Succeeded') return ended(pod)
   if (pod.unschedulable !== '') return unscheduled(pod, view)
+  if (pod.preparing !== null) return preparing(pod, pod.preparing, view)
   if (pod.waiting !== null) return waiting(pod, pod.waiting, view)
   if (!pod.running) return pod.exit === null ? STARTING : crashed(pod)
   if (!pod.ready) return notReady(pod, view)
@@ -87,6 +92,12 @@ export function toInstance(
   }
 }
 
+/** Why a copy has no values, in words; null where it is not known. */
+export function secretsFailure({ preparing }: Pick<PodFacts, 'preparing'>): string | null {
+  const failure = preparing?.failure ?? ''
+  return failure === '' ? null : `no secrets: ${failure}`
+}
+
 /** For people: 'exit code 3', 'killed by SIGSEGV', 'out of memory (limit 128 MiB)'. */
 export function describeExit(exit: ExitFacts, pod: Pick<PodFacts, 'memoryLimit'>): string {
   if (exit.reason === 'oom') return `out of memory (limit ${readableMemory(pod.memoryLimit)})`
@@ -99,7 +110,8 @@ export function describeExit(exit: ExitFacts, pod: Pick<PodFacts, 'memoryLimit'>
 const STARTING: PodState = Object.freeze({ state: 'starting', reason: 'starting', hopeless: false })
 
 function ended(pod: PodFacts): PodState {
-  const parts = [pod.reason, pod.message, pod.exit === null ? '' : lastExit(pod)]
+  const why = secretsFailure(pod) ?? (pod.exit === null ? '' : lastExit(pod))
+  const parts = [pod.reason, pod.message, why]
   const reason = parts.filter((text) => text !== '').join(': ')
   return { state: pod.phase === 'Failed' ? 'crashed' : 'exited', reason, hopeless: false }
 }
@@ -128,6 +140,22 @@ function waiting(
   const patience = SILENCE.test(message) ? SILENCE_PATIENCE_MS : PULL_PATIENCE_MS
   const hopeless = now - Math.max(pod.createdAt, since) > patience
   return { state: 'starting', reason: text, hopeless }
+}
+
+/** A refusal may come from a server that has not heard of the release yet: its program asks for a while, and what it says at its second end counts. */
+function preparing(pod: PodFacts, own: Preparing, view: PodView): PodState {
+  const refused = secretsFailure(pod)
+  if (refused !== null)
+    return {
+      state: 'starting',
+      reason: refused,
+      hopeless: own.restarts + 1 >= REFUSALS_UNTIL_FAILING,
+    }
+  if (own.waiting !== null) return waiting(pod, own.waiting, view)
+  const asked = view.now - Math.max(own.startedAt ?? view.now, view.since ?? 0)
+  const hopeless = asked > Math.max(view.startMs, FETCH_PATIENCE_MS)
+  const how = asked > SLOW_FETCH_MS ? ' and has no answer yet' : ''
+  return { state: 'starting', reason: `asks the server for its secrets${how}`, hopeless }
 }
 
 function crashed(pod: PodFacts): PodState {

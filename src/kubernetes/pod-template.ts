@@ -3,10 +3,12 @@ import { withPort } from '../lib/port-argument.ts'
 import type { ProcessSpec, VolumeSpec } from '../model/app-spec.ts'
 import type { AppRef } from '../model/names.ts'
 import type { ImageFacts } from '../model/release.ts'
+import type { SecretPlan } from '../model/secrets.ts'
 import type { Labels } from './object.ts'
 import { isStateful, peersDns } from './object-names.ts'
 import { DO_NOT_DISRUPT, keepAnnotations, placement } from './placement.ts'
 import type { BaseSettings } from './plan-settings.ts'
+import { secretsParts, type SecretsParts } from './plan-secrets.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, podUser } from './pod-security.ts'
 import { probes, seconds } from './probes.ts'
 
@@ -16,6 +18,8 @@ export interface PodInput {
   readonly image: ImageFacts
   readonly argv: readonly string[]
   readonly env: PodEnv
+  /** As in `Track`. */
+  readonly secrets?: SecretPlan | undefined
   readonly labels: Labels
   readonly kind: 'service' | 'job' | 'cron'
   /** Most copies that there may be, for the spread over nodes. */
@@ -37,9 +41,13 @@ export function portOf(
 export function podTemplate(input: PodInput, settings: BaseSettings): unknown {
   const { process, kind, labels } = input
   const annotations = kind === 'service' ? keepAnnotations(process) : DO_NOT_DISRUPT
+  const secrets = secretsParts(input.secrets, settings)
   return {
-    metadata: { labels, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) },
-    spec: podSpec(input, settings),
+    metadata: {
+      labels: { ...labels, ...secrets.labels },
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    },
+    spec: podSpec(input, secrets, settings),
   }
 }
 
@@ -58,7 +66,7 @@ const PRE_STOP_SECONDS = 5
 const CPU_REQUESTED = 0.25
 const RUN_BYTES = 16 << 20
 
-function podSpec(input: PodInput, settings: BaseSettings): unknown {
+function podSpec(input: PodInput, secrets: SecretsParts, settings: BaseSettings): unknown {
   const { process, image, kind } = input
   const port = kind === 'service' ? portOf(process, image) : null
   return {
@@ -73,15 +81,21 @@ function podSpec(input: PodInput, settings: BaseSettings): unknown {
     restartPolicy: kind === 'service' ? 'Always' : 'Never',
     terminationGracePeriodSeconds: graceSeconds(process),
     securityContext: podSecurityContext(podUser(image), port),
-    containers: [container(input, port, settings)],
-    volumes: volumes(input),
+    ...(secrets.initContainers.length === 0 ? {} : { initContainers: secrets.initContainers }),
+    containers: [container(input, port, secrets, settings)],
+    volumes: [...volumes(input), ...secrets.volumes],
     ...(kind === 'service'
       ? placement(process, input.replicas, settings.facts)
       : placement({ ...process, spread: 'none' }, 1, settings.facts)),
   }
 }
 
-function container(input: PodInput, port: number | null, settings: BaseSettings): unknown {
+function container(
+  input: PodInput,
+  port: number | null,
+  secrets: SecretsParts,
+  settings: BaseSettings,
+): unknown {
   const { process, image, argv, kind } = input
   const secret = input.env.secret?.metadata.name
   const command = withPort(argv, port).map(literal)
@@ -91,11 +105,11 @@ function container(input: PodInput, port: number | null, settings: BaseSettings)
     imagePullPolicy: 'IfNotPresent',
     ...(command.length === 0 ? {} : { command }),
     ...(port === null ? {} : { ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),
-    env: platformEnv(input, port, settings),
+    env: [...platformEnv(input, port, settings), ...secrets.env],
     ...(secret === undefined ? {} : { envFrom: [{ secretRef: { name: secret } }] }),
     resources: resources(process),
     securityContext: CONTAINER_SECURITY_CONTEXT,
-    volumeMounts: mounts(input),
+    volumeMounts: [...mounts(input), ...secrets.mounts],
     terminationMessagePolicy: 'FallbackToLogsOnError',
     ...(kind === 'service' ? probes(process, port) : {}),
     ...(kind === 'service' && port !== null

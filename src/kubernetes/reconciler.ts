@@ -4,6 +4,7 @@ import type { DesiredApp } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type ProcessName } from '../model/names.ts'
 import { parseProcessName } from '../model/names.ts'
+import type { SecretPlan } from '../model/secrets.ts'
 import { Applier, outlineOf, type Outline } from './apply.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
@@ -14,6 +15,7 @@ import { removeNamespace } from './namespace-end.ts'
 import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
+import { hasSecretFiles, type SecretsDoor } from './plan-secrets.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import { SLOTS, type ObservedSlots } from './slots.ts'
 
@@ -22,12 +24,14 @@ export interface ReconcilerOptions {
   readonly objects: OwnedObjects
   readonly facts: () => Promise<ClusterFacts>
   readonly settings: EngineSettings
+  /** Made when the first app with values asks for it. @throws FairwayError where there is none */
+  readonly secrets?: (() => Promise<SecretsDoor>) | undefined
   readonly clock: Clock
   readonly log: Log
 }
 
 /** Of the plan's settings what does not come from the cluster. */
-export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots'>
+export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots' | 'secrets'>
 
 /** Looks at an app that needs nothing this often all the same. */
 const RESYNC_MS = 1_800_000
@@ -51,6 +55,7 @@ export class Reconciler {
     { readonly facts: ClusterFacts; readonly basis: string; readonly outlines: readonly Outline[] }
   >()
   readonly #facts: KnownFacts
+  #secrets: SecretsDoor | null = null
 
   constructor(options: ReconcilerOptions) {
     const { client, objects, settings, clock, log } = options
@@ -59,20 +64,29 @@ export class Reconciler {
     this.applier = new Applier({ client, objects, owner: settings.owner })
   }
 
-  async settings(ref: AppRef): Promise<PlanSettings> {
+  /** @param plans values of what is planned */
+  async settings(
+    ref: AppRef,
+    plans: readonly (SecretPlan | undefined)[] = [],
+  ): Promise<PlanSettings> {
     const facts = await this.#facts.get()
-    return { ...this.#options.settings, facts, slots: this.#slots(ref) }
+    if (this.#secrets === null && plans.some(hasSecretFiles))
+      this.#secrets = (await this.#options.secrets?.()) ?? null
+    return { ...this.#options.settings, secrets: this.#secrets, facts, slots: this.#slots(ref) }
   }
 
   /** True where nothing of the plan is left to write. Asked for every change that anybody watches: the plan is made once and only its outline kept. */
   isApplied(desired: DesiredApp): boolean {
     const facts = this.#facts.current
     if (facts === null || !this.#options.objects.synced) return false
+    const secrets = this.#secrets
+    if (secrets === null && plansOf(desired).some(hasSecretFiles)) return false
     const slots = this.#slots(desired.ref)
     const basis = JSON.stringify([...slots])
     const known = this.#outlines.get(desired)
     if (known?.facts === facts && known.basis === basis) return this.#areApplied(known.outlines)
-    const outlines = planApp(desired, { ...this.#options.settings, facts, slots }).map(outlineOf)
+    const settings = { ...this.#options.settings, secrets, facts, slots }
+    const outlines = planApp(desired, settings).map(outlineOf)
     this.#outlines.set(desired, { facts, basis, outlines })
     return this.#areApplied(outlines)
   }
@@ -84,7 +98,7 @@ export class Reconciler {
     adopt: ReadonlySet<string>,
   ): Promise<number> {
     const { ref } = desired
-    const planned = planApp(desired, await this.settings(ref))
+    const planned = planApp(desired, await this.settings(ref, plansOf(desired)))
     const { applied } = await this.applier.apply(planned, { adopt })
     const { ready, old } = progress()
     const pruned = await this.applier.prune(ref, planned, (kind) => {
@@ -121,6 +135,10 @@ export class Reconciler {
     }
     return slots
   }
+}
+
+function plansOf({ workloads }: DesiredApp): readonly (SecretPlan | undefined)[] {
+  return workloads.flatMap(({ tracks }) => tracks.map(({ secrets }) => secrets))
 }
 
 /** What must not act any longer than it is wanted. */

@@ -25,9 +25,7 @@ export function unsupportedKeys(
       ...Object.keys(process.envFrom ?? {}).map((name) => `processes.${process.name}.env.${name}`),
     ]
   })
-  const isGivenFiles = (spec.secrets ?? []).length > 0
   return [
-    ...(isGivenFiles ? ['secrets'] : []),
     ...Object.keys(spec.envFrom ?? {}).map((name) => `env.${name}`),
     ...Object.keys(spec.files ?? {}).map((name) => `files.${name}`),
     ...keys,

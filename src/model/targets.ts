@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts'
 import type { HostCheck } from './host.ts'
+import type { ClusterInstances } from './instance-secrets.ts'
 import type { ClusterDoor } from './kube-access.ts'
 import type { LogReader } from './logs.ts'
 import type { ClusterManifests } from './manifests.ts'
@@ -16,6 +17,8 @@ export interface TargetView {
   readonly registry: string | null
   /** URL of the metrics by which canaries are judged there. */
   readonly metrics: string | null
+  /** As it was given for its pods; null = the server's own. */
+  readonly serverUrl: string | null
   readonly createdAt: number
   /** Apps whose serving release runs there, as `app/environment`. */
   readonly apps: readonly string[]
@@ -30,6 +33,8 @@ export interface NewTarget {
   readonly registry: TargetRegistry | null
   /** Null = nothing there says what releases serve: canaries go by readiness alone. */
   readonly metrics: TargetMetrics | null
+  /** https URL under which its pods reach this server; null = as `FAIRWAY_ACCESS_URL` says. */
+  readonly serverUrl?: string | null
 }
 
 /** Something that speaks the HTTP API of Prometheus and knows of the cluster's requests. */
@@ -74,6 +79,7 @@ export interface Cluster {
   readonly logs: LogReader
   readonly manifests: ClusterManifests
   readonly nodes: ClusterNodes
+  readonly instances: ClusterInstances
 }
 
 /** Makes clusters usable; `kubernetes/` implements it. */

@@ -13,7 +13,7 @@ import type { Release } from '../model/release.ts'
 import type { Store } from '../model/store.ts'
 import { activeRelease } from './app-planner.ts'
 import type { ConnectedClusters } from './connected-clusters.ts'
-import { desiredApp, processEnv, secretEnv } from './desired.ts'
+import { desiredApp, processEnv, secretEnv, secretPlan } from './desired.ts'
 
 export interface AppManifestsOptions {
   readonly store: Store
@@ -40,6 +40,7 @@ export class AppManifests implements Manifests {
         hint: 'Name the cluster that the manifests are for: `--target NAME`.',
       })
     }
+    refuseSecrets(release)
     const record = await this.#options.store.ensureApp(ref, this.#options.clock.now())
     const desired = { ...desiredApp(release, record), target }
     const manifests = await this.#manifests(target)
@@ -88,6 +89,15 @@ export class AppManifests implements Manifests {
     const [newest] = await this.#options.store.listReleases(ref, 1)
     return newest?.spec.target ?? null
   }
+}
+
+/** Pods ask this server for their values, and it knows only what it runs itself. */
+function refuseSecrets(release: Release): void {
+  const plans = Object.values(release.spec.processes).map((process) => secretPlan(release, process))
+  if (plans.every((plan) => plan === null)) return
+  throw new FairwayError('INVALID_REQUEST', `${refKey(release.ref)} has secrets`, {
+    hint: 'An app with secrets gets them from its server, so it cannot be applied from files: deploy it, or take `secrets` out of its app file.',
+  })
 }
 
 function releaseJob(release: Release): JobRequest | null {

@@ -10,6 +10,7 @@ import { activeRelease } from './app-planner.ts'
 import { unknownTarget, type ConnectedClusters } from './connected-clusters.ts'
 import { metricsOf, metricsSettings } from './target-metrics.ts'
 import { registryOf, registrySettings } from './target-registry.ts'
+import { serverUrlOf, serverUrlSettings } from './target-server.ts'
 
 export interface StoredTargetsOptions {
   readonly store: Store
@@ -44,14 +45,14 @@ export class StoredTargets implements Targets {
       name: target.name,
       kubeconfig: target.kubeconfig,
       context: target.context,
-      settings,
+      settings: { ...settings, ...serverUrlSettings(target.serverUrl ?? null) },
       createdAt: (await store.getTarget(target.name))?.createdAt ?? clock.now(),
     }
     await this.#refuseUnusable(record)
     const registry = await this.#withToken(target)
     await store.putTarget({
       ...record,
-      settings: { ...settings, ...registrySettings(registry) },
+      settings: { ...record.settings, ...registrySettings(registry) },
     })
     await connected.forget(target.name)
     const apps = await this.#apps()
@@ -131,6 +132,7 @@ export class StoredTargets implements Targets {
       server,
       registry: registryOf(settings)?.name ?? null,
       metrics: metricsOf(settings)?.url ?? null,
+      serverUrl: serverUrlOf(settings),
       apps: apps.get(name) ?? [],
     }
   }

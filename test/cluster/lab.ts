@@ -45,6 +45,11 @@ export class Lab {
     this.#folder = new LabFolder(root, name)
   }
 
+  /** Folders with what the cluster keeps of objects, and what its programs and pods said. */
+  get written(): readonly string[] {
+    return ['etcd', 'logs', 'nodes/node1/log'].map((name) => this.#folder.at(name))
+  }
+
   /** Brings it up, or waits until the running one is ready. @throws Error with the reason and where its logs are */
   async up(options: LabOptions, say: (line: string) => void): Promise<LabRecord> {
     const state = await this.state()

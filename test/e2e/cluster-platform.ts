@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { openTestCluster, type TestCluster } from '../cluster/test-cluster.ts'
 import type { Lab } from '../cluster/lab.ts'
-import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 
 /** The name of the cluster for `target:` in app files. */
 export const TARGET = 'prod'
@@ -29,6 +29,8 @@ export interface ClusterPlatformOptions {
   readonly env?: Readonly<Record<string, string>>
   /** False: the suite adds the target itself. */
   readonly addTarget?: boolean
+  /** True: the server listens for instances of the cluster, on the lab's own network. */
+  readonly access?: boolean
 }
 
 /** False where a lab can be had: nodes of a cluster of the user's cannot reach the registry of a server on this machine. */
@@ -41,7 +43,7 @@ export function lacksLab(): string | false {
 export async function startClusterPlatform(
   options: ClusterPlatformOptions,
 ): Promise<ClusterPlatform> {
-  const { subnet, nodes = 1, memory, env = {}, addTarget = true } = options
+  const { subnet, nodes = 1, memory, env = {}, addTarget = true, access = false } = options
   // Faults and the registry of nodes are for one suite alone: a lab is shared only when it is named.
   const alone = process.env['FAIRWAY_LAB'] === undefined
   const cluster = await openTestCluster({
@@ -61,7 +63,9 @@ export async function startClusterPlatform(
   try {
     const { lab, host, kubeconfig } = cluster
     if (lab === null || host === null) throw new Error('needs a cluster lab')
-    const names = { FAIRWAY_HOST_NAMES: host }
+    const [accessPort = 0] = access ? await freePorts(1) : []
+    const listens = { FAIRWAY_ACCESS_HOST: host, FAIRWAY_ACCESS_PORT: String(accessPort) }
+    const names = { FAIRWAY_HOST_NAMES: host, ...(access ? listens : {}) }
     platform = await startPrivatePlatform({
       runner: 'container',
       subnet,

@@ -9,6 +9,7 @@ const PROD: TargetView = {
   context: null,
   registry: null,
   metrics: null,
+  serverUrl: null,
   createdAt: 1_700_000_000_000,
   apps: [],
 }

@@ -26,6 +26,7 @@ export const target: Command = {
     'fairway target add prod --kubeconfig ~/.kube/config --context prod --registry registry.example.com/team --registry-user ci --registry-password -',
     'fairway target add prod --registry registry.example.com/team --registry-user ci --registry-password - --pull-username reader --pull-password - < two-lines',
     'fairway target add lab --kubeconfig lab.yaml --pull-from 10.0.0.5:7070',
+    'fairway target add prod --pull-from 10.0.0.5:7070 --server-url https://10.0.0.5:7443',
     'fairway target add prod --metrics https://prometheus.example.com/ --metrics-token -',
     'fairway target access prod --way issuer --files ./api-server',
     'fairway target list',
@@ -65,6 +66,12 @@ export const target: Command = {
       name: 'metrics-token',
       value: '-',
       summary: 'add: bearer token for it; - reads it from standard input',
+    },
+    {
+      name: 'server-url',
+      value: 'URL',
+      summary:
+        'add: how its pods reach this server for their secrets (default: FAIRWAY_ACCESS_URL)',
     },
     { name: 'way', value: 'WAY', summary: 'access: proxy, issuer, webhook or off' },
     {
@@ -107,6 +114,7 @@ async function add(context: Context, name: string): Promise<number> {
     context: one.context,
     registry,
     metrics,
+    serverUrl: args.value('server-url') ?? null,
   })
   if (out.json) out.object(added)
   else {

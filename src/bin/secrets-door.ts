@@ -1,0 +1,94 @@
+/** How the pods of a target come to their values: where they ask, whom they believe, and the image of the program that asks. */
+import { isIP } from 'node:net'
+import type { DoorPeer, EngineSecrets, SecretsDoor } from '../kubernetes/plan-secrets.ts'
+import { ACCESS_PORT, PLATFORM, selector } from '../kubernetes/plan-platform.ts'
+import { FairwayError } from '../model/errors.ts'
+import { secretsAudience, secretsPath } from '../model/instance-secrets.ts'
+import type { TargetName } from '../model/names.ts'
+import type { TargetRecord } from '../model/store.ts'
+import { serverUrlOf } from '../reconcile/target-server.ts'
+import type { Config } from './config.ts'
+
+/** The listener for clusters, as far as pods see it. */
+export interface AccessPoint {
+  readonly port: number
+  /** PEM of the authority that signs for the name under which pods call. */
+  readonly ca: string
+}
+
+export interface SecretsDoorOptions {
+  readonly config: Pick<Config, 'access' | 'home' | 'hostNames'>
+  readonly owner: string
+  /** Listens from then on; null where it cannot. */
+  readonly access: () => Promise<AccessPoint | null>
+  /** Reference by digest of an image that lies where the nodes of the target pull. */
+  readonly image: (target: TargetRecord) => Promise<string>
+  /** Addresses of a host name. */
+  readonly lookup: (host: string) => Promise<readonly string[]>
+}
+
+export function secretsDoors(options: SecretsDoorOptions): (target: TargetRecord) => EngineSecrets {
+  return (target) => ({
+    audience: secretsAudience(options.owner, target.name),
+    door: () => openDoor(options, target),
+  })
+}
+
+// Private
+
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+const LOCAL = /^(?:localhost|127\..*|\[?::1\]?)$/
+
+async function openDoor(options: SecretsDoorOptions, target: TargetRecord): Promise<SecretsDoor> {
+  const { config, owner, access, image } = options
+  const point = await access()
+  if (point === null) throw unreachable(target.name, 'this server does not listen for clusters')
+  const base = serverUrlOf(target.settings) ?? defaultUrl(config, target.name, point.port)
+  if (base === null)
+    throw unreachable(target.name, 'this server has no address that pods can reach')
+  const url = new URL(base)
+  return {
+    image: await image(target),
+    url: `${url.origin}${secretsPath(target.name)}`,
+    ca: point.ca,
+    audience: secretsAudience(owner, target.name),
+    peers: await peersOf(options, url),
+    port: Number(url.port === '' ? 443 : url.port),
+  }
+}
+
+/** In the cluster by its Service; elsewhere as people's own programs reach it. */
+function defaultUrl(
+  { access, home, hostNames }: SecretsDoorOptions['config'],
+  target: TargetName,
+  port: number,
+): string | null {
+  if (home?.target === target) return homeUrl(home.namespace)
+  if (access === null) return null
+  if (access.url !== null) return LOCAL.test(new URL(access.url).hostname) ? null : access.url
+  const host = WILDCARDS.has(access.host) ? (hostNames[0] ?? null) : access.host
+  if (host === null || LOCAL.test(host)) return null
+  return `https://${isIP(host) === 6 ? `[${host}]` : host}:${String(port)}`
+}
+
+function homeUrl(namespace: string): string {
+  return `https://${PLATFORM}.${namespace}.svc:${String(ACCESS_PORT)}`
+}
+
+async function peersOf(
+  { config: { home }, lookup }: SecretsDoorOptions,
+  { origin, hostname }: URL,
+): Promise<readonly DoorPeer[]> {
+  if (home !== null && origin === homeUrl(home.namespace))
+    return [{ namespace: home.namespace, labels: selector('server') }]
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  // A name that only pods know is left to the rules for the world.
+  const found = isIP(host) === 0 ? await lookup(host).catch(() => []) : [host]
+  return [...found].sort().map((one) => ({ cidr: `${one}/${isIP(one) === 6 ? '128' : '32'}` }))
+}
+
+function unreachable(target: TargetName, why: string): FairwayError {
+  return new FairwayError('RUNNER_UNAVAILABLE', `pods of ${target} cannot get secrets: ${why}`, {
+    hint: `Let it listen where they reach it (FAIRWAY_ACCESS_HOST, FAIRWAY_ACCESS_PORT), and say how: \`fairway target add ${target} --server-url https://HOST:PORT\`, or FAIRWAY_ACCESS_URL.`,
+  })
+}

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  appOf,
+  IMAGE,
+  SHOP,
+  specOf,
+  trackOf,
+  WEB,
+  workloadOf,
+} from '../../test/fakes/cluster-plan.ts'
+import type { JobRequest } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { SecretPlan } from '../model/secrets.ts'
+import type { Json } from './json-value.ts'
+import { PodIdentity } from './pod-identity.ts'
+
+const AUDIENCE = 'test.prod.secrets'
+const PLAN: SecretPlan = { documents: [{ path: 's.yaml', text: 'x' }], env: {} }
+const NONE: SecretPlan = { documents: [], env: {} }
+const app = appOf(workloadOf({}, [trackOf({ release: 3, secrets: PLAN })]))
+const JOB: JobRequest = {
+  ref: SHOP,
+  spec: specOf(app),
+  process: WEB,
+  release: 4,
+  image: IMAGE,
+  argv: ['migrate'],
+  env: {},
+  secrets: PLAN,
+  timeoutMs: 60_000,
+  key: 'release-4',
+}
+
+const LABELS = {
+  'app.kubernetes.io/managed-by': 'fairway',
+  'fairway/owner': 'test',
+  'fairway/app': 'shop',
+  'fairway/environment': 'production',
+  'fairway/process': 'web',
+  'fairway/release': '3',
+  'fairway/kind': 'service',
+}
+const ACCOUNT = 'system:serviceaccount:shop--production:web'
+
+interface Case {
+  readonly aud?: unknown
+  readonly authenticated?: boolean
+  readonly audiences?: readonly string[]
+  readonly username?: string
+  readonly extra?: Json
+  readonly labels?: Json
+  readonly metadata?: Json
+  readonly spec?: Json
+  readonly status?: Json
+  readonly gone?: boolean
+  readonly planned?: SecretPlan
+  readonly job?: JobRequest
+}
+
+/** The API server is scripted: what it answers for forged, foreign and old tokens is seen on a real one in test/e2e/secrets-kubernetes. */
+async function identify(given: Case): Promise<unknown> {
+  const pod: Json = {
+    metadata: { name: 'web-a-1', uid: 'u1', labels: given.labels ?? LABELS, ...given.metadata },
+    spec: { serviceAccountName: 'web', ...given.spec },
+    status: { phase: 'Pending', ...given.status },
+  }
+  const status = {
+    authenticated: given.authenticated ?? true,
+    audiences: given.audiences ?? [AUDIENCE],
+    user: {
+      username: given.username ?? ACCOUNT,
+      extra: given.extra ?? {
+        'authentication.kubernetes.io/pod-name': ['web-a-1'],
+        'authentication.kubernetes.io/pod-uid': ['u1'],
+      },
+    },
+  }
+  const workload = workloadOf({}, [trackOf({ release: 3, secrets: given.planned ?? PLAN })])
+  const identity = new PodIdentity({
+    client: {
+      create: () => Promise.resolve({ status }),
+      get: () => Promise.resolve(given.gone === true ? null : pod),
+    },
+    owner: 'test',
+    audience: AUDIENCE,
+    desired: () => appOf(workload),
+    job: (_, name) => (name === 'run-1' ? (given.job ?? null) : null),
+  })
+  const claims = Buffer.from(JSON.stringify({ aud: given.aud ?? [AUDIENCE] }))
+  return identity.identify(`e30.${claims.toString('base64url')}.c2ln`, AbortSignal.timeout(5_000))
+}
+
+test('a pod of a planned release that has yet to begin is who it says', async () => {
+  assert.deepEqual(await identify({}), {
+    ref: SHOP,
+    process: 'web',
+    release: 3,
+    instance: 'web-a-1',
+    plan: PLAN,
+  })
+})
+
+test('a release command is known while this server waits for it, by its own release', async () => {
+  const labels = {
+    ...LABELS,
+    'fairway/kind': 'job',
+    'fairway/job': 'run-1',
+    'fairway/release': '4',
+  }
+  const claim = await identify({ labels, job: JOB })
+  assert.equal((claim as { release: number }).release, 4)
+  await assert.rejects(identify({ labels }), { code: 'NOT_FOUND' })
+  await assert.rejects(identify({ labels: { ...labels, 'fairway/release': '3' }, job: JOB }), {
+    code: 'NOT_FOUND',
+  })
+})
+
+const REFUSED: readonly (readonly [string, Case, string])[] = [
+  ['made for somebody else', { aud: ['other'] }, 'UNAUTHENTICATED'],
+  ['without a list of audiences', { aud: AUDIENCE }, 'UNAUTHENTICATED'],
+  ['that the cluster does not know or that expired', { authenticated: false }, 'UNAUTHENTICATED'],
+  ['that the cluster takes for another audience', { audiences: ['other'] }, 'UNAUTHENTICATED'],
+  ['of a person', { username: 'ann' }, 'FORBIDDEN'],
+  ['bound to no pod', { extra: {} }, 'FORBIDDEN'],
+  [
+    'bound to two pods',
+    {
+      extra: {
+        'authentication.kubernetes.io/pod-name': ['web-a-1', 'b'],
+        'authentication.kubernetes.io/pod-uid': ['u1'],
+      },
+    },
+    'FORBIDDEN',
+  ],
+  ['of a pod that is gone', { gone: true }, 'FORBIDDEN'],
+  ['of a pod before this one of the same name', { metadata: { uid: 'u2' } }, 'FORBIDDEN'],
+  ['of another account', { spec: { serviceAccountName: 'other' } }, 'FORBIDDEN'],
+  [
+    'of another namespace with our labels',
+    { username: 'system:serviceaccount:theirs:web' },
+    'FORBIDDEN',
+  ],
+  ['of another server’s pod', { labels: { ...LABELS, 'fairway/owner': 'other' } }, 'FORBIDDEN'],
+  ['of a pod that nobody labelled', { labels: {} }, 'FORBIDDEN'],
+  ['of another process', { labels: { ...LABELS, 'fairway/process': 'worker' } }, 'FORBIDDEN'],
+  [
+    'of a pod that leaves',
+    { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } },
+    'FORBIDDEN',
+  ],
+  ['of a pod that has ended', { status: { phase: 'Failed' } }, 'FORBIDDEN'],
+  [
+    'of a pod that has its values',
+    {
+      status: {
+        phase: 'Running',
+        initContainerStatuses: [{ name: 'secrets', state: { terminated: { exitCode: 0 } } }],
+      },
+    },
+    'NOT_FOUND',
+  ],
+  [
+    'of a release that nobody planned',
+    { labels: { ...LABELS, 'fairway/release': '2' } },
+    'NOT_FOUND',
+  ],
+  ['of a process without values', { planned: NONE }, 'NOT_FOUND'],
+  ['of a run that nobody waits for', { labels: { ...LABELS, 'fairway/kind': 'job' } }, 'NOT_FOUND'],
+]
+
+describe('refused is a token', () => {
+  for (const [what, given, code] of REFUSED)
+    test(what, async () => {
+      await assert.rejects(
+        identify(given),
+        (error) => error instanceof FairwayError && error.code === code,
+      )
+    })
+})

@@ -1,0 +1,182 @@
+import type { DesiredApp, JobRequest } from '../model/engine.ts'
+import { FairwayError } from '../model/errors.ts'
+import type { ClusterInstances, InstanceClaim } from '../model/instance-secrets.ts'
+import { parseProcessName, refKey, type AppRef } from '../model/names.ts'
+import type { SecretPlan } from '../model/secrets.ts'
+import type { ClusterClient } from './cluster-client.ts'
+import { at, isRecord, listAt, named, textAt, timeAt, type Json } from './json-value.ts'
+import { KINDS } from './kinds.ts'
+import { labelOf, LABELS, namespaceOf, refOf } from './labels.ts'
+import { FETCHER, hasSecretFiles } from './plan-secrets.ts'
+
+export interface PodIdentityOptions {
+  readonly client: Pick<ClusterClient, 'create' | 'get'>
+  /** Whose pods they have to be: another server's on the same cluster are foreign. */
+  readonly owner: string
+  /** What tokens have to be made for. */
+  readonly audience: string
+  /** What this server wants of an app there; null = nothing. */
+  readonly desired: (ref: AppRef) => DesiredApp | null
+  readonly job: (app: string, name: string) => JobRequest | null
+}
+
+/** Who a token is of, by the API server that made it. */
+interface Reviewed {
+  readonly namespace: string
+  readonly account: string
+  readonly pod: string
+  readonly uid: string
+}
+
+const MAX_TOKEN = 16_384
+/** Requests at once, of all pods together: each asks the API server twice. */
+const WIDTH = 32
+const ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
+
+/**
+ * Takes tokens of pods for what they are: the cluster vouches for the token (TokenReview, for our audience), the token is bound to a pod that exists and has not
+ * begun its app, the pod is one of ours in its app's own namespace under its process's own account, and this server planned values for exactly that process
+ * and release. Whatever else it is, it is refused.
+ */
+export class PodIdentity implements ClusterInstances {
+  readonly #options: PodIdentityOptions
+  #open = 0
+
+  constructor(options: PodIdentityOptions) {
+    this.#options = options
+  }
+
+  async identify(token: string, signal: AbortSignal): Promise<InstanceClaim> {
+    if (!isMeantFor(token, this.#options.audience)) throw unknownToken()
+    if (this.#open >= WIDTH)
+      throw new FairwayError('RUNNER_UNAVAILABLE', 'too many instances ask at once: ask again')
+    this.#open += 1
+    try {
+      const who = await this.#review(token)
+      signal.throwIfAborted()
+      return this.#claim(who, await this.#pod(who, signal))
+    } finally {
+      this.#open -= 1
+    }
+  }
+
+  // Private
+
+  /** Kubernetes authentication/v1; the API server refuses tokens of pods and accounts that are gone. */
+  async #review(token: string): Promise<Reviewed> {
+    const { client, audience } = this.#options
+    const review = {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenReview',
+      spec: { token, audiences: [audience] },
+    }
+    const { status } = await client
+      .create(KINDS.TokenReview, null, review)
+      .catch((error: unknown) => {
+        throw inWordsForPods(error)
+      })
+    const isMeant = listAt(status, 'audiences').includes(audience)
+    if (at(status, 'authenticated') !== true || !isMeant) throw unknownToken()
+    const [, namespace, account] = ACCOUNT.exec(textAt(status, 'user', 'username')) ?? []
+    const extra = at(status, 'user', 'extra')
+    const pod = only(extra, 'authentication.kubernetes.io/pod-name')
+    const uid = only(extra, 'authentication.kubernetes.io/pod-uid')
+    if (namespace === undefined || account === undefined || pod === null || uid === null)
+      throw new FairwayError('FORBIDDEN', 'the token is bound to no pod')
+    return { namespace, account, pod, uid }
+  }
+
+  async #pod({ namespace, account, pod: name, uid }: Reviewed, signal: AbortSignal): Promise<Json> {
+    const pod = await this.#options.client.get({ kind: KINDS.Pod, namespace, name }, signal)
+    if (pod === null || textAt(pod, 'metadata', 'uid') !== uid)
+      throw new FairwayError('FORBIDDEN', 'the pod of the token is gone')
+    if (textAt(pod, 'spec', 'serviceAccountName') !== account)
+      throw new FairwayError('FORBIDDEN', 'the token is of another account than the pod')
+    return pod
+  }
+
+  #claim({ namespace, account }: Reviewed, pod: Json): InstanceClaim {
+    const ref = refOf(pod)
+    const isOurs =
+      labelOf(pod, LABELS.managedBy) === 'fairway' &&
+      labelOf(pod, LABELS.owner) === this.#options.owner
+    if (ref === null || !isOurs || namespaceOf(ref) !== namespace)
+      throw new FairwayError('FORBIDDEN', 'the pod is none of this server’s')
+    if (labelOf(pod, LABELS.process) !== account)
+      throw new FairwayError('FORBIDDEN', 'the pod runs under the account of another process')
+    refuseBegun(pod)
+    const process = parseProcessName(account)
+    const release = Number(labelOf(pod, LABELS.release))
+    const plan = this.#planned(ref, pod, { process, release })
+    if (plan === null || !hasSecretFiles(plan))
+      throw new FairwayError(
+        'NOT_FOUND',
+        `no values are planned for ${process} of release ${String(release)} of ${refKey(ref)}`,
+      )
+    return { ref, process, release, instance: textAt(pod, 'metadata', 'name'), plan }
+  }
+
+  #planned(
+    ref: AppRef,
+    pod: Json,
+    of: Pick<InstanceClaim, 'process' | 'release'>,
+  ): SecretPlan | null {
+    if (labelOf(pod, LABELS.kind) === 'job') {
+      const job = this.#options.job(refKey(ref), labelOf(pod, LABELS.job))
+      const isSame = job?.process === of.process && job.release === of.release
+      return isSame ? (job.secrets ?? null) : null
+    }
+    const workload = this.#options
+      .desired(ref)
+      ?.workloads.find(({ process }) => process === of.process)
+    return workload?.tracks.find(({ release }) => release === of.release)?.secrets ?? null
+  }
+}
+
+// Private
+
+/** Its own program asks before the app begins; who comes later with the same token is somebody else. */
+function refuseBegun(pod: Json): void {
+  const status = named(listAt(pod, 'status', 'initContainerStatuses'), 'name', FETCHER)
+  const phase = textAt(pod, 'status', 'phase')
+  const isOver = phase === 'Succeeded' || phase === 'Failed'
+  if (isOver || timeAt(pod, 'metadata', 'deletionTimestamp') !== null)
+    throw new FairwayError('FORBIDDEN', 'the pod ends')
+  // The kubelet reports late: after a restart of its node the status is still that of the life before.
+  if (at(status, 'state', 'terminated', 'exitCode') === 0)
+    throw new FairwayError('NOT_FOUND', 'the pod has its values already')
+}
+
+/** A look at the claims alone, unverified: what was not made for us costs the cluster nothing. */
+function isMeantFor(token: string, audience: string): boolean {
+  const [, payload, signature, ...more] = token.split('.')
+  if (token.length > MAX_TOKEN || payload === undefined || signature === undefined) return false
+  if (more.length > 0) return false
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
+    return isRecord(claims) && listAt(claims, 'aud').includes(audience)
+  } catch {
+    return false
+  }
+}
+
+function unknownToken(): FairwayError {
+  return new FairwayError(
+    'UNAUTHENTICATED',
+    'the token is none for this server and cluster, or expired',
+  )
+}
+
+/** What no pod can do anything about ends its waiting. */
+function inWordsForPods(error: unknown): unknown {
+  if (!(error instanceof FairwayError) || error.code !== 'CLUSTER_FORBIDDEN') return error
+  return new FairwayError('FORBIDDEN', 'this server may not create tokenreviews on its cluster', {
+    cause: error,
+  })
+}
+
+/** A claim of one value; null for none or several. */
+function only(extra: unknown, key: string): string | null {
+  const [value, ...more] = listAt(extra, key)
+  return typeof value === 'string' && more.length === 0 ? value : null
+}

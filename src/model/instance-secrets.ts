@@ -1,0 +1,42 @@
+import type { InstanceId } from './instance.ts'
+import type { AppRef, ProcessName, TargetName } from './names.ts'
+import type { InstancePayload, SecretPlan } from './secrets.ts'
+
+/** Name in the server's certificate for instances on clusters, under whatever address they reach it; our own authority alone signs for it. */
+export const SECRETS_SERVER_NAME = 'secrets.fairway.internal'
+/** Where they ask, by POST and with their token. */
+export const SECRETS_PATH = /^\/clusters\/([a-z0-9-]+)\/instance-secrets$/
+
+export function secretsPath(target: TargetName): string {
+  return `/clusters/${target}/instance-secrets`
+}
+
+/** Who such a token must be made for: this server, for this cluster, and for nothing else. */
+export function secretsAudience(owner: string, target: TargetName): string {
+  return `${owner}.${target}.${SECRETS_SERVER_NAME}`
+}
+
+/** An instance on a cluster that has proven who it is, and what the server itself planned for it. */
+export interface InstanceClaim {
+  readonly ref: AppRef
+  readonly process: ProcessName
+  readonly release: number
+  readonly instance: InstanceId
+  readonly plan: SecretPlan
+}
+
+/** Finds out who on a cluster shows a token. */
+export interface ClusterInstances {
+  /**
+   * @param token that says it is an instance's
+   * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's, NOT_FOUND for an instance that nothing
+   * here planned (now), CLUSTER_…
+   */
+  identify(token: string, signal: AbortSignal): Promise<InstanceClaim>
+}
+
+/** Gives instances on clusters their values. */
+export interface InstanceSecrets {
+  /** @throws FairwayError as `ClusterInstances.identify` and `ReleaseSecrets.open` */
+  open(target: TargetName, token: string, signal: AbortSignal): Promise<InstancePayload>
+}

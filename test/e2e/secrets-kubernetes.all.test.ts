@@ -1,0 +1,313 @@
+/** Encrypted files from a repository to pods of a real cluster: real CLI, server, SOPS files and tokens; then everything that may not get them. */
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { generateX25519Identity, identityToRecipient } from 'age-encryption'
+import { askService } from '../../bench/service-load.ts'
+import { SECRETS_SERVER_NAME, secretsPath } from '../../src/model/instance-secrets.ts'
+import { parseTargetName } from '../../src/model/names.ts'
+import { freshOwner } from '../kubernetes-bed.ts'
+import { filesWith } from '../planted.ts'
+import {
+  lacksClusterBed,
+  startClusterPlatform,
+  TARGET,
+  type ClusterPlatform,
+} from './cluster-bed.ts'
+import { killServer } from './kill-server.ts'
+import { eventually } from './probe-app.ts'
+
+const skip = await lacksClusterBed()
+
+/** Answers what its files are, by length and last character: an app may print its values, this one does not. */
+const SERVER = `const http = require('http'), fs = require('fs'), dir = process.env.FAIRWAY_SECRETS
+http.createServer((request, response) => {
+  const names = fs.readdirSync(dir).sort(), path = dir + '/' + names[0]
+  let written = 'yes'
+  try { fs.writeFileSync(dir + '/mine', 'x') } catch (error) { written = error.code }
+  const mount = fs.readFileSync('/proc/self/mounts', 'utf8').split('\\n').find((line) => line.split(' ')[1] === dir)
+  response.end(JSON.stringify({ release: process.env.FAIRWAY_RELEASE, dir, names, written, kind: mount.split(' ')[2], mode: (fs.statSync(path).mode & 0o777).toString(8),
+    own: fs.statSync(path).uid === process.getuid(), ends: names.map((name) => fs.readFileSync(dir + '/' + name, 'utf8').slice(-1)), token: fs.existsSync('/var/run/fairway/token') }))
+}).listen(process.env.PORT)`
+
+const APP_FILE = `version: 1
+name: vault
+env: { SHOWN: planted-visible }
+release: { command: node check.js }
+processes:
+  web: { command: node server.js, resources: { cpu: 0.2, memory: 64Mi }, shutdown: { drain: 1s, stop: 2s }, health: { ready: /, start: 60s } }
+environments: { production: { target: ${TARGET}, secrets: [secrets.production.yaml] } }
+`
+
+describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
+  const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
+  const said: string[] = []
+  const namespace = 'vault--production'
+  const stranger = `stranger-${freshOwner()}`
+  let bed: ClusterPlatform
+  let folder: string
+  let home: string
+
+  before(async () => {
+    home = await mkdtemp(join(tmpdir(), 'fairway-secrets-home-'))
+    folder = join(home, 'vault')
+    const identity = await generateX25519Identity()
+    await writeFile(join(home, 'keys.txt'), identity)
+    bed = await startClusterPlatform({
+      subnet: '10.235.9.0/24',
+      access: true,
+      env: { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') },
+    })
+    await mkdir(folder)
+    const files = {
+      'server.js': SERVER,
+      'check.js': `const at = process.env.FAIRWAY_SECRETS + '/API_KEY'; process.exit(require('fs').readFileSync(at, 'utf8').includes('planted') ? 0 : 9)`,
+      'package.json': '{"name":"vault","version":"1.0.0"}',
+      'fairway.yaml': APP_FILE,
+      '.sops.yaml': `creation_rules:\n  - path_regex: secrets\n    age: ${await identityToRecipient(identity)}\n`,
+    }
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
+  })
+  after(async () => {
+    // Also where the server is away at the end of a test that failed.
+    for (const one of [stranger, namespace])
+      await bed.cluster.tryKubectl(['delete', 'namespace', one, '--wait=false'])
+    await bed.destroy()
+    await rm(home, { recursive: true, force: true })
+  })
+
+  const fairway = async (args: readonly string[], input?: string) => {
+    const result = await bed.platform.fairway(args, {
+      cwd: folder,
+      ...(input === undefined ? {} : { input }),
+    })
+    said.push(result.stdout, result.stderr)
+    return result
+  }
+  const must = async (args: readonly string[], input?: string): Promise<string> => {
+    const { code, stdout, stderr } = await fairway(args, input)
+    assert.equal(code, 0, `${args.join(' ')}\n${stdout}\n${stderr}`)
+    return `${stdout}${stderr}`
+  }
+  const answer = async (): Promise<Record<string, unknown>> =>
+    JSON.parse(await askService(await bed.service(namespace))) as Record<string, unknown>
+  /** Copies that stay. */
+  const pods = async (): Promise<readonly Pod['metadata'][]> => {
+    const query = ['get', 'pods', '-n', namespace, '-l', 'fairway/kind=service', '-o', 'json']
+    const { items } = JSON.parse(await bed.cluster.kubectl(query)) as { items: Pod[] }
+    const all = items.map(({ metadata }) => metadata)
+    return all.filter(({ deletionTimestamp }) => deletionTimestamp === undefined)
+  }
+
+  test('once the environment is a recipient, pods, the release command and `run` get the values as files in memory', async () => {
+    await must(['secrets', 'set', 'API_KEY=-', '--env', 'production'], marks[0])
+    await must(['secrets', 'set', 'TOKEN=-', '--env', 'production'], marks[1])
+    await must('secrets recipients add --app vault --env production'.split(' '))
+    assert.match(await must(['plan']), /\+ secret API_KEY/)
+    await must(['deploy'])
+    assert.deepEqual(await answer(), {
+      release: '1',
+      dir: '/run/secrets',
+      names: ['API_KEY', 'TOKEN'],
+      written: 'EROFS',
+      kind: 'tmpfs',
+      mode: '400',
+      own: true,
+      ends: ['1', '2'],
+      token: false,
+    })
+    await must(['run', '--', 'node', 'check.js'])
+    assert.match(await must(['doctor', '--target', TARGET]), /apps get their secrets/)
+  })
+
+  test('a push makes new pods with the new value, a rollback brings the old one back', async () => {
+    await must(['secrets', 'set', 'API_KEY=-', '--env', 'production'], marks[2])
+    assert.doesNotMatch(await must(['secrets', 'push']), /bake/)
+    assert.deepEqual((await answer())['ends'], ['3', '2'])
+    await must(['rollback', '1'])
+    await eventually(async () => String((await answer())['ends']) === '1,2')
+  })
+
+  test('whoever is not a pod of the release that has yet to begin is refused', async () => {
+    const { cluster } = bed
+    const audience = await audienceOf(bed, namespace)
+    const [pod] = await pods()
+    assert.ok(pod)
+    const tokenOf = async (of: {
+      readonly account?: string
+      readonly in?: string
+      readonly audience?: string
+      readonly pod?: { readonly name: string; readonly uid: string }
+    }): Promise<string> => {
+      const bound =
+        of.pod === undefined
+          ? []
+          : ['--bound-object-kind', 'Pod', '--bound-object-name', of.pod.name]
+      const uid = of.pod === undefined ? [] : ['--bound-object-uid', of.pod.uid]
+      const { account = 'web', in: place = namespace } = of
+      const asked = ['create', 'token', account, '-n', place, '--audience', of.audience ?? audience]
+      return (await cluster.kubectl([...asked, ...bound, ...uid])).trim()
+    }
+    const refused = async (token: string, status: number, words: RegExp): Promise<void> => {
+      const got = await ask(bed, token)
+      assert.equal(got.status, status, got.text)
+      assert.match(got.text, words)
+    }
+    await refused(await tokenOf({ pod }), 404, /has its values already/)
+    await refused(await tokenOf({}), 403, /bound to no pod/)
+    await refused(await tokenOf({ pod, audience: 'somebody-else' }), 401, /none for this server/)
+    await refused('a.b.c', 401, /none for this server/)
+    const payload = Buffer.from(JSON.stringify({ aud: [audience] })).toString('base64url')
+    await refused(`e30.${payload}.c2ln`, 401, /none for this server/)
+
+    // Somebody's pod with our labels, in a namespace of theirs and under an account of theirs.
+    await cluster.kubectl(['create', 'namespace', stranger])
+    await cluster.kubectl(['create', 'serviceaccount', 'web', '-n', stranger])
+    const { labels } = ((await bed.object(namespace, 'pod', pod.name)) as Pod).metadata
+    const overrides = JSON.stringify({
+      metadata: { labels },
+      spec: { serviceAccountName: 'web', schedulingGates: [{ name: 'test/never' }] },
+    })
+    const run = ['run', 'copy', '--image', 'x', '-n', stranger, '--overrides', overrides]
+    await cluster.kubectl(run)
+    const copy = ((await bed.object(stranger, 'pod', 'copy')) as Pod).metadata
+    const own = { name: 'copy', uid: copy.uid }
+    await refused(await tokenOf({ in: stranger, pod: own }), 403, /none of this server/)
+
+    // A pod that waits under the app's own account, of a release that nobody planned.
+    const old = { ...labels, 'fairway/release': '99' }
+    // With this one the ReplicaSet would take it for one too many.
+    Reflect.deleteProperty(old, 'pod-template-hash')
+    const gated = { ...RESTRICTED, serviceAccountName: 'web' }
+    const later = JSON.stringify({ metadata: { labels: old }, spec: gated })
+    await cluster.kubectl(['run', 'later', '--image', 'x', '-n', namespace, '--overrides', later])
+    const unplanned = ((await bed.object(namespace, 'pod', 'later')) as Pod).metadata
+    const token = await tokenOf({ pod: { name: 'later', uid: unplanned.uid } })
+    await refused(token, 404, /no values are planned for web of release 99/)
+    await cluster.kubectl(['delete', 'pod', 'later', '-n', namespace, '--now'])
+    // The API server remembers for some seconds that the token was good; the pod is looked up all the same.
+    const late = await ask(bed, token)
+    assert.match(late.text, /the pod of the token is gone|none for this server/)
+    const audit = await must(['audit', '--json', '-n', '200'])
+    assert.match(audit, /"outcome":"denied"[^\n]*the pod is none of this server/)
+    assert.match(audit, /"instance":"web-a-[^\n]*secrets\.production\.yaml/)
+  })
+
+  test('a pod that starts while the server is away waits for it, and comes up', async () => {
+    const [before] = await pods()
+    assert.ok(before)
+    await killServer(bed.platform)
+    await bed.cluster.kubectl(['delete', 'pod', before.name, '-n', namespace, '--now'])
+    await eventually(
+      async () => {
+        const [pod] = await pods()
+        if (pod === undefined || pod.name === before.name) return false
+        const query = ['logs', pod.name, '-n', namespace, '-c', 'secrets']
+        return /waits for the server/.test(await bed.cluster.kubectl(query))
+      },
+      { withinMs: 60_000 },
+    )
+    await must(['up'])
+    await eventually(async () => String((await answer())['ends']) === '1,2', { withinMs: 60_000 })
+  })
+
+  test('no value is in any object, log or answer, in what etcd wrote, or on a disk of the server', async () => {
+    for (const args of [
+      ['ps', '--json'],
+      ['releases', '--json'],
+      ['status', '--json'],
+      ['logs', '--json'],
+      ['env', 'list', '--values'],
+      ['target', 'list', '--json'],
+      ['audit', '--json', '-n', '500'],
+    ])
+      await fairway(args)
+    const objects = 'all,secrets,configmaps,networkpolicies,events,serviceaccounts'
+    said.push(await bed.cluster.kubectl(['get', objects, '-n', namespace, '-o', 'yaml']))
+    for (const { name } of await pods())
+      said.push(await bed.cluster.kubectl(['logs', name, '-n', namespace, '--all-containers']))
+    const everything = said.join('\n')
+    assert.match(everything, /planted-visible/)
+    const { written } = bed.lab
+    assert.ok(
+      (await filesWith(written, ['planted-visible'])).length > 0,
+      'the search finds what is there',
+    )
+    assert.deepEqual(await filesWith([...written, bed.platform.dataDir], marks), [])
+    for (const mark of marks) assert.ok(!everything.includes(mark), `${mark} was said`)
+  })
+
+  test('an app with secrets is not exported, and variables are refused with their place', async () => {
+    const exported = await fairway(['export', '--app', 'vault', '--target', TARGET])
+    assert.notEqual(exported.code, 0)
+    assert.match(exported.stderr, /vault\/production has secrets/)
+    await writeFile(
+      join(folder, 'fairway.yaml'),
+      APP_FILE.replace('env: {', 'env: { KEY: { secret: TOKEN },'),
+    )
+    const { code, stderr } = await fairway(['deploy'])
+    assert.notEqual(code, 0)
+    assert.match(stderr, /env\.KEY/)
+    await writeFile(join(folder, 'fairway.yaml'), APP_FILE)
+  })
+})
+
+/** A pod that no node gets, as restrictive as the namespaces of apps ask for. */
+const RESTRICTED = {
+  schedulingGates: [{ name: 'test/never' }],
+  securityContext: {
+    runAsNonRoot: true,
+    runAsUser: 65_532,
+    seccompProfile: { type: 'RuntimeDefault' },
+  },
+  containers: [
+    {
+      name: 'later',
+      image: 'x',
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    },
+  ],
+}
+
+interface Pod {
+  readonly metadata: {
+    readonly name: string
+    readonly uid: string
+    readonly deletionTimestamp?: string
+    readonly labels: Readonly<Record<string, string>>
+  }
+}
+
+async function audienceOf(bed: ClusterPlatform, namespace: string): Promise<string> {
+  const path =
+    'jsonpath={.spec.template.spec.volumes[?(@.name=="secrets-token")].projected.sources[0].serviceAccountToken.audience}'
+  return bed.cluster.kubectl(['get', 'deployment', 'web-a', '-n', namespace, '-o', path])
+}
+
+/** As the program in pods asks. */
+async function ask(
+  { platform }: ClusterPlatform,
+  token: string,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const ca = await readFile(join(platform.dataDir, 'access/ca.pem'), 'utf8')
+  const { FAIRWAY_ACCESS_HOST: host, FAIRWAY_ACCESS_PORT: port } = platform.env
+  const options = {
+    ...{ method: 'POST', host, port, path: secretsPath(parseTargetName(TARGET)) },
+    ...{ ca, servername: SECRETS_SERVER_NAME, agent: false },
+    headers: { authorization: `Bearer ${token}` },
+  }
+  return new Promise((resolve, reject) => {
+    const outgoing = request(options, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      )
+    })
+    outgoing.on('error', reject)
+    outgoing.end()
+  })
+}
