@@ -20,7 +20,10 @@ test('the table names every command as it names itself', () => {
     Object.keys(COMMANDS),
     commands.map(({ name }) => name),
   )
-  for (const name of Object.values(SYNONYMS)) assert.ok(name in COMMANDS, name)
+  for (const [word, name] of Object.entries(SYNONYMS)) {
+    assert.ok(name in COMMANDS, name)
+    assert.ok(!(word in COMMANDS), `${word} is a command itself`)
+  }
 })
 
 for (const command of commands) {

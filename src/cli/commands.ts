@@ -53,7 +53,6 @@ export const SYNONYMS: Readonly<Record<string, string>> = {
   teams: 'team',
   grant: 'access',
   roles: 'access',
-  users: 'access',
   protect: 'environment',
   push: 'deploy',
   create: 'deploy',
