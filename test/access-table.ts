@@ -24,7 +24,7 @@ export const MAY: Readonly<Record<EndpointName, readonly Role[] | 'anybody'>> = 
   protectEnvironment: ['admin'],
   unprotectEnvironment: ['admin'],
   judgeRollout: ['operator', 'admin'],
-  listAudit: ['admin'],
+  listAudit: ['operator', 'admin'],
   exportAudit: ['admin'],
   beginLogin: 'anybody',
   redeemLogin: 'anybody',

@@ -13,6 +13,7 @@ import { ProviderLogin } from '../src/identity/login.ts'
 import { OpenIdProvider, type OpenIdOptions } from '../src/identity/openid-provider.ts'
 import { Sessions } from '../src/identity/sessions.ts'
 import { systemClock } from '../src/lib/clock.ts'
+import type { AuditEvent } from '../src/model/audit.ts'
 import type { Clock } from '../src/model/clock.ts'
 import { grantOf, PLATFORM } from '../src/model/identity.ts'
 import { freePort } from '../src/process/free-port.ts'
@@ -51,6 +52,8 @@ export interface LoginBed {
   readonly admin: string
   /** Everything that was logged. */
   readonly logged: readonly string[]
+  /** What the audit was told. */
+  readonly events: readonly AuditEvent[]
   /** Moves the server's clock; the provider's stays. */
   later(ms: number): void
   /** One command line of the CLI; each home is a machine of its own. */
@@ -75,6 +78,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
   const folder = await mkdtemp(join(tmpdir(), 'fairway-login-'))
   const store = await openSqliteStore({ path: join(folder, 'fairway.db'), clock })
   const logged: string[] = []
+  const audit = new MemoryAudit()
   const log = recordingLog(logged)
   const provider = new OpenIdProvider({
     ...known,
@@ -98,6 +102,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     clock,
     randomBytes,
     log,
+    audit,
   })
   const identity = createIdentity({ store, clock, randomBytes, sessions })
   const wanted = { name: 'root', person: null, grants: [grantOf('admin')], expiresAt: null }
@@ -106,7 +111,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     platform: new FakePlatform(),
     sources: new MemorySourceStore(),
     identity,
-    audit: new MemoryAudit(),
+    audit,
     identities: {
       status: () => Promise.reject(new Error('not in this test')),
       rotate: () => Promise.reject(new Error('not in this test')),
@@ -137,6 +142,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     folder,
     admin,
     logged,
+    events: audit.events,
     later: (ms) => (skewMs += ms),
     fairway: async (line, { programs = {}, home = 'laptop', clock: cliClock } = {}) => {
       const io = new TestIo({ home: join(folder, home), cwd: folder, env: {} })

@@ -17,6 +17,7 @@ import { Sessions } from '../src/identity/sessions.ts'
 import { silentLog } from '../src/lib/log.ts'
 import { credentialName } from '../src/model/kube-access.ts'
 import { openSqliteStore } from '../src/store/sqlite-store.ts'
+import { MemoryAudit } from './fakes/memory-audit.ts'
 import { SetClock } from './fakes/set-clock.ts'
 
 const FRESH_MS = 3_000
@@ -85,6 +86,7 @@ async function withAda(
       clock,
       randomBytes,
       log: silentLog,
+      audit: new MemoryAudit(),
     })
     const { token } = await sessions.issue(provider.vouched(), 'ada@laptop')
     const recall = createRecall({ store, sessions, clock, rules: identity.rules })

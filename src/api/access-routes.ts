@@ -1,5 +1,7 @@
 import type { AccessRules, Binding, Team } from '../model/access.ts'
+import type { AuditFacts } from '../model/audit.ts'
 import { FairwayError } from '../model/errors.ts'
+import { grantText } from './audit-facts.ts'
 import { grantView } from './identity-routes.ts'
 import { route, type Routes } from './route.ts'
 
@@ -24,30 +26,59 @@ export function accessRoutes(access: AccessRules): AccessRoutes {
     changeTeam: route('changeTeam', async ({ params, body }) =>
       teamView(await access.changeTeam(params.team, body)),
     ),
-    removeTeam: route('removeTeam', async ({ params }) => {
-      found(await access.deleteTeam(params.team), `team ${params.team}`)
-    }),
+    removeTeam: route(
+      'removeTeam',
+      async ({ params }) => {
+        found(await access.deleteTeam(params.team), `team ${params.team}`)
+      },
+      async ({ params, subject }) => {
+        const teams = await access.listTeams(subject())
+        const team = teams.find(({ name }) => name === params.team)
+        return team === undefined ? {} : { apps: team.apps }
+      },
+    ),
     listBindings: route('listBindings', async ({ subject }) => ({
       bindings: (await access.listBindings(subject())).map(bindingView),
     })),
     addBinding: route('addBinding', async ({ body, subject }) =>
       bindingView(await access.addBinding(subject(), body)),
     ),
-    removeBinding: route('removeBinding', async ({ params, subject }) => {
-      const removed = await access.removeBinding(subject(), params.binding)
-      found(removed, `grant ${params.binding}`)
-    }),
+    removeBinding: route(
+      'removeBinding',
+      async ({ params, subject }) => {
+        const removed = await access.removeBinding(subject(), params.binding)
+        found(removed, `grant ${params.binding}`)
+      },
+      async ({ params, subject }) => {
+        const bindings = await access.listBindings(subject())
+        const bound = bindings.find(({ id }) => id === params.binding)
+        if (bound === undefined) return {}
+        return { kind: bound.kind, name: bound.name, grant: grantText(bound.grant) }
+      },
+    ),
     listProtections: route('listProtections', async () => ({
       protections: (await access.listProtections()).map((one) => ({ ...one })),
     })),
-    protectEnvironment: route('protectEnvironment', ({ params, body, subject }) =>
-      access.protect(subject(), params.environment, body.waitMs),
+    protectEnvironment: route(
+      'protectEnvironment',
+      ({ params, body, subject }) => access.protect(subject(), params.environment, body.waitMs),
+      ({ params }) => protectionBefore(access, params.environment),
     ),
-    unprotectEnvironment: route('unprotectEnvironment', async ({ params }) => {
-      const { environment } = params
-      found(await access.unprotect(environment), `protection of ${environment}`)
-    }),
+    unprotectEnvironment: route(
+      'unprotectEnvironment',
+      async ({ params }) => {
+        const { environment } = params
+        found(await access.unprotect(environment), `protection of ${environment}`)
+      },
+      ({ params }) => protectionBefore(access, params.environment),
+    ),
   }
+}
+
+async function protectionBefore(access: AccessRules, environment: string): Promise<AuditFacts> {
+  const protections = await access.listProtections()
+  const found = protections.find((one) => one.environment === environment)
+  return { waitMsBefore: found?.waitMs ?? null }
 }
 
 /** @throws FairwayError NOT_FOUND */

@@ -81,8 +81,8 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const routes: Routes = {
     ...serverRoutes(options.info),
     ...identityRoutes(options.identity),
-    ...auditRoutes(options.audit),
-    ...loginRoutes(options.login, options.users),
+    ...auditRoutes(options.audit, options.identity),
+    ...loginRoutes(options.login, options.users, options.audit),
     ...targetRoutes(options.targets, options.installer),
     ...manifestRoutes(options.manifests),
     ...nodeRoutes(options.nodes),

@@ -9,7 +9,11 @@ type FactsTable = { readonly [N in EndpointName]?: (call: Inputs<N>) => AuditFac
 /** What open endpoints are called in the audit; the others have their action. */
 export const OPEN_AUDITED: Partial<Readonly<Record<EndpointName, AuditedAction>>> = {
   claim: 'server:claim',
+  redeemLogin: 'session:login',
 }
+
+/** Open endpoints whose route tells itself what was done: it alone knows who it was. */
+export const TOLD_BY_ROUTE: ReadonlySet<EndpointName> = new Set(['redeemLogin'])
 
 /**
  * What of a request is told in the audit, beside who, what and where. Names, numbers and switches only: no value of the configuration, no
@@ -60,7 +64,8 @@ export function programOf(argv: readonly string[]): string | null {
   return /^[a-z][a-z0-9._-]{0,30}$/.test(program) ? program : null
 }
 
-function grantText({ role, app, team, environment, actions }: Grant): string {
+/** 'developer, app shop, environment staging'. */
+export function grantText({ role, app, team, environment, actions }: Grant): string {
   const limits = { app, team, environment, actions: actions?.join(' ') ?? null }
   const parts = Object.entries(limits).filter(([, value]) => value !== null)
   return [role, ...parts.map(([key, value]) => `${key} ${String(value)}`)].join(', ')

@@ -12,7 +12,7 @@ import {
 } from '../model/audit.ts'
 import type { FairwayError } from '../model/errors.ts'
 import type { Action, Subject } from '../model/identity.ts'
-import { OPEN_AUDITED } from './audit-facts.ts'
+import { OPEN_AUDITED, TOLD_BY_ROUTE } from './audit-facts.ts'
 
 /** What is known of a request before its inputs are judged. */
 export function eventOf(
@@ -77,8 +77,10 @@ export class CallAudit {
 
   /** Of what is open to anybody, that it was done. */
   async end(): Promise<void> {
-    const action = OPEN_AUDITED[this.#options.name]
-    if (action !== undefined) await this.#options.audit.note(this.#event(action, 'allowed', null))
+    const { name } = this.#options
+    const action = OPEN_AUDITED[name]
+    if (action === undefined || TOLD_BY_ROUTE.has(name)) return
+    await this.#options.audit.note(this.#event(action, 'allowed', null))
   }
 
   failed({ code, status, message }: FairwayError): void {

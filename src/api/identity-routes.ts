@@ -1,5 +1,6 @@
 import { FairwayError } from '../model/errors.ts'
 import type { Grant, Identity, TokenView } from '../model/identity.ts'
+import { grantText } from './audit-facts.ts'
 import { route, type Routes } from './route.ts'
 
 type IdentityRoutes = Pick<
@@ -23,10 +24,19 @@ export function identityRoutes(identity: Identity): IdentityRoutes {
       const { person = null, expiresAt = null } = body
       return issuedView(await identity.createToken(subject(), { ...body, person, expiresAt }))
     }),
-    revokeToken: route('revokeToken', async ({ params, subject }) => {
-      if (await identity.revokeToken(subject(), params.token)) return undefined
-      throw new FairwayError('NOT_FOUND', `there is no token ${params.token}`)
-    }),
+    revokeToken: route(
+      'revokeToken',
+      async ({ params, subject }) => {
+        if (await identity.revokeToken(subject(), params.token)) return undefined
+        throw new FairwayError('NOT_FOUND', `there is no token ${params.token}`)
+      },
+      async ({ params, subject }) => {
+        const tokens = await identity.listTokens(subject())
+        const token = tokens.find(({ id }) => id === params.token)
+        if (token === undefined) return {}
+        return { name: token.name, person: token.person, grants: token.grants.map(grantText) }
+      },
+    ),
   }
 }
 

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Log } from '../lib/log.ts'
 import { PAGE_HEADERS, pageHtml, type PlainPage } from '../lib/plain-page.ts'
+import type { Audit } from '../model/audit.ts'
 import type { FairwayError } from '../model/errors.ts'
 import type { Login } from '../model/login.ts'
+import { eventOf } from './call-audit.ts'
 import { logFailure, toFairwayError } from './problem.ts'
 
 export interface LoginPagesOptions {
@@ -10,6 +12,7 @@ export interface LoginPagesOptions {
   /** Browsers reach this server by https: cookies are sent no other way. */
   readonly secure: boolean
   readonly log: Log
+  readonly audit: Audit
 }
 
 export const LOGIN_PATH = '/oidc/login/:login'
@@ -55,10 +58,20 @@ function sendFailure(
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  { log }: LoginPagesOptions,
+  { log, audit }: LoginPagesOptions,
 ): FastifyReply {
   const problem = toFairwayError(error, request.id)
   logFailure(log, problem, request)
+  if (request.routeOptions.url === CALLBACK_PATH && problem.status < 500) {
+    void audit.note({
+      ...eventOf(request, null),
+      action: 'session:login',
+      outcome: 'denied',
+      app: null,
+      environment: null,
+      reason: problem.message,
+    })
+  }
   return sendPage(reply, problem.status, failurePage(problem))
 }
 

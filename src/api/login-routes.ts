@@ -1,5 +1,8 @@
+import type { FastifyRequest } from 'fastify'
+import type { Audit, AuditActor, AuditEvent } from '../model/audit.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Login, Users } from '../model/login.ts'
+import type { Login, SessionView, Users } from '../model/login.ts'
+import { actorOf, eventOf } from './call-audit.ts'
 import { bearerToken } from './credentials.ts'
 import { route, type Routes } from './route.ts'
 
@@ -14,15 +17,28 @@ type LoginRoutes = Pick<
   | 'removeUser'
 >
 
-export function loginRoutes(login: Login, users: Users): LoginRoutes {
+export function loginRoutes(login: Login, users: Users, audit: Audit): LoginRoutes {
+  return { ...sessionRoutes(login, users, audit), ...userRoutes(users) }
+}
+
+function sessionRoutes(
+  login: Login,
+  users: Users,
+  audit: Audit,
+): Pick<LoginRoutes, 'beginLogin' | 'redeemLogin' | 'getSession' | 'logout'> {
   return {
     beginLogin: route('beginLogin', ({ body, request }) =>
       login.begin({ ...body, from: request.ip }),
     ),
-    redeemLogin: route('redeemLogin', async ({ params, body }) => {
+    redeemLogin: route('redeemLogin', async ({ params, body, request }) => {
       const redeemed = await login.redeem(params.login, body)
       if (redeemed.status === 'waiting') return redeemed
-      const { user, ...rest } = redeemed
+      const { user, session, ...rest } = redeemed
+      await audit.note({
+        ...sessionEvent(request, { kind: 'user', id: user.id, name: user.name }, session),
+        action: 'session:login',
+        facts: { client: session.client, groups: user.groups },
+      })
       return { ...rest, user: { ...user, groups: [...user.groups] } }
     }),
     getSession: route('getSession', async ({ request }) => {
@@ -30,10 +46,24 @@ export function loginRoutes(login: Login, users: Users): LoginRoutes {
       if (own === null) throw noSession()
       return { ...own, groups: [...own.groups] }
     }),
-    logout: route('logout', async ({ request }) => {
-      const token = bearerToken(request.headers.authorization) ?? ''
-      if (!(await users.logout(token))) throw noSession()
+    logout: route('logout', async ({ request, subject }) => {
+      const session = await users.logout(bearerToken(request.headers.authorization) ?? '')
+      if (session === null) throw noSession()
+      await audit.note({
+        ...sessionEvent(request, actorOf(subject()), session),
+        action: 'session:logout',
+        facts: { client: session.client },
+      })
     }),
+  }
+}
+
+function userRoutes(users: Users): Pick<LoginRoutes, 'listUsers' | 'endSessions' | 'removeUser'> {
+  const known = async ({ params }: { readonly params: { readonly user: string } }) => {
+    const user = (await users.list()).find(({ id }) => id === params.user)
+    return user === undefined ? {} : { user: user.name }
+  }
+  return {
     listUsers: route('listUsers', async () => ({
       users: (await users.list()).map((user) => ({
         ...user,
@@ -41,17 +71,35 @@ export function loginRoutes(login: Login, users: Users): LoginRoutes {
         sessions: [...user.sessions],
       })),
     })),
-    endSessions: route('endSessions', async ({ params, query }) => {
-      const session = query.session ?? null
-      const ended = await users.endSessions(params.user, session)
-      if (ended > 0) return { ended }
-      throw new FairwayError('NOT_FOUND', `${params.user} has no such session`)
-    }),
-    removeUser: route('removeUser', async ({ params }) => {
-      if (await users.remove(params.user)) return undefined
-      throw new FairwayError('NOT_FOUND', `there is no user ${params.user}`)
-    }),
+    endSessions: route(
+      'endSessions',
+      async ({ params, query }) => {
+        const session = query.session ?? null
+        const ended = await users.endSessions(params.user, session)
+        if (ended > 0) return { ended }
+        throw new FairwayError('NOT_FOUND', `${params.user} has no such session`)
+      },
+      known,
+    ),
+    removeUser: route(
+      'removeUser',
+      async ({ params }) => {
+        if (await users.remove(params.user)) return undefined
+        throw new FairwayError('NOT_FOUND', `there is no user ${params.user}`)
+      },
+      known,
+    ),
   }
+}
+
+function sessionEvent(
+  request: FastifyRequest,
+  actor: AuditActor,
+  { id }: SessionView,
+): Omit<AuditEvent, 'action'> {
+  const target = `session ${id}`
+  const where = { app: null, environment: null, target }
+  return { ...eventOf(request, null), ...where, actor, outcome: 'allowed' }
 }
 
 function noSession(): FairwayError {

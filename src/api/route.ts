@@ -65,10 +65,14 @@ export interface Route {
 /** Every endpoint of the table; a missing one is a type error. */
 export type Routes = { readonly [N in EndpointName]: Route & { readonly name: N } }
 
-/** Binds a handler to its endpoint: what it is given and what it must answer with follow from the contract. */
+/**
+ * Binds a handler to its endpoint: what it is given and what it must answer with follow from the contract.
+ * @param known what the audit is told beside the inputs' facts: of something that goes, what it was
+ */
 export function route<N extends EndpointName>(
   name: N,
   handler: (call: Call<N>) => Promise<Result<N>>,
+  known?: (call: Pick<Call<N>, 'params' | 'subject'>) => Promise<AuditFacts>,
 ): Route & { readonly name: N } {
   const endpoint: Endpoints[N] = ENDPOINTS[name]
   return {
@@ -80,13 +84,15 @@ export function route<N extends EndpointName>(
         query: parseText(name, 'query', request.query),
         body: parseBody(name, request.body),
       }
-      await begin(factsOf(name, inputs))
+      const by = (): Subject => {
+        if (subject !== null) return subject
+        throw new FairwayError('INTERNAL', `${name} has no subject`)
+      }
+      const more = await known?.({ params: inputs.params, subject: by })
+      await begin({ ...factsOf(name, inputs), ...more })
       return await handler({
         ...inputs,
-        subject: () => {
-          if (subject !== null) return subject
-          throw new FairwayError('INTERNAL', `${name} has no subject`)
-        },
+        subject: by,
         decide,
         signal,
         request,

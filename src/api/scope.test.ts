@@ -82,6 +82,7 @@ const SOMEWHERE: ReadonlySet<string> = new Set([
   'putContent',
   'postContents',
   'saveSource',
+  'listAudit',
 ])
 /** They reach past the app of their path, if they have one. */
 const EVERYWHERE: ReadonlySet<string> = new Set(['adoptObjects', 'removeManifests'])

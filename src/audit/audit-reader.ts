@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { AuditQuery, AuditRow, AuditStore } from '../model/audit.ts'
+import type { AuditFilter, AuditQuery, AuditRow, AuditStore } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Checkpoint } from './checkpoint.ts'
 
@@ -9,17 +9,21 @@ const LOOK_AGAIN_MS = 500
 /** Records as they are kept, oldest first: the newest that match, and with `follow` every later one until the signal aborts. */
 export async function* listLines(
   store: AuditStore,
-  { limit, follow, ...filter }: AuditQuery,
+  { limit, follow, visible, ...filter }: AuditQuery,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): AsyncGenerator<string, void, undefined> {
   let last = (await store.head()).seq
-  const newest = await store.newest(limit, filter)
+  const asked = async (): Promise<AuditFilter> => ({
+    ...filter,
+    places: (await visible()) ?? undefined,
+  })
+  const newest = await store.newest(limit, await asked())
   for (const row of newest.toReversed()) {
     last = Math.max(last, row.seq)
     yield row.line
   }
   while (follow && !signal.aborted) {
-    const rows = await store.after(last, PAGE, filter)
+    const rows = await store.after(last, PAGE, await asked())
     for (const row of rows) yield row.line
     last = rows.at(-1)?.seq ?? last
     if (rows.length < PAGE) await clock.sleep(LOOK_AGAIN_MS, signal).catch(() => undefined)

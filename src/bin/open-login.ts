@@ -8,6 +8,7 @@ import { Sessions } from '../identity/sessions.ts'
 import { writeAtomically } from '../lib/atomic-file.ts'
 import { isMissing } from '../lib/missing-file.ts'
 import type { Log } from '../lib/log.ts'
+import type { Audit } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Grant, Person } from '../model/identity.ts'
@@ -28,6 +29,7 @@ export interface OpenLoginOptions {
   readonly store: UserStore
   readonly clock: Clock
   readonly log: Log
+  readonly audit: Pick<Audit, 'note'>
   /** What bindings give to a person. */
   readonly grantsFor: (person: Person) => Promise<readonly Grant[]>
 }
@@ -37,7 +39,7 @@ const KEY_BYTES = 32
 
 /** Login at the configured provider, which is asked in the background: the server starts whatever it says. */
 export async function openLogin(options: OpenLoginOptions): Promise<LoginParts> {
-  const { config, folder, store, clock, log, grantsFor } = options
+  const { config, folder, store, clock, log, audit, grantsFor } = options
   const { sessions: limits } = config
   const provider = config.login === null ? null : await openProvider(config.login, options)
   const seal = new CredentialSeal(await loginKey(join(folder.root, 'login.key')), randomBytes)
@@ -54,6 +56,7 @@ export async function openLogin(options: OpenLoginOptions): Promise<LoginParts> 
     clock,
     randomBytes,
     log,
+    audit,
   })
   const login = new ProviderLogin({
     provider,

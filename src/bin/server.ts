@@ -85,6 +85,7 @@ const { login, sessions } = await openLogin({
   store: store.users,
   clock,
   log,
+  audit,
   grantsFor: (person) => identity.grantsFor(person),
 })
 const keys = new StoredEnvironmentKeys({

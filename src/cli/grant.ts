@@ -34,6 +34,7 @@ const WORDS: Readonly<Record<string, readonly Action[]>> = {
   pull: ['image:pull'],
   push: ['image:pull', 'image:push'],
   approve: ['app:read', 'rollout:approve'],
+  audit: ['audit:read', 'audit:export'],
 }
 
 type NewGrant = BodyOf<'createToken'>['grants'][number]

@@ -27,7 +27,8 @@ export const AUDIT_ENDPOINTS = {
     response: auditLine,
     stream: 'ndjson',
     action: 'audit:read',
-    summary: 'The newest records that match (limit: 100), and with follow every later one',
+    summary:
+      'The newest records that match (limit: 100), and with follow every later one; without audit:export only those of apps where the caller may read them',
     errors: [],
   },
   exportAudit: {
@@ -35,7 +36,7 @@ export const AUDIT_ENDPOINTS = {
     path: '/v1/audit/export',
     response: auditLine,
     stream: 'ndjson',
-    action: 'audit:read',
+    action: 'audit:export',
     summary: 'Every record that is kept, oldest first, and a signed checkpoint as the last line',
     errors: [],
   },

@@ -12,7 +12,7 @@ import {
   type Subject,
 } from '../model/identity.ts'
 import { includes, mayGive } from './authority.ts'
-import { decide, roleIn, rulesOf } from './decide.ts'
+import { decide, placesOf, roleIn, rulesOf } from './decide.ts'
 
 const rules = rulesOf(
   new Map([
@@ -168,6 +168,27 @@ test('fewer grants never allow more, and never show more', () => {
       },
     ),
     { numRuns: 5000 },
+  )
+})
+
+test('the places where somebody may do something are those where a decision says so', () => {
+  fc.assert(
+    fc.property(
+      fc.array(someGrant, { maxLength: 6 }),
+      fc.constantFrom('shop', 'till', 'other'),
+      fc.constantFrom(...ENVIRONMENTS),
+      (grants, app, environment) => {
+        const who = subject(...grants)
+        const places = placesOf(rules, who, 'audit:read')
+        const inside = places.some(
+          (place) =>
+            (place.apps === null || place.apps.includes(app)) &&
+            (place.environment === null || place.environment === environment),
+        )
+        const decision = decide(rules, who, 'audit:read', { app }, environment)
+        assert.equal(inside, decision.allowed)
+      },
+    ),
   )
 })
 

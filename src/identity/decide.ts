@@ -1,6 +1,7 @@
 import {
   ROLES,
   type Action,
+  type AppPlace,
   type Decision,
   type Grant,
   type Resource,
@@ -62,6 +63,7 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'node:drain': 'operator',
   'platform:collect': 'operator',
   'identity:read': 'operator',
+  'audit:read': 'operator',
   'identity:rotate': 'admin',
   'target:write': 'admin',
   'manifest:apply': 'admin',
@@ -71,7 +73,7 @@ const LEAST_ROLE: Readonly<Record<Action, Role>> = {
   'access:read': 'admin',
   'access:write': 'admin',
   'environment:protect': 'admin',
-  'audit:read': 'admin',
+  'audit:export': 'admin',
   'user:read': 'admin',
   'user:write': 'admin',
 }
@@ -113,6 +115,7 @@ const SOMEWHERE: ReadonlySet<Action> = new Set([
   'environment:read',
   'kube:list',
   'kube:access',
+  'audit:read',
 ])
 
 const RANK: Readonly<Record<Role, number>> = { viewer: 1, developer: 2, operator: 3, admin: 4 }
@@ -166,6 +169,20 @@ export function roleIn(
     .filter((grant) => grant.actions === null && reaches(rules, grant, app, environment))
     .map(({ role }) => role)
   return ROLES.findLast((role) => roles.includes(role)) ?? null
+}
+
+/** Where the subject may do this to apps. Only for actions that need no more in a protected environment. */
+export function placesOf(rules: Rules, subject: Subject, action: Action): readonly AppPlace[] {
+  return subject.grants
+    .filter((grant) => ranks(grant.role) >= RANK[LEAST_ROLE[action]] && lists(grant, action))
+    .map((grant) => ({ apps: appsOf(rules, grant), environment: grant.environment }))
+    .filter(({ apps }) => apps === null || apps.length > 0)
+}
+
+function appsOf({ teams }: Rules, { app, team }: Grant): readonly string[] | null {
+  if (team === null) return app === null ? null : [app]
+  const apps = [...(teams.get(team) ?? NO_TEAMS)]
+  return app === null ? apps : apps.filter((one) => one === app)
 }
 
 /** Does the grant reach this app in this environment? A grant for a part never reaches the whole. */

@@ -5,6 +5,7 @@ import { FairwayError } from '../model/errors.ts'
 import {
   EVERYTHING,
   type Action,
+  type AppPlace,
   type Decision,
   type Grant,
   type Identity,
@@ -19,7 +20,7 @@ import type { SessionTokens } from '../model/login.ts'
 import type { Store, TokenRecord } from '../model/store.ts'
 import { AttemptLimit } from './attempt-limit.ts'
 import { isFullAdmin, mayGive } from './authority.ts'
-import { decide, roleIn } from './decide.ts'
+import { decide, placesOf, roleIn } from './decide.ts'
 import { RulesCache, type ReadRules } from './rules-cache.ts'
 import {
   hashSecret,
@@ -123,6 +124,11 @@ class StoredIdentity implements ClaimableIdentity {
   roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null {
     const { last } = this.rules
     return last === null ? null : roleIn(last, subject, resource, environment)
+  }
+
+  placesOf(subject: Subject, action: Action): readonly AppPlace[] {
+    const { last } = this.rules
+    return last === null ? [] : placesOf(last, subject, action)
   }
 
   waitsMs(

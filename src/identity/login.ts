@@ -8,6 +8,7 @@ import type {
   LoginRequest,
   Redeemed,
   Redemption,
+  SessionView,
   UserView,
 } from '../model/login.ts'
 import { AddressLimit, networkOf } from './address-limit.ts'
@@ -21,7 +22,11 @@ export interface SessionIssuer {
   issue(
     vouched: Vouched,
     client: string,
-  ): Promise<{ readonly token: string; readonly user: UserView }>
+  ): Promise<{
+    readonly token: string
+    readonly user: UserView
+    readonly session: SessionView
+  }>
 }
 
 export interface LoginOptions {

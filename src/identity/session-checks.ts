@@ -1,8 +1,10 @@
 import type { Log } from '../lib/log.ts'
+import type { Audit } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { SessionRecord, UserRecord, UserStore } from '../model/users.ts'
 import type { CredentialSeal } from './credential-seal.ts'
+import { sessionEnded, type SessionEnd } from './session-audit.ts'
 import { LoginProblem, ProviderCredentials, type Provider, type Vouched } from './provider.ts'
 
 export interface CheckOptions {
@@ -12,6 +14,7 @@ export interface CheckOptions {
   readonly limits: { readonly offlineMs: number }
   readonly clock: Clock
   readonly log: Log
+  readonly audit: Pick<Audit, 'note'>
   /** Told when the store has something else about a session, or of its user. */
   readonly changed: (session: string) => void
 }
@@ -86,7 +89,7 @@ export class SessionChecks {
     const text = seal.open(session.credentials, session.id)
     if (text === null) {
       log.warn({ session: session.id }, 'session ended: its credentials cannot be opened')
-      await this.#end(session)
+      await this.#end(session, user, 'its credentials cannot be opened')
       return false
     }
     try {
@@ -98,7 +101,7 @@ export class SessionChecks {
       const fields = { session: session.id, user: user.name, err: error }
       if (error.kind === 'refused') {
         log.info(fields, 'session ended: the identity provider refused it')
-        await this.#end(session)
+        await this.#end(session, user, 'the identity provider refused it')
         return false
       }
       if (!this.#failing.has(session.id)) log.warn(fields, 'identity provider does not confirm')
@@ -136,10 +139,12 @@ export class SessionChecks {
     }
   }
 
-  async #end(session: SessionRecord): Promise<void> {
+  async #end(session: SessionRecord, user: UserRecord, why: SessionEnd): Promise<void> {
+    const { store, audit, changed } = this.#options
     this.#failing.delete(session.id)
-    await this.#options.store.deleteSession(session.id)
-    this.#options.changed(session.id)
+    const there = await store.deleteSession(session.id)
+    changed(session.id)
+    if (there) void audit.note(sessionEnded(session, user.name, why))
   }
 
   /** A negative age is a clock that was set back: nobody knows how old it is. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
+import type { Audit } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Person, Subject } from '../model/identity.ts'
@@ -9,6 +10,7 @@ import type { SessionRecord, UserRecord, UserStore } from '../model/users.ts'
 import type { CredentialSeal } from './credential-seal.ts'
 import type { SessionIssuer } from './login.ts'
 import { ProviderCredentials, type Provider, type Vouched } from './provider.ts'
+import { sessionEnded, type SessionEnd } from './session-audit.ts'
 import { SessionChecks } from './session-checks.ts'
 import { toSessionView, toUserView } from './session-view.ts'
 import {
@@ -39,6 +41,8 @@ export interface SessionOptions {
   readonly clock: Clock
   readonly randomBytes: RandomBytes
   readonly log: Log
+  /** Told of every session that ends other than by a logout. */
+  readonly audit: Pick<Audit, 'note'>
 }
 
 /** What was read is trusted this long without asking the store; what ends here ends at once. */
@@ -78,7 +82,8 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
     if (known === null) return null
     const { session } = known
     if (this.#isOver(session)) {
-      await this.#end([session])
+      const old = this.#options.clock.now() >= session.expiresAt
+      await this.#end([session], old ? 'it was as old as a session gets' : 'nobody used it')
       return null
     }
     if (!(await this.#checks.stillVouchedFor(session, known.user))) return null
@@ -103,10 +108,7 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
     return await subjectOf({ kind: 'user', id: user.id, name, groups })
   }
 
-  async issue(
-    vouched: Vouched,
-    client: string,
-  ): Promise<{ readonly token: string; readonly user: UserView }> {
+  async issue(vouched: Vouched, client: string): ReturnType<SessionIssuer['issue']> {
     return await this.#mutex.run('users', async () => {
       const { store, clock, randomBytes, seal, limits } = this.#options
       const now = clock.now()
@@ -114,7 +116,7 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
       const user = await this.#putUser(vouched, now)
       const { id, token } = newSessionToken(randomBytes)
       await this.#makeRoom(user.id)
-      await store.addSession({
+      const session: SessionRecord = {
         id,
         user: user.id,
         hash: hashSecret(token),
@@ -124,8 +126,9 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
         confirmedAt: now,
         expiresAt: now + limits.totalMs,
         credentials: seal.seal(vouched.credentials.reveal(), id),
-      })
-      return { token, user: toUserView(user) }
+      }
+      await store.addSession(session)
+      return { token, user: toUserView(user), session: toSessionView(session) }
     })
   }
 
@@ -139,15 +142,19 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
   }
 
   async endSessions(user: string, session: string | null): Promise<number> {
+    return await this.#endOf(user, session, 'an admin ended it')
+  }
+
+  async #endOf(user: string, session: string | null, why: SessionEnd): Promise<number> {
     const found = (await this.#options.store.listSessions()).filter(
       (each) => each.user === user && (session === null || each.id === session),
     )
-    await this.#end(found)
+    await this.#end(found, why)
     return found.length
   }
 
   async remove(user: string): Promise<boolean> {
-    await this.endSessions(user, null)
+    await this.#endOf(user, null, 'an admin forgot the person')
     const removed = await this.#options.store.deleteUser(user)
     this.#forget((known) => known.user.id === user)
     return removed
@@ -164,11 +171,11 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
     }
   }
 
-  async logout(token: string): Promise<boolean> {
+  async logout(token: string): Promise<SessionView | null> {
     const known = await this.#find(token)
-    if (known === null) return false
-    await this.#end([known.session])
-    return true
+    if (known === null) return null
+    await this.#end([known.session], null)
+    return toSessionView(known.session)
   }
 
   async #putUser(vouched: Vouched, now: number): Promise<UserRecord> {
@@ -204,14 +211,20 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
   async #makeRoom(user: string): Promise<void> {
     const own = (await this.#options.store.listSessions()).filter((each) => each.user === user)
     const byUse = own.sort((a, b) => b.lastUsedAt - a.lastUsedAt)
-    await this.#end(byUse.slice(SESSIONS_PER_USER - 1))
+    await this.#end(byUse.slice(SESSIONS_PER_USER - 1), 'the person had too many')
   }
 
-  async #end(sessions: readonly SessionRecord[]): Promise<void> {
-    const { store, provider, seal, log } = this.#options
-    for (const { id, credentials } of sessions) {
-      await store.deleteSession(id)
+  /** @param why null where whoever asks tells the audit */
+  async #end(sessions: readonly SessionRecord[], why: SessionEnd | null): Promise<void> {
+    const { store, provider, seal, log, audit } = this.#options
+    for (const session of sessions) {
+      const { id, credentials } = session
+      const there = await store.deleteSession(id)
       this.#forget((known) => known.session.id === id)
+      if (there && why !== null) {
+        const user = await store.getUser(session.user)
+        void audit.note(sessionEnded(session, user?.name ?? null, why))
+      }
       const text = seal.open(credentials, id)
       if (text === null || provider === null) continue
       // It has ended here; whether the provider answers makes no difference to that.

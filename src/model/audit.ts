@@ -1,8 +1,11 @@
-import type { Action } from './identity.ts'
+import type { Action, AppPlace } from './identity.ts'
 
 /** What the platform tells of itself, or what is asked before anybody is known; beside the actions of the API. */
 export const OTHER_AUDITED = [
   'server:claim',
+  'session:login',
+  'session:logout',
+  'session:ended',
   'rollout:ended',
   'release:collected',
   'secret:opened',
@@ -59,6 +62,7 @@ export const AUDIT_RULES: Readonly<Record<Action, AuditRule>> = {
   'node:drain': 'recorded',
   'platform:collect': 'recorded',
   'audit:read': 'recorded',
+  'audit:export': 'recorded',
   'identity:read': 'quiet',
   'identity:rotate': 'guarded',
 }
@@ -143,11 +147,15 @@ export interface AuditFilter {
   readonly outcome?: string | undefined
   /** Not older than; milliseconds since the epoch. */
   readonly since?: number | undefined
+  /** Only what concerns apps in one of these; undefined = everything, also what concerns no app. */
+  readonly places?: readonly AppPlace[] | undefined
 }
 
-export interface AuditQuery extends AuditFilter {
+export interface AuditQuery extends Omit<AuditFilter, 'places'> {
   readonly limit: number
   readonly follow: boolean
+  /** What whoever asks may see, asked again while it is followed; null = everything. */
+  readonly visible: () => Promise<readonly AppPlace[] | null>
 }
 
 /** Records as they are kept: JSON with its hash, which is over these very bytes. */

@@ -38,6 +38,7 @@ export const ACTIONS = [
   'node:drain',
   'platform:collect',
   'audit:read',
+  'audit:export',
   'identity:read',
   'identity:rotate',
   'user:read',
@@ -84,6 +85,12 @@ export interface Resource {
   readonly app: string | null
 }
 
+/** A part of all apps in all environments: these apps (null = all) in this environment (null = in all of them). */
+export interface AppPlace {
+  readonly apps: readonly string[] | null
+  readonly environment: string | null
+}
+
 export type Decision =
   | { readonly allowed: true }
   | {
@@ -127,6 +134,8 @@ export interface Identity {
   ): Decision
   /** The highest role that reaches the app there without a limit of actions; null = none. */
   roleIn(subject: Subject, resource: Resource, environment: string | null): Role | null
+  /** Where the subject may do this to apps, by what teams have now; without a part that has no app. */
+  placesOf(subject: Subject, action: Action): readonly AppPlace[]
   /** How long what the subject does there waits for a second person, in milliseconds; null = not at all. */
   waitsMs(
     subject: Subject,

@@ -53,7 +53,12 @@ export interface Redemption {
 
 export type Redeemed =
   | { readonly status: 'waiting'; readonly intervalMs: number }
-  | { readonly status: 'done'; readonly token: string; readonly user: UserView }
+  | {
+      readonly status: 'done'
+      readonly token: string
+      readonly user: UserView
+      readonly session: SessionView
+    }
 
 /** Login at an OpenID provider; `identity/` implements it, `api/` offers it. */
 export interface Login {
@@ -111,8 +116,8 @@ export interface Users {
   remove(user: string): Promise<boolean>
   /** The session of a token; null for what is no session token, unknown or ended. */
   ownSession(token: string): Promise<OwnSession | null>
-  /** Ends the session of a token, also at the provider; false where there was none. */
-  logout(token: string): Promise<boolean>
+  /** Ends the session of a token, also at the provider, and returns which it was; null where there was none. */
+  logout(token: string): Promise<SessionView | null>
 }
 
 /** The part of `Identity.authenticate` that knows session tokens. */

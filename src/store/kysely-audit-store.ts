@@ -111,12 +111,25 @@ async function extend(
 
 function matching(database: Database, filter: AuditFilter) {
   let rows = database.selectFrom('audit').selectAll()
-  const { app, environment, actor, action, outcome, since } = filter
+  const { app, environment, actor, action, outcome, since, places } = filter
   if (app !== undefined) rows = rows.where('app', '=', app)
   if (environment !== undefined) rows = rows.where('environment', '=', environment)
   if (action !== undefined) rows = rows.where('action', '=', action)
   if (outcome !== undefined) rows = rows.where('outcome', '=', outcome)
   if (since !== undefined) rows = rows.where('time', '>=', since)
+  if (places !== undefined) {
+    rows = rows.where('app', 'is not', null).where((where) =>
+      // Without any place `or` of nothing is false: nothing is seen.
+      where.or(
+        places.map(({ apps, environment: there }) =>
+          where.and([
+            ...(apps === null ? [] : [where('app', 'in', apps.length === 0 ? [''] : apps)]),
+            ...(there === null ? [] : [where('environment', '=', there)]),
+          ]),
+        ),
+      ),
+    )
+  }
   if (actor === undefined) return rows
   return rows.where(sql<boolean>`(actor = ${actor} or actor_id = ${actor})`)
 }

@@ -211,6 +211,58 @@ test('an admin sees people and ends their sessions', async () => {
   assert.doesNotMatch((await bed.fairway('users list', env)).out, /ada/)
 })
 
+test('logins, refusals, logouts and ended sessions are in the audit, with who and why', async () => {
+  provider.people.set('kim', ['team-a'])
+  const from = bed.events.length
+  const told = () =>
+    bed.events
+      .slice(from)
+      .filter(({ action }) => action.startsWith('session:'))
+      .map(({ action, outcome, actor, reason = null, facts = {} }) => {
+        const who = actor.kind === 'system' ? facts['user'] : actor.name
+        return [action, outcome, who, reason]
+      })
+  await login('kim', 'kim')
+  assert.equal((await bed.fairway('logout', { home: 'kim' })).code, 0)
+  const removed = await login('kim', 'kim')
+  provider.people.delete('kim')
+  bed.later(40_000)
+  assert.equal(await status(removed), 401)
+  provider.people.set('kim', ['team-a'])
+  const unused = await login('kim', 'kim')
+  bed.later(43_200_000)
+  assert.equal(await status(unused), 401)
+  await login('kim', 'kim')
+  assert.equal((await bed.fairway('users end kim', { home: 'root' })).code, 0)
+  const wrong = await fetch(`${bed.url}/v1/logins/nothing/session`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ verifier: 'v'.repeat(43), code: null }),
+  })
+  assert.equal(wrong.status, 403)
+  const astray = await fetch(`${bed.url}/oidc/callback?code=a&state=b`)
+  assert.equal(astray.status, 403)
+  const unknown = 'this login is unknown, used or expired'
+  assert.deepEqual(told(), [
+    ['session:login', 'allowed', 'kim', null],
+    ['session:logout', 'allowed', 'kim', null],
+    ['session:login', 'allowed', 'kim', null],
+    ['session:ended', 'done', 'kim', 'the identity provider refused it'],
+    ['session:login', 'allowed', 'kim', null],
+    ['session:ended', 'done', 'kim', 'nobody used it'],
+    ['session:login', 'allowed', 'kim', null],
+    ['session:ended', 'done', 'kim', 'an admin ended it'],
+    ['session:login', 'denied', 'nobody', unknown],
+    ['session:login', 'denied', 'nobody', unknown],
+  ])
+  const [first] = bed.events.slice(from)
+  assert.match(first?.target ?? '', /^session \w{12}$/)
+  assert.deepEqual(first?.facts?.['groups'], ['team-a'])
+  assert.equal(first.from, '127.0.0.1')
+  const text = JSON.stringify(bed.events)
+  assert.ok(!text.includes(removed.split('_')[2] ?? '-'))
+})
+
 test('the login page has a strict policy, and neither store nor log knows a secret', async () => {
   const token = await login('ada', 'laptop')
   const begun = await begin()

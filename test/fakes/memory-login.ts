@@ -53,7 +53,7 @@ export class MemoryLogin implements Login, Users {
       session === undefined ? null : { session, groups: USER.groups, notice: null },
     )
   }
-  logout(): Promise<boolean> {
-    return Promise.resolve(true)
+  logout(): Promise<SessionView | null> {
+    return Promise.resolve(USER.sessions[0] ?? null)
   }
 }

@@ -6,6 +6,7 @@ import { ChainVerifier, checkpointSchema, type Verification } from '../../audit/
 import type { Checkpoint } from '../../audit/checkpoint.ts'
 import type { FairwayClient, AuditQuery } from '../../client/fairway-client.ts'
 import { readIfExists, writeAtomically } from '../../lib/atomic-file.ts'
+import { isMissing } from '../../lib/missing-file.ts'
 import { AUDIT_OUTCOMES } from '../../model/audit.ts'
 import { FairwayError } from '../../model/errors.ts'
 import { parseAppName, parseEnvironmentName } from '../../model/names.ts'
@@ -182,10 +183,15 @@ async function* exported(client: FairwayClient): AsyncGenerator<string> {
 /** Cut at line feeds alone: a record may hold other characters that count as ends of lines elsewhere. */
 async function* linesOf(file: string): AsyncGenerator<string> {
   let rest = ''
-  for await (const chunk of createReadStream(file, 'utf8')) {
-    const lines = (rest + String(chunk)).split('\n')
-    rest = lines.pop() ?? ''
-    yield* lines
+  try {
+    for await (const chunk of createReadStream(file, 'utf8')) {
+      const lines = (rest + String(chunk)).split('\n')
+      rest = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch (error) {
+    if (isMissing(error)) throw new FairwayError('NOT_FOUND', `there is no file ${file}`)
+    throw error
   }
   if (rest !== '') yield rest
 }
