@@ -100,6 +100,22 @@ export function privateCases(the: () => RunnerHarness): void {
     await runner.remove(spec.id)
   })
 
+  it('sends a signal to the main process, which goes on', async () => {
+    const { runner, logDir } = the()
+    const code =
+      "process.on('SIGHUP', () => console.log('again')); setInterval(() => 0, 1000); console.log('up')"
+    const spec = sampleSpec(the().image, ['node', '-e', code])
+    await runner.start(spec)
+    const has = (line: string) => async (): Promise<boolean> =>
+      (await loggedLines(logDir, spec)).includes(line)
+    await eventually(has('up'), 'its start')
+    await runner.signal(spec.id, 'SIGHUP')
+    await eventually(has('again'), 'the signal')
+    assert.equal((await runner.list()).find((found) => found.spec.id === spec.id)?.state, 'running')
+    await runner.remove(spec.id)
+    await assert.rejects(runner.signal(spec.id, 'SIGHUP'), { code: 'NOT_FOUND' })
+  })
+
   it('has no folder for an instance that was started without one', async () => {
     const { runner } = the()
     const spec = sampleSpec(the().image, ['sleep', '1000'])

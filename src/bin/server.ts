@@ -101,7 +101,10 @@ const values = new StoredEnvironmentValues({
   random: randomBytes,
 })
 const vault = await openVault({ config: config.vault, values, clock, log })
-const secrets = new SopsReleaseSecrets(keys, vault === null ? [] : [vault])
+const secrets = new SopsReleaseSecrets(keys, {
+  sources: vault === null ? [] : [vault],
+  values,
+})
 const files = createLogReader({ logDir: folder.logs, clock })
 const owner = (): Promise<string> => ownerOf({ store, randomId })
 const { sandbox, images, machine, runner, identities } =

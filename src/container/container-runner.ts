@@ -7,12 +7,14 @@ import { identify, isAlive, signalProcess } from '../lib/process-identity.ts'
 import { signalName } from '../lib/signal-name.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type {
-  ExitFacts,
-  FoundInstance,
-  InstanceId,
-  InstanceSpec,
-  Usage,
+import {
+  requireFolder,
+  requireRunning,
+  type ExitFacts,
+  type FoundInstance,
+  type InstanceId,
+  type InstanceSpec,
+  type Usage,
 } from '../model/instance.ts'
 import { logFile } from '../model/log-file.ts'
 import type { Digest } from '../model/release.ts'
@@ -180,11 +182,15 @@ export class ContainerRunner implements Runner {
 
   async place(id: InstanceId, folder: PrivateFolder): Promise<void> {
     await this.#mutex.run(id, async () => {
-      const { spec } = await this.#running(id)
-      if (spec.privateFolders?.includes(folder.name) !== true)
-        throw new FairwayError('NOT_RUNNING', `${id} was started without the folder ${folder.name}`)
+      requireFolder(await this.#running(id), folder.name)
       await new PrivateFolders(this.#folder(id).private).swap(folder)
     })
+  }
+
+  async signal(id: InstanceId, signal: NodeJS.Signals): Promise<void> {
+    await this.#running(id)
+    const record = await this.#folder(id).record()
+    if (record !== null) await signalProcess(record.process, signal)
   }
 
   async privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null> {
@@ -275,10 +281,7 @@ export class ContainerRunner implements Runner {
   }
 
   async #running(id: InstanceId): Promise<FoundInstance> {
-    const found = await this.#find(this.#folder(id))
-    if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
-    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
-    return found
+    return requireRunning(await this.#find(this.#folder(id)), id)
   }
 
   /** What there is of an instance now; null where nothing is, or only the rest of a start that never got to its spec. */

@@ -7,13 +7,13 @@ import type { LogReader } from '../model/logs.ts'
 import type { AppRef } from '../model/names.ts'
 import { refKey } from '../model/names.ts'
 import type { Runner } from '../model/runner.ts'
-import type { InstanceSecrets, ValueState } from '../model/secrets.ts'
+import type { InstanceSecrets } from '../model/secrets.ts'
 import type { Traffic } from '../model/traffic.ts'
 import { CrashHistory } from './crashes.ts'
 import { LiveValues } from './live-values.ts'
 import { watchInstance, type WatchEvent } from './instance-watch.ts'
-import { payloadOf, plannedNames, valuesInUse } from './payload.ts'
-import { plan, releaseKey, type PlanStep } from './plan.ts'
+import { payloadOf, plannedNames, runningOf, valuesInUse, withVersion } from './payload.ts'
+import { plan, releaseKey, specKey, type PlanStep } from './plan.ts'
 import { appTable, type AppTable } from './table.ts'
 import { describeExit, toPlanned, type Tracked, type TrackedMap } from './tracked.ts'
 
@@ -58,9 +58,15 @@ export class AppLoop {
     this.ref = ref
     this.#deps = deps
     this.#desired = { ref, ...NOBODY }
-    const { secrets, log } = deps
-    const onState = (key: string, before: ValueState | null): void => this.#onValues(key, before)
-    this.values = new LiveValues({ ref, secrets, log, onState })
+    this.values = new LiveValues({
+      ...{ ...deps, ref },
+      running: (key) => runningOf(key, this.#tracked.values()),
+      tell: (specs, text) => {
+        for (const spec of specs)
+          this.#background('note', deps.logs.note(spec, text, deps.clock.now()))
+      },
+      onChange: () => this.wake(),
+    })
   }
 
   get tracked(): TrackedMap {
@@ -132,7 +138,9 @@ export class AppLoop {
   #pass(): void {
     clearTimeout(this.#timer)
     const now = this.#deps.clock.now()
-    const instances = [...this.#tracked.values()].map(toPlanned)
+    const instances = [...this.#tracked.values()].map((tracked) =>
+      toPlanned(tracked, this.values.isOutdated(specKey(tracked.spec), tracked.spec)),
+    )
     const steps = plan({
       desired: this.#desired,
       instances,
@@ -202,10 +210,12 @@ export class AppLoop {
         return this.#deps.introduce()
       }
       const payload = await payloadOf(this.ref, found.track.secrets, this.#deps.secrets)
-      const started = await this.#deps.runner.start(spec, introduce, payload)
+      const full = withVersion(spec, payload)
+      const started = await this.#deps.runner.start(full, introduce, payload)
       const { address, source, startedAt: begun } = started
-      this.#change(spec.id, { address, source, startedAt: begun })
-      this.#watch(spec, started.address)
+      this.#change(spec.id, { spec: full, address, source, startedAt: begun })
+      this.#watch(full, started.address)
+      this.values.started(key, payload)
     } catch (error) {
       if (this.#deps.signal.aborted) return
       const text = error instanceof FairwayError ? error.message : `cannot start: ${String(error)}`
@@ -233,6 +243,7 @@ export class AppLoop {
     this.#unwatch(id)
     await this.#untilDone(() => runner.remove(id))
     this.#tracked.delete(id)
+    this.values.forget(id)
     this.#since.delete(id)
     this.wake()
   }
@@ -285,21 +296,9 @@ export class AppLoop {
     this.wake()
   }
 
-  #onValues(key: string, before: ValueState | null): void {
-    const trouble = this.values.trouble(key)
-    const { logs, clock } = this.#deps
-    for (const { spec } of this.#tracked.values()) {
-      if (releaseKey(spec.process, spec.release) !== key) continue
-      if (trouble !== null) this.#background('note', logs.note(spec, trouble, clock.now()))
-      else if (before?.trouble != null)
-        this.#background('note', logs.note(spec, 'values are renewed again', clock.now()))
-    }
-    this.wake()
-  }
-
   #becomeReady(spec: InstanceSpec, tracked: Tracked): void {
-    const crashed = this.crashes.lastText(releaseKey(spec.process, spec.release))
-    this.crashes.recover(releaseKey(spec.process, spec.release))
+    const crashed = this.crashes.lastText(specKey(spec))
+    this.crashes.recover(specKey(spec))
     const reason = tracked.restarts > 0 && crashed !== null ? `restarted after ${crashed}` : ''
     this.#change(spec.id, { phase: 'ready', reason })
   }
@@ -328,7 +327,7 @@ export class AppLoop {
     const { text, hopeless, exit = null } = crash
     const at = clock.now()
     const elapsedMs = clock.elapsed()
-    const key = releaseKey(spec.process, spec.release)
+    const key = specKey(spec)
     this.crashes.add(key, {
       elapsedMs,
       ranForMs: elapsedMs - (this.#since.get(spec.id) ?? elapsedMs),

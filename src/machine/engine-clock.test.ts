@@ -89,6 +89,7 @@ class RecordRunner implements Runner {
     return Promise.reject(new Error('not here'))
   }
   readonly place = nothing
+  readonly signal = nothing
   privatePath(): Promise<null> {
     return Promise.resolve(null)
   }

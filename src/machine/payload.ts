@@ -2,7 +2,8 @@ import type { DesiredApp } from '../model/engine.ts'
 import type { InstanceSpec } from '../model/instance.ts'
 import type { AppRef } from '../model/names.ts'
 import type { InstancePayload, InstanceSecrets, SecretPlan } from '../model/secrets.ts'
-import { releaseKey } from './plan.ts'
+import { releaseKey, specKey } from './plan.ts'
+import type { Tracked } from './tracked.ts'
 
 /** What an instance is started with beside its spec: opened now, for this start alone. @throws as `ReleaseSecrets.open` */
 export async function payloadOf(
@@ -24,6 +25,26 @@ export function plannedNames(
   }
 }
 
+/** The spec as it is stored beside the instance: it says which values these are, to whoever has the environment's key. */
+export function withVersion(
+  spec: InstanceSpec,
+  payload: InstancePayload | undefined,
+): InstanceSpec {
+  const version = payload?.version
+  return version === undefined ? spec : { ...spec, values: version }
+}
+
+/** Instances of a `process@release` that run and stay. */
+export function runningOf(key: string, tracked: Iterable<Tracked>): readonly InstanceSpec[] {
+  return [...tracked]
+    .filter(({ spec, phase, source, address }) => {
+      const runs = phase === 'ready' || phase === 'unready' || phase === 'starting'
+      // Until its runner has answered, nobody knows what it was started with.
+      return runs && specKey(spec) === key && (source !== null || address !== null)
+    })
+    .map(({ spec }) => spec)
+}
+
 /** Plans of what is wanted, and which releases have instances; both by `process@release`. */
 export function valuesInUse(
   { workloads }: DesiredApp,
@@ -34,7 +55,7 @@ export function valuesInUse(
       secrets === undefined ? [] : [[releaseKey(process, release), secrets] as const],
     ),
   )
-  const used = [...tracked].map(({ spec }) => releaseKey(spec.process, spec.release))
+  const used = [...tracked].map(({ spec }) => specKey(spec))
   return [new Map(plans), new Set(used)]
 }
 

@@ -191,6 +191,40 @@ describe('rolling', () => {
   })
 })
 
+test('copies whose value changed are replaced one by one, never with fewer ready than promised', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5 }), choices, (replicas, order) => {
+      const world = new World()
+      settle(world, desired(1, replicas), order)
+      const before = new Set(world.instances.map(({ id }) => id))
+      world.instances = world.instances.map((one) => ({ ...one, outdated: true }))
+      settle(world, desired(1, replicas), order, () => {
+        assert.ok(world.ready() >= replicas, `${String(world.ready())} ready`)
+        assert.ok(world.instances.length <= replicas + 1)
+      })
+      assert.equal(world.ready(1), replicas)
+      assert.ok(world.instances.every(({ id }) => !before.has(id)))
+    }),
+  )
+})
+
+test('one that is not ready with a value that changed is replaced at once; with recreate the old one goes first', () => {
+  const world = new World()
+  settle(world, desired(1, 2), [0])
+  world.instances = world.instances.map((one) => ({ ...one, outdated: true, phase: 'unready' }))
+  const steps = step(world, desired(1, 2))
+  assert.deepEqual(steps.map(({ kind }) => kind).sort(), ['retire', 'retire', 'start', 'start'])
+  const target = desired(1, 1, { strategy: 'recreate' })
+  const alone = new World()
+  settle(alone, target, [0])
+  alone.instances = alone.instances.map((one) => ({ ...one, outdated: true }))
+  settle(alone, target, [0], () => assert.ok(alone.instances.length <= 1))
+  assert.deepEqual(
+    alone.instances.map(({ outdated, phase }) => [outdated, phase]),
+    [[undefined, 'ready']],
+  )
+})
+
 test('recreate starts nothing before every old copy is gone', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), choices, (replicas, order) => {

@@ -1,5 +1,5 @@
 import type { DesiredApp, Track, Workload } from '../model/engine.ts'
-import type { InstanceId } from '../model/instance.ts'
+import type { InstanceId, InstanceSpec } from '../model/instance.ts'
 
 /** What the planner needs to know of one copy. */
 export interface PlannedInstance {
@@ -9,6 +9,8 @@ export interface PlannedInstance {
   /** `ready` = answers and may be routed; `leaving` = being drained, stopped or removed; `crashed` = ended unasked, not yet removed. */
   readonly phase: 'starting' | 'ready' | 'unready' | 'leaving' | 'crashed'
   readonly startedAt: number
+  /** It was started with a value that is another one now. Absent = no. */
+  readonly outdated?: boolean
 }
 
 export interface PlanInput {
@@ -46,6 +48,10 @@ export function releaseKey(process: string, release: number): string {
   return `${process}@${String(release)}`
 }
 
+export function specKey({ process, release }: Pick<InstanceSpec, 'process' | 'release'>): string {
+  return releaseKey(process, release)
+}
+
 /** Age at which this copy is replaced: spread over the last tenth of `maxAgeMs` by its id, so that copies do not go all at once. */
 export function expiryOf(instance: PlannedInstance, maxAgeMs: number): number {
   let hash = 0
@@ -72,7 +78,26 @@ function planTrack(
   input: PlanInput,
 ): readonly PlanStep[] {
   const own = mine.filter((instance) => instance.release === track.release)
-  const fresh = own.filter((instance) => ['starting', 'ready', 'unready'].includes(instance.phase))
+  const useless = own.filter((instance) => isUseless(workload, instance))
+  const recreating = workload.spec.strategy === 'recreate' && own.some(isLeavingForChange)
+  const going = useless.map((instance) => retire(instance, CHANGED))
+  if (recreating || (workload.spec.strategy === 'recreate' && useless.length > 0)) return going
+  const fresh = own.filter(
+    (instance) =>
+      ['starting', 'ready', 'unready'].includes(instance.phase) && !useless.includes(instance),
+  )
+  return [...going, ...planFresh(workload, track, { own, fresh }, input)]
+}
+
+function planFresh(
+  workload: Workload,
+  track: Track,
+  {
+    own,
+    fresh,
+  }: { readonly own: readonly PlannedInstance[]; readonly fresh: readonly PlannedInstance[] },
+  input: PlanInput,
+): readonly PlanStep[] {
   const expired = expiredCopy(workload, fresh, input.now)
   const missing = track.replicas + (expired === null ? 0 : 1) - fresh.length
   if (missing > 0) return startMissing(workload, track, missing, own, input)
@@ -83,7 +108,7 @@ function planTrack(
   if (surplus > 0 && maySurplusLeave(fresh, track.replicas)) {
     steps.push(
       ...whoMayLeave(leavingFirst(fresh, expired).slice(0, surplus), fresh, track.replicas).map(
-        (instance) => retire(instance, expired === null ? 'scaled down' : 'maximum age'),
+        (instance) => retire(instance, whyItLeaves(instance, expired)),
       ),
     )
   }
@@ -143,6 +168,22 @@ function leavingFirst(
   )
 }
 
+const CHANGED = 'a value changed'
+
+/** Its values are those of before, and nothing is lost with it: it answers nobody, or its strategy lets nothing new start beside it. */
+function isUseless({ spec }: Workload, { phase, outdated = false }: PlannedInstance): boolean {
+  return outdated && (phase === 'unready' || (phase === 'ready' && spec.strategy === 'recreate'))
+}
+
+function isLeavingForChange({ phase, outdated = false }: PlannedInstance): boolean {
+  return outdated && phase === 'leaving'
+}
+
+function whyItLeaves(instance: PlannedInstance, expired: PlannedInstance | null): string {
+  if (expired === null) return 'scaled down'
+  return instance.outdated === true ? CHANGED : 'maximum age'
+}
+
 /** At most one copy is recycled at a time, and only while all others are ready. */
 function expiredCopy(
   workload: Workload,
@@ -150,10 +191,9 @@ function expiredCopy(
   now: number,
 ): PlannedInstance | null {
   const { maxAgeMs } = workload.spec
-  if (maxAgeMs === null) return null
-  const due = fresh.filter(
-    (instance) => instance.phase === 'ready' && expiryOf(instance, maxAgeMs) <= now,
-  )
+  const isOld = (instance: PlannedInstance): boolean =>
+    instance.outdated === true || (maxAgeMs !== null && expiryOf(instance, maxAgeMs) <= now)
+  const due = fresh.filter((instance) => instance.phase === 'ready' && isOld(instance))
   return due.sort((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1))[0] ?? null
 }
 

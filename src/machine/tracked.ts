@@ -16,7 +16,8 @@ export interface Tracked {
 
 export type TrackedMap = ReadonlyMap<InstanceId, Tracked>
 
-export function toPlanned(tracked: Tracked): PlannedInstance {
+/** @param outdated it has a value that is another one now */
+export function toPlanned(tracked: Tracked, outdated: boolean): PlannedInstance {
   const { phase } = tracked
   return {
     id: tracked.spec.id,
@@ -24,6 +25,7 @@ export function toPlanned(tracked: Tracked): PlannedInstance {
     release: tracked.spec.release,
     phase: phase === 'draining' || phase === 'stopping' ? 'leaving' : phase,
     startedAt: tracked.startedAt,
+    outdated,
   }
 }
 

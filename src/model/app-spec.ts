@@ -1,5 +1,5 @@
 import type { AppName, EnvironmentName, ProcessName, TargetName } from './names.ts'
-import type { SecretReference, SourcedReference } from './secrets.ts'
+import type { SecretReference, SourcedFile } from './secrets.ts'
 
 /**
  * The resolved app file: defaults filled in, the environment's overlay merged, references checked. `spec/` makes it, a release
@@ -16,7 +16,7 @@ export interface AppSpec {
   /** Variables whose values are not in this file. Absent = none. */
   readonly envFrom?: Readonly<Record<string, SecretReference>> | undefined
   /** Files in the folder `secrets` whose contents come from elsewhere than the encrypted files, by name. Absent = none. */
-  readonly files?: Readonly<Record<string, SourcedReference>> | undefined
+  readonly files?: Readonly<Record<string, SourcedFile>> | undefined
   /** Encrypted files of the environment, by their paths in the app's folder. Absent = none. */
   readonly secrets?: readonly string[] | undefined
   readonly release: ReleaseCommand | null

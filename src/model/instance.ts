@@ -1,7 +1,8 @@
+import { FairwayError } from './errors.ts'
 import type { HealthSpec, ResourceSpec, ShutdownSpec } from './app-spec.ts'
 import type { AppRef, ProcessName } from './names.ts'
 import type { ImageFacts } from './release.ts'
-import type { PrivateFolderName } from './secrets.ts'
+import type { LiveVersion, PrivateFolderName } from './secrets.ts'
 
 /** `<process>-<release>-<random>`, unique on the host, safe as a directory and cgroup name. */
 export type InstanceId = string
@@ -29,6 +30,8 @@ export interface InstanceSpec {
   readonly privateFolders?: readonly PrivateFolderName[]
   /** Names of variables whose values are no part of this. Absent = none. */
   readonly privateEnv?: readonly string[]
+  /** Which values it was started with, of those that change without a release. Absent = it has none. */
+  readonly values?: LiveVersion
 }
 
 export interface Address {
@@ -57,6 +60,19 @@ export interface FoundInstance {
 }
 
 /** As people and the API see it. */
+/** @throws FairwayError NOT_FOUND, NOT_RUNNING */
+export function requireRunning(found: FoundInstance | null, id: InstanceId): FoundInstance {
+  if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
+  if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+  return found
+}
+
+/** @throws FairwayError NOT_RUNNING where it was started without that folder */
+export function requireFolder({ spec }: FoundInstance, name: PrivateFolderName): void {
+  if (spec.privateFolders?.includes(name) === true) return
+  throw new FairwayError('NOT_RUNNING', `${spec.id} was started without the folder ${name}`)
+}
+
 export type InstanceState =
   'starting' | 'ready' | 'unready' | 'draining' | 'stopping' | 'crashed' | 'exited'
 

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { ExitFacts, FoundInstance, InstanceId, InstanceSpec, Usage } from './instance.ts'
-import type { InstancePayload, PrivateFolder, PrivateFolderName } from './secrets.ts'
+import type { InstancePayload, PrivateFolder, PrivateFolderName, ReloadSignal } from './secrets.ts'
 
 /**
  * Starts and stops single copies on this host. Level: list() is the truth, also for instances that an earlier server started;
@@ -33,6 +33,8 @@ export interface Runner {
    * @throws FairwayError NOT_FOUND, NOT_RUNNING (ended, or started without that folder), SECRETS_INVALID, DISK_FULL
    */
   place(id: InstanceId, folder: PrivateFolder): Promise<void>
+  /** To the instance's main process, which goes on or ends as it likes. @throws FairwayError NOT_FOUND, NOT_RUNNING */
+  signal(id: InstanceId, signal: ReloadSignal): Promise<void>
   /** Path on this host of a folder in memory of a running instance, for a socket beside its files (names without a dot in front are the caller's); null where it has none. */
   privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null>
   /** Every instance of this data directory, running or exited and not yet removed. */

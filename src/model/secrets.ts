@@ -68,11 +68,29 @@ export interface PrivateFolder {
   readonly files: ReadonlyMap<string, Secret>
 }
 
+/** What is done to a running instance when one of its values is another one: replaced, told by a signal after its files were swapped, or only given the files. */
+export const ON_CHANGE = ['restart', 'signal', 'swap'] as const
+export type OnChange = (typeof ON_CHANGE)[number]
+export const RELOAD_SIGNALS = ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
+export type ReloadSignal = (typeof RELOAD_SIGNALS)[number]
+
+/** Fingerprints, under the environment's key, of the values that can change while an instance runs; '' = it has none of the kind. Equal = nothing is to be done. */
+export interface LiveVersion {
+  /** Of the values that need another instance. */
+  readonly restart: string
+  /** Of the content of its files. */
+  readonly files: string
+  /** Of the values after whose change a signal is sent. */
+  readonly signals: Readonly<Partial<Record<ReloadSignal, string>>>
+}
+
 /** What an instance is given at its start beside its `InstanceSpec`, which is stored: this is not, anywhere. */
 export interface InstancePayload {
   readonly folders: readonly PrivateFolder[]
   /** Variables whose values are nobody's to read: only those that the app file asks for. */
   readonly env: ReadonlyMap<string, Secret>
+  /** Absent = none of it changes without a release. */
+  readonly version?: LiveVersion
 }
 
 /** A file of the app's repository, encrypted: what SOPS wrote, as it is. */
@@ -118,7 +136,15 @@ export interface SecretPlan {
   /** Variable -> where its value comes from. */
   readonly env: Readonly<Record<string, SecretReference>>
   /** Name of a file in the folder `secrets` -> where its content comes from. Absent = none but those of the documents. */
-  readonly files?: Readonly<Record<string, SourcedReference>>
+  readonly files?: Readonly<Record<string, SourcedFile>>
+}
+
+/** A file whose content comes from elsewhere, and what its change means to whoever reads it. */
+export type SourcedFile = SourcedReference & {
+  /** Absent = `restart`. */
+  readonly onChange?: OnChange | undefined
+  /** Sent where that is `signal`. Absent = SIGHUP. */
+  readonly signal?: ReloadSignal | undefined
 }
 
 /** Most encrypted files of an environment, and most bytes of them together. */

@@ -10,12 +10,14 @@ import { minimalEnv, start } from '../lib/process.ts'
 import { signalName } from '../lib/signal-name.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type {
-  ExitFacts,
-  FoundInstance,
-  InstanceId,
-  InstanceSpec,
-  Usage,
+import {
+  requireFolder,
+  requireRunning,
+  type ExitFacts,
+  type FoundInstance,
+  type InstanceId,
+  type InstanceSpec,
+  type Usage,
 } from '../model/instance.ts'
 import { logFile } from '../model/log-file.ts'
 import type { ImageFacts } from '../model/release.ts'
@@ -154,13 +156,15 @@ export class ProcessRunner implements Runner {
 
   async place(id: InstanceId, folder: PrivateFolder): Promise<void> {
     await this.#mutex.run(id, async () => {
-      const found = await this.#find(id)
-      if (found === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
-      if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
-      if (found.spec.privateFolders?.includes(folder.name) !== true)
-        throw new FairwayError('NOT_RUNNING', `${id} was started without the folder ${folder.name}`)
+      requireFolder(requireRunning(await this.#find(id), id), folder.name)
       await this.#memory.swap(id, folder)
     })
+  }
+
+  async signal(id: InstanceId, signal: NodeJS.Signals): Promise<void> {
+    requireRunning(await this.#find(id), id)
+    const process = (await this.#folder(id).running())?.process ?? null
+    if (process !== null) await signalProcess(process, signal)
   }
 
   async privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null> {
@@ -171,12 +175,9 @@ export class ProcessRunner implements Runner {
   }
 
   async exec(id: InstanceId, request: ExecRequest): Promise<ExecSession> {
-    const found = await this.#find(id)
+    requireRunning(await this.#find(id), id)
     const launch = await this.#folder(id).launch()
-    if (found === null || launch === null) {
-      throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
-    }
-    if (found.state !== 'running') throw new FairwayError('NOT_RUNNING', `${id} has ended`)
+    if (launch === null) throw new FairwayError('NOT_FOUND', `there is no instance ${id}`)
     return await execBeside(launch, request, this.#options.clock)
   }
 

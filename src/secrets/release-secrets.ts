@@ -5,6 +5,7 @@ import {
   MAX_SECRET_DOCUMENTS,
   refusedFolder,
   type EnvironmentKeys,
+  type EnvironmentValues,
   type InstancePayload,
   type PrivateFolder,
   type ReleaseSecrets,
@@ -16,17 +17,26 @@ import {
 } from '../model/secrets.ts'
 import { ageIdentities } from '../sops/keys/age.ts'
 import { documentValues } from './document-values.ts'
+import { LiveVersions } from './live-versions.ts'
 import { SourcedValues } from './sourced-values.ts'
+
+/** Where values come from that are in no release. */
+export interface LiveSources {
+  readonly sources: readonly ValueSource[]
+  readonly values: Pick<EnvironmentValues, 'fingerprint'>
+}
 
 /** Opens the encrypted files of a release with the key of its environment, and asks sources for what comes from elsewhere. Keeps nothing that it opened. */
 export class SopsReleaseSecrets implements ReleaseSecrets {
   readonly #keys: EnvironmentKeys
   readonly #sources: SourcedValues
+  readonly #versions: LiveVersions | null
 
-  /** @param sources one per kind of reference beside `secret` */
-  constructor(keys: EnvironmentKeys, sources: readonly ValueSource[] = []) {
+  /** @param live one source per kind of reference beside `secret`, and who tells values apart; absent = there is no other kind */
+  constructor(keys: EnvironmentKeys, live: LiveSources | null = null) {
     this.#keys = keys
-    this.#sources = new SourcedValues(sources)
+    this.#sources = new SourcedValues(live?.sources ?? [])
+    this.#versions = live === null ? null : new LiveVersions(live.values)
   }
 
   async open(ref: AppRef, plan: SecretPlan): Promise<InstancePayload> {
@@ -45,7 +55,9 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
       )
     })
     const has = plan.documents.length > 0 || plan.files !== undefined
-    return { folders: has ? [checkedFolder(ref, files)] : [], env: new Map(env) }
+    const folders = has ? [checkedFolder(ref, files)] : []
+    const version = await this.#versions?.of(ref, plan, sourced)
+    return { folders, env: new Map(env), ...(version === undefined ? {} : { version }) }
   }
 
   watch(ref: AppRef, plan: SecretPlan, signal: AbortSignal): AsyncIterable<ValueState> {

@@ -1,6 +1,12 @@
 import type { CallerSpec, ProcessSpec, RouteSpec } from '../model/app-spec.ts'
 import { parseAppName, parseProcessName, type AppName } from '../model/names.ts'
-import type { SecretReference, SourcedReference } from '../model/secrets.ts'
+import {
+  ON_CHANGE,
+  RELOAD_SIGNALS,
+  type SecretReference,
+  type SourcedFile,
+  type SourcedReference,
+} from '../model/secrets.ts'
 import type { ResolvedFile } from './app-file-schema.ts'
 import { isWeb } from './process-kind.ts'
 import { BLUEGREEN_KEEP_MS, CANARY_PAUSE_MS, CANARY_STEPS } from './deploy-schema.ts'
@@ -68,9 +74,19 @@ export function referencesOf(values: Readonly<Record<string, unknown>>): {
 
 /** Files whose contents are elsewhere. */
 export function filesOf(values: Readonly<Record<string, unknown>> = {}): {
-  readonly files?: Readonly<Record<string, SourcedReference>>
+  readonly files?: Readonly<Record<string, SourcedFile>>
 } {
-  const files = mapped(values, sourcedReference)
+  const files = mapped(values, (value): SourcedFile | null => {
+    const reference = sourcedReference(value)
+    if (reference === null || !isRecord(value)) return null
+    const onChange = ON_CHANGE.find((each) => each === value['onChange'])
+    const signal = RELOAD_SIGNALS.find((each) => each === value['signal'])
+    return {
+      ...reference,
+      ...(onChange === undefined ? {} : { onChange }),
+      ...(signal === undefined ? {} : { signal }),
+    }
+  })
   return files === null ? {} : { files }
 }
 

@@ -13,6 +13,7 @@ export function checkMeaning(file: ResolvedFile, locate: Locator): readonly Prob
       ...checkProcess(name, process, file, locate),
       ...checkQueue(name, process, file, locate),
     ]),
+    ...checkChanges(file, locate),
     ...checkRoutes(file, locate),
     ...checkNames(file, locate),
   ]
@@ -27,6 +28,37 @@ function checkBuild({ build }: ResolvedFile, locate: Locator): Problem[] {
         at: 'key',
       }),
     )
+}
+
+/** A process reads its variables once; and a signal belongs to `onChange: signal`. */
+function checkChanges(file: ResolvedFile, locate: Locator): Problem[] {
+  const places = [
+    { path: ['env'], values: file.env },
+    ...Object.entries(file.processes).map(([name, { env = {} }]) => ({
+      path: ['processes', name, 'env'],
+      values: env,
+    })),
+  ]
+  const variables = places.flatMap(({ path, values }) =>
+    Object.entries(values).flatMap(([name, value]) => {
+      if (typeof value === 'string' || !('onChange' in value)) return []
+      if (value.onChange === undefined || value.onChange === 'restart') return []
+      return [
+        problemOf(
+          locate,
+          [...path, name, 'onChange'],
+          `a variable of a running process cannot change, so ${value.onChange} cannot be: only restart can`,
+          { suggestion: `make it a file: files.${name}` },
+        ),
+      ]
+    }),
+  )
+  const signals = Object.entries(file.files ?? {}).flatMap(([name, value]) => {
+    if (!('signal' in value) || value.signal === undefined || value.onChange === 'signal') return []
+    const message = 'signal says nothing without onChange: signal'
+    return [problemOf(locate, ['files', name, 'signal'], message)]
+  })
+  return [...variables, ...signals]
 }
 
 function checkQueue(

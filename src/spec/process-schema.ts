@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { ON_CHANGE, RELOAD_SIGNALS } from '../model/secrets.ts'
 import { deploy } from './deploy-schema.ts'
 import {
   command,
@@ -35,6 +36,19 @@ const generated = z.strictObject({
     .meta({ examples: [32] }),
 })
 
+const onChange = z
+  .enum(ON_CHANGE)
+  .optional()
+  .describe(
+    'What happens to running instances when the value is another one: `restart` replaces them as a deploy does, `signal` swaps the file and sends a signal, `swap` swaps the file. Variables can only `restart`. Default: `restart`.',
+  )
+  .meta({ examples: ['signal'] })
+const reloadSignal = z
+  .enum(RELOAD_SIGNALS)
+  .optional()
+  .describe('Signal for `onChange: signal`. Default: `SIGHUP`.')
+  .meta({ examples: ['SIGUSR1'] })
+
 const vault = z.strictObject({
   vault: matching(
     VAULT_REFERENCE,
@@ -42,6 +56,7 @@ const vault = z.strictObject({
   )
     .describe('Path and key in Vault or OpenBao, read with the server’s own login.')
     .meta({ examples: ['secret/shop/database#password'] }),
+  onChange,
 })
 
 const plainValue = z.union([z.string().max(65_536), z.number(), z.boolean()]).transform(String)
@@ -59,7 +74,7 @@ const fileKey = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/)
 
 export const sourcedFiles = z.record(
   fileKey,
-  z.union([vault, generated], {
+  z.union([vault.extend({ signal: reloadSignal }), generated], {
     error: 'expected { vault: path#key } or { generate: bytes }',
   }),
 )

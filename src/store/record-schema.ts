@@ -8,6 +8,7 @@ import {
   type AppRef,
 } from '../model/names.ts'
 import { ACTIONS, ROLES, type Grant } from '../model/identity.ts'
+import { ON_CHANGE, RELOAD_SIGNALS } from '../model/secrets.ts'
 import type { Digest, ImageFacts, Rollout, RolloutRequest, StepRecord } from '../model/release.ts'
 
 /**
@@ -36,7 +37,14 @@ const references = z.record(
     generated,
   ]),
 )
-const files = z.record(z.string(), z.discriminatedUnion('kind', [fromVault, generated]))
+const live = {
+  onChange: z.enum(ON_CHANGE).optional(),
+  signal: z.enum(RELOAD_SIGNALS).optional(),
+}
+const files = z.record(
+  z.string(),
+  z.discriminatedUnion('kind', [fromVault.extend(live), generated.extend(live)]),
+)
 
 const ref: z.ZodType<AppRef> = z.looseObject({
   app: z.string().transform(parseAppName),

@@ -16,6 +16,7 @@ import {
   type InstancePayload,
   type PrivateFolder,
   type PrivateFolderName,
+  type ReloadSignal,
 } from '../model/secrets.ts'
 import type { Authority } from './authority.ts'
 import { Holder, identityFolder, renewalTime } from './holder.ts'
@@ -93,6 +94,10 @@ export class IdentifiedRunner implements Runner {
 
   place(id: InstanceId, folder: PrivateFolder): Promise<void> {
     return this.#runner.place(id, folder)
+  }
+
+  signal(id: InstanceId, signal: ReloadSignal): Promise<void> {
+    return this.#runner.signal(id, signal)
   }
 
   privatePath(id: InstanceId, name: PrivateFolderName): Promise<string | null> {

@@ -13,6 +13,7 @@ import { containersWork } from '../containers-work.ts'
 import { lacksBao } from '../openbao.ts'
 import { argumentsWith, filesWith } from '../planted.ts'
 import { postgresPrograms } from '../postgres-cluster.ts'
+import { killServer } from './kill-server.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
 import { openVaultBed, type VaultBed } from './vault-bed.ts'
@@ -21,7 +22,7 @@ import { openVaultBed, type VaultBed } from './vault-bed.ts'
 const SERVER = `const http = require('http'), fs = require('fs'), crypto = require('crypto'), dir = process.env.FAIRWAY_SECRETS
 const hash = (text) => text === undefined ? null : crypto.createHash('sha256').update(text).digest('hex')
 let hangups = 0
-process.on('SIGHUP', () => { hangups += 1 })
+process.on('SIGUSR1', () => { hangups += 1 })
 http.createServer((request, response) => {
   const files = Object.fromEntries(fs.readdirSync(dir).filter((name) => !name.startsWith('..')).map((name) => [name, hash(fs.readFileSync(dir + '/' + name, 'utf8'))]))
   response.end(JSON.stringify({ pid: process.pid, id: process.env.HOSTNAME ?? '', hangups, files, variable: hash(process.env.KEY) }))
@@ -34,6 +35,11 @@ const answer = z.object({
   variable: z.string().nullable(),
 })
 
+const listed = z.object({
+  apps: z.array(z.object({ instances: z.array(z.object({ id: z.string(), state: z.string() })) })),
+})
+
+const KV_PATH = 'secret/shop/production/web'
 const postgres = postgresPrograms()
 const lacking = (await lacksBao()) || ('missing' in postgres ? postgres.missing : false)
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
@@ -43,8 +49,9 @@ for (const { runner, skip, subnet } of [
   { runner: 'container', skip: lacking || (await containersWork()), subnet: '10.237.0.0/16' },
 ] as const) {
   describe(`values of Vault with runner ${runner}`, { skip, timeout: 900_000 }, () => {
-    const marks = ['planted-kv-file', 'planted-kv-variable', 'planted-kv-one']
+    const marks = ['planted-kv-file', 'planted-kv-variable', 'planted-kv-one', 'planted-kv-told']
     const [file = '', variable = '', plain = ''] = marks
+    const stored: Record<string, string> = { file, variable, told: 'planted-kv-told' }
     const said: string[] = []
     let bed: VaultBed
     let platform: PrivatePlatform
@@ -59,7 +66,7 @@ for (const { runner, skip, subnet } of [
       cleanups.push(() => bed.remove())
       platform = await startPrivatePlatform({ runner, subnet, env: bed.env })
       cleanups.push(() => platform.destroy())
-      await bed.set('secret/shop/production/web', { file, variable })
+      await bed.set(KV_PATH, stored)
       await bed.bao.call('POST', 'plain/shop', { key: plain })
       await mkdir(join(folder, 'shop'))
       await writeFile(join(folder, 'shop', 'server.js'), SERVER)
@@ -84,6 +91,11 @@ for (const { runner, skip, subnet } of [
         join(folder, 'shop', 'fairway.yaml'),
         stringify({ version: 1, name: 'shop', processes: { web: {} }, ...more }),
       )
+    const readyInstances = async (): Promise<readonly string[]> =>
+      listed
+        .parse(JSON.parse((await platform.fairway(['ps', '--json'])).stdout))
+        .apps.flatMap(({ instances }) => instances)
+        .flatMap(({ id, state }) => (state === 'ready' ? [id] : []))
     const ask = async () =>
       answer.parse(
         JSON.parse(
@@ -112,6 +124,14 @@ for (const { runner, skip, subnet } of [
       const { code, stderr } = await fairway(['deploy'])
       assert.equal(code, 2, stderr)
       assert.match(stderr, /fairway\.yaml:\d+:\d+: files\.KEY: expected \{ vault: path#key \}/)
+      await describeApp({ env: { KEY: { vault: `${KV_PATH}#variable`, onChange: 'swap' } } })
+      const variable = await fairway(['deploy'])
+      assert.equal(variable.code, 2, variable.stderr)
+      assert.match(
+        variable.stderr,
+        /fairway\.yaml:8:15: .*a variable of a running process cannot change/,
+      )
+      assert.match(variable.stderr, /make it a file: files\.KEY/)
     })
 
     test('values of both versions of KV reach file and variable, users of the database reach files', async () => {
@@ -119,10 +139,11 @@ for (const { runner, skip, subnet } of [
       await describeApp({
         env: { KEY: { vault: `${at}#variable` } },
         files: {
-          KV: { vault: `${at}#file` },
+          KV: { vault: `${at}#file`, onChange: 'swap' },
+          TOLD: { vault: `${at}#told`, onChange: 'signal', signal: 'SIGUSR1' },
           PLAIN: { vault: 'plain/shop#key' },
-          DB_USER: { vault: 'database/creds/shop#username' },
-          DB_PASSWORD: { vault: 'database/creds/shop#password' },
+          DB_USER: { vault: 'database/creds/shop#username', onChange: 'swap' },
+          DB_PASSWORD: { vault: 'database/creds/shop#password', onChange: 'swap' },
         },
       })
       await must(['deploy'])
@@ -146,6 +167,65 @@ for (const { runner, skip, subnet } of [
       await eventually(isRenewed((first?.until ?? 0) + 24), { withinMs: 120_000 })
       const now = await ask()
       assert.equal(now.files['DB_USER'], hash(first?.name ?? ''))
+    })
+
+    const change = async (key: string, value: string): Promise<string> => {
+      marks.push(value)
+      stored[key] = value
+      await bed.set(KV_PATH, stored)
+      return hash(value)
+    }
+
+    test('a changed value is swapped, or told by a signal, and the process goes on', async () => {
+      const { pid } = await ask()
+      const swapped = await change('file', 'planted-kv-swapped')
+      await eventually(async () => (await ask()).files['KV'] === swapped, { withinMs: 60_000 })
+      assert.equal((await ask()).hangups, 0)
+      const told = await change('told', 'planted-kv-told-again')
+      await eventually(async () => (await ask()).hangups === 1, { withinMs: 60_000 })
+      const now = await ask()
+      assert.deepEqual([now.files['TOLD'], now.files['KV'], now.pid], [told, swapped, pid])
+      assert.match(await must(['logs']), /its files were swapped, and SIGUSR1 sent/)
+    })
+
+    test('a changed variable brings other instances, and every request is answered meanwhile', async () => {
+      await must(['scale', 'web=2'])
+      await eventually(async () => (await readyInstances()).length === 2, { withinMs: 60_000 })
+      const before = await readyInstances()
+      const given = await change('variable', 'planted-kv-variable-2')
+      let fewest = 2
+      const failures: unknown[] = []
+      await eventually(
+        async () => {
+          const { variable: now } = await ask().catch((error: unknown) => {
+            failures.push(error)
+            throw error
+          })
+          const ready = await readyInstances()
+          fewest = Math.min(fewest, ready.length)
+          return now === given && ready.length === 2 && ready.every((id) => !before.includes(id))
+        },
+        { withinMs: 120_000 },
+      )
+      assert.equal(fewest, 2, 'never fewer ready copies than wanted')
+      assert.deepEqual(failures, [])
+      await must(['scale', 'web=1'])
+      await eventually(async () => (await readyInstances()).length === 1, { withinMs: 60_000 })
+    })
+
+    test('the next server goes on: what did not change stays, what ends with the old login is read anew', async () => {
+      const { pid } = await ask()
+      await killServer(platform)
+      await must(['up'])
+      const follows = async (): Promise<boolean> => {
+        const [user, ...others] = await bed.users()
+        const { files } = await ask()
+        const isNew = user !== undefined && !marks.includes(user.name)
+        return isNew && others.length === 0 && files['DB_USER'] === hash(user.name)
+      }
+      await eventually(follows, { withinMs: 120_000 })
+      marks.push(...(await bed.users()).map(({ name }) => name))
+      assert.equal((await ask()).pid, pid)
     })
 
     test('while Vault is down what runs goes on and says so; what starts waits for it', async () => {
