@@ -7,7 +7,7 @@ import { ENDPOINTS, type EndpointName } from '../contract/endpoints.ts'
 import type { Endpoint } from '../contract/endpoint.ts'
 import { problem } from '../contract/problem.ts'
 import { z } from 'zod'
-import { CALLBACK_PATH, LOGIN_PATH } from './login-pages.ts'
+import { CALLBACK_PATH, CLAIM_PATH, LOGIN_PATH } from './login-pages.ts'
 import { grantOf, PLATFORM, ROLES } from '../model/identity.ts'
 
 const NAMES = Object.keys(ENDPOINTS).filter((name): name is EndpointName => name in ENDPOINTS)
@@ -133,7 +133,7 @@ test('the server has the routes of the table, the registry, the pages of a login
     `${method} /v2`,
     `${method} /v2*`,
   ])
-  const pages = [`GET ${LOGIN_PATH}`, `GET ${CALLBACK_PATH}`]
+  const pages = [`GET ${LOGIN_PATH}`, `GET ${CALLBACK_PATH}`, `GET ${CLAIM_PATH}`]
   assert.deepEqual([...found].sort(), [...expected, ...registry, ...pages].sort())
 })
 

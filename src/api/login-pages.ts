@@ -17,6 +17,17 @@ export interface LoginPagesOptions {
 
 export const LOGIN_PATH = '/oidc/login/:login'
 export const CALLBACK_PATH = '/oidc/callback'
+/** What a claim link leads to where somebody opens it in a browser. The code stands after `#`, which no browser sends. */
+export const CLAIM_PATH = '/claim'
+
+const CLAIM_PAGE: PlainPage = {
+  title: 'Claim this server',
+  paragraphs: [
+    'This link is for the command line. Copy the whole address of this page, also what stands after #, and type on your machine:',
+    "`fairway login 'ADDRESS'`",
+    'It works once, for whoever is first: that person is the admin of this server.',
+  ],
+}
 
 const COOKIE_SECONDS = 600
 const LOGIN_ID = /^[0-9A-Za-z]{16}$/
@@ -41,6 +52,7 @@ export function mountLoginPages(app: FastifyInstance, options: LoginPagesOptions
         link: { text: `Continue to ${provider}`, url },
       })
     })
+    scope.get(CLAIM_PATH, async (_, reply) => await sendPage(reply, 200, CLAIM_PAGE))
     scope.get(CALLBACK_PATH, async (request, reply) => {
       const query = /\?(.*)$/s.exec(request.url)?.[1] ?? ''
       const target = await options.login.finish(query, (login) =>
@@ -79,7 +91,7 @@ function failurePage({ message, hint }: FairwayError): PlainPage {
   const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`
   return {
     title: 'Not logged in',
-    paragraphs: [sentence, hint.replaceAll('`', '')],
+    paragraphs: [sentence, hint],
     tone: 'bad',
   }
 }

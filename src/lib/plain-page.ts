@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 /** A page of text for a browser: no script, nothing from elsewhere. */
 export interface PlainPage {
   readonly title: string
+  /** What stands between backticks is shown as what is typed. */
   readonly paragraphs: readonly string[]
   /** Shown large, to be compared with what a terminal shows. */
   readonly code?: string
@@ -16,14 +17,14 @@ const STYLE = `
   :root { --ground: #12161c; --card: #1b212a; --text: #e8ecf2; --soft: #a3aebd; --line: #323b48; --accent: #7fb0ff; --on: #0d1a30; --good: #6fd08f; --bad: #ff9a92 }
 }
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--ground); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
+body { margin: 0; min-height: 100vh; min-height: 100dvh; display: grid; place-items: center; padding: 1rem; background: var(--ground); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
 main { width: 100%; max-width: 28rem; padding: 2rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow-wrap: anywhere }
 .name { margin: 0 0 1.5rem; color: var(--soft); font-weight: 600; letter-spacing: .02em }
 h1 { margin: 0 0 .75rem; font-size: 1.375rem; line-height: 1.3 }
 h1.good { color: var(--good) } h1.bad { color: var(--bad) }
-p { margin: 0 0 1rem } p:last-child { margin-bottom: 0 }
+p { margin: 0 0 1rem } code { padding: .1em .3em; border: 1px solid var(--line); border-radius: .25rem; font: .9375em/1.4 ui-monospace, monospace } p:last-child { margin-bottom: 0 }
 .code { margin: 1.25rem 0; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; text-align: center; font: 600 1.5rem/1.4 ui-monospace, monospace; letter-spacing: .12em; white-space: nowrap }
-a { display: block; margin-top: 1.5rem; padding: .75rem 1rem; border-radius: .5rem; background: var(--accent); color: var(--on); font-weight: 600; text-align: center; text-decoration: none }
+a { display: block; margin-top: 1.5rem; padding: .75rem 1rem; border: 1px solid transparent; border-radius: .5rem; background: var(--accent); color: var(--on); font-weight: 600; text-align: center; text-decoration: none }
 a:focus-visible { outline: 3px solid var(--text); outline-offset: 2px }
 @media (max-width: 24rem) { main { padding: 1.25rem } .code { font-size: 1.25rem } }
 `
@@ -47,11 +48,15 @@ export function pageHtml({ title, paragraphs, code, link, tone }: PlainPage): st
     '<meta name="viewport" content="width=device-width, initial-scale=1">',
     `<title>${escaped(title)} · Fairway</title><style>${STYLE}</style></head><body><main>`,
     `<p class="name">Fairway</p>${tag}${escaped(title)}</h1>`,
-    ...paragraphs.map((text) => `<p>${escaped(text)}</p>`),
+    ...paragraphs.map((text) => `<p>${withCode(escaped(text))}</p>`),
     code === undefined ? '' : `<p class="code">${escaped(code)}</p>`,
     link === undefined ? '' : `<a href="${escaped(webUrl(link.url))}">${escaped(link.text)}</a>`,
     '</main></body></html>\n',
   ].join('\n')
+}
+
+function withCode(html: string): string {
+  return html.replace(/`([^`]+)`/g, '<code>$1</code>')
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {

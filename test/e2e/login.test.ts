@@ -263,6 +263,21 @@ test('logins, refusals, logouts and ended sessions are in the audit, with who an
   assert.ok(!text.includes(removed.split('_')[2] ?? '-'))
 })
 
+test('a claim link that is opened in a browser says what it is for; no page has a script', async () => {
+  const claim = await fetch(`${bed.url}/claim`)
+  const refused = await fetch(`${bed.url}/oidc/login/${'a'.repeat(16)}`)
+  assert.deepEqual([claim.status, refused.status], [200, 403])
+  const [claimPage, refusedPage] = [await claim.text(), await refused.text()]
+  assert.match(claimPage, /<code>fairway login &#39;ADDRESS&#39;<\/code>/)
+  assert.match(refusedPage, /Begin again with <code>fairway login<\/code>/)
+  for (const { headers } of [claim, refused]) {
+    const policy = headers.get('content-security-policy') ?? ''
+    assert.match(policy, /^default-src 'none'; style-src 'sha256-[^']+'; /)
+    assert.equal(headers.get('cache-control'), 'no-store')
+  }
+  assert.doesNotMatch(claimPage + refusedPage, /<script|javascript:| on\w+=/)
+})
+
 test('the login page has a strict policy, and neither store nor log knows a secret', async () => {
   const token = await login('ada', 'laptop')
   const begun = await begin()
