@@ -30,6 +30,8 @@ import { TAKE_OVER } from './only-router.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
+/** How long a program that runs may be silent before another is started in its place. */
+const SILENCE_MS = 15_000
 /** How long one `up` waits for another. */
 const TURN_MS = 2 * START_MS + STOP_MS
 /**
@@ -170,7 +172,7 @@ async function ensureRunning(
 ): Promise<'was running' | 'started' | 'replaced'> {
   const program = programOf(name, folder)
   const old = await runningProgram(program)
-  const answering = old !== null && (await programAnswers(program, config, folder))
+  const answering = old !== null && (await answersInTime(old.pid, program, { config, folder }))
   if (answering) {
     if (!restart && old.version === packageVersion()) return 'was running'
     if (name === 'server') await stopInBackground(program, STOP_MS)
@@ -206,6 +208,21 @@ async function ensureRunning(
     answers,
   })
   return old === null ? 'started' : 'replaced'
+}
+
+/** One that runs and does not answer may be about to: it still starts, or its machine is slow. False where it ends or stays silent. */
+async function answersInTime(
+  pid: number,
+  program: BackgroundProgram,
+  { config, folder }: Pick<Installation, 'config' | 'folder'>,
+): Promise<boolean> {
+  const deadline = performance.now() + SILENCE_MS
+  while (!(await programAnswers(program, config, folder))) {
+    if (performance.now() > deadline) return false
+    if ((await runningProgram(program))?.pid !== pid) return false
+    await new Promise((done) => setTimeout(done, 100))
+  }
+  return true
 }
 
 /** Package managers and proxies are configured by the environment on some hosts; builds follow the host. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 
 describe('fairway up', { timeout: 120_000 }, () => {
@@ -61,6 +62,22 @@ describe('fairway up', { timeout: 120_000 }, () => {
     assert.match(await platform.must(['up']), /was running[\s\S]*was running/)
   })
 
+  it('waits for a server of its own that does not answer yet', async () => {
+    const server = pidIn(await platform.must(['status']))
+    process.kill(server, 'SIGSTOP')
+    const waiting = platform.fairway(['up'])
+    try {
+      // Longer than `up` waits for one answer.
+      await setTimeout(6_000)
+    } finally {
+      process.kill(server, 'SIGCONT')
+    }
+    const { code, stdout, stderr } = await waiting
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /server .*\(was running\)/)
+    assert.equal(pidIn(await platform.must(['status'])), server)
+  })
+
   it('refuses the port of another Fairway server', async () => {
     const [httpPort = 0] = await freePorts(1)
     const other = ['--data', `${platform.dataDir}-other`, '--http-port', String(httpPort)]
@@ -78,3 +95,9 @@ describe('fairway up', { timeout: 120_000 }, () => {
     )
   })
 })
+
+function pidIn(status: string): number {
+  const pid = Number(/^server .* pid (\d+)/m.exec(status)?.[1])
+  assert.ok(pid > 0, status)
+  return pid
+}
