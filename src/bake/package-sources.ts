@@ -1,5 +1,9 @@
 import { isMissing } from '../lib/missing-file.ts'
 import { ProgramError, run, runToEnd } from '../lib/process.ts'
+import { FairwayError } from '../model/errors.ts'
+
+/** It starts a Node, which takes long on a small or busy machine. */
+const NPM_CONFIG_MS = 120_000
 
 /**
  * Where packages come from: the host's own configuration of npm and pip, as data. Nothing here is a credential: it goes
@@ -18,6 +22,7 @@ export interface PackageSources {
 
 /**
  * Asks the host's npm and pip for their effective configuration (files and environment together).
+ * @throws FairwayError PACKAGE_UNAVAILABLE where there is an npm that fails
  * @param env the environment of this program; only proxies, CA bundles and settings of npm and pip are taken from it
  */
 export async function readPackageSources(
@@ -67,10 +72,19 @@ async function npmConfig(env: Readonly<Record<string, string>>): Promise<NpmConf
 /** A host without npm has no npm configuration; bakes that need npm fail when they do. */
 async function npmSays(env: Readonly<Record<string, string>>): Promise<string> {
   try {
-    return await run('npm', ['config', 'get', 'registry', 'cafile'], { env, timeoutMs: 30_000 })
+    const args = ['config', 'get', 'registry', 'cafile']
+    return await run('npm', args, { env, timeoutMs: NPM_CONFIG_MS })
   } catch (error) {
-    if (error instanceof ProgramError && isMissing(error.cause)) return ''
-    throw error
+    if (!(error instanceof ProgramError)) throw error
+    if (isMissing(error.cause)) return ''
+    throw new FairwayError(
+      'PACKAGE_UNAVAILABLE',
+      `npm does not tell its settings: ${error.message}`,
+      {
+        hint: 'Try `npm config get registry` as the user that the server runs as; a login belongs into a line of its own in .npmrc, not into the address.',
+        cause: error,
+      },
+    )
   }
 }
 
