@@ -24,6 +24,7 @@ export const audit: Command = {
   summary: 'show, export and verify who did what',
   usage: '[list|export|verify]',
   details: [
+    'Admins of everything see all of it, operators and admins of an app, a team or an environment the records of their apps there. export and verify are for admins of everything.',
     'verify reads an export, from the server or from a FILE without one, and fails where a record was changed, removed, added or moved. It keeps the last checkpoint of a server and holds the next export against it; --checkpoint FILE adds one that you kept elsewhere.',
   ],
   examples: [
