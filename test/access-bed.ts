@@ -234,7 +234,10 @@ export class AccessBed {
       logOf: () => silentLog,
     })
     const opened = await openAccess({
-      config: { access: { host, port: 0, url: null, certificates: null }, hostNames: [] },
+      config: {
+        access: { host, port: 0, url: null, authority: null, certificates: null },
+        hostNames: [],
+      },
       folder: join(this.#folder, 'tls'),
       store,
       identity,

@@ -37,7 +37,7 @@ export async function openAccessCertificates(
   const every = (task: () => Promise<void>): void => {
     timer = setInterval(() => void task().catch(() => undefined), DAY).unref()
   }
-  const authority = await LocalAuthority.open(folder, () => clock.now())
+  const authority = await LocalAuthority.open(access.authority ?? folder, () => clock.now())
   const instanceCa = authority.certificatePem
   if (access.certificates !== null) {
     const { certFile, keyFile } = access.certificates

@@ -76,12 +76,16 @@ export interface AccessConfig {
   readonly port: number
   /** How it is called from outside; null = by host and port. */
   readonly url: string | null
+  /** Folder with `ca.pem` and `ca-key.pem` of its authority, the same for all servers of a database; null = in the data folder, made there. */
+  readonly authority: string | null
   /** Null = signed by an authority of this server's own. */
   readonly certificates: { readonly certFile: string; readonly keyFile: string } | null
 }
 
 /** A server without a machine: apps run in the cluster around it. */
 export interface HomeConfig {
+  /** Name under which it owns what it makes; '' = its own choice. */
+  readonly owner: string
   /** Name of the target that this cluster is, also for environments that name none. */
   readonly target: TargetName
   /** Settings of that target: its registry with password. */
@@ -120,6 +124,7 @@ const schema = z.object({
     .string()
     .regex(/^https:\/\/[^/?#@]+$/, 'expected https://HOST or https://HOST:PORT')
     .optional(),
+  FAIRWAY_ACCESS_AUTHORITY: z.string().min(1).optional(),
   FAIRWAY_ACCESS_CERT: z.string().min(1).optional(),
   FAIRWAY_ACCESS_KEY: z.string().min(1).optional(),
   FAIRWAY_TLS_CERT: z.string().min(1).optional(),
@@ -161,6 +166,7 @@ const schema = z.object({
   FAIRWAY_NAMESPACE: z.string().default('fairway-system'),
   FAIRWAY_POD: z.string().default(''),
   FAIRWAY_HOME_IMAGE: z.string().default(''),
+  FAIRWAY_HOME_OWNER: z.string().default(''),
   FAIRWAY_HEALTH_PORT: port.default(7071),
   KUBERNETES_SERVICE_HOST: z.string().default(''),
   KUBERNETES_SERVICE_PORT: z.string().default('443'),
@@ -287,6 +293,10 @@ function accessOf(values: z.output<typeof schema>): AccessConfig | null {
     host: values.FAIRWAY_ACCESS_HOST,
     port: values.FAIRWAY_ACCESS_PORT,
     url: values.FAIRWAY_ACCESS_URL ?? null,
+    authority:
+      values.FAIRWAY_ACCESS_AUTHORITY === undefined
+        ? null
+        : resolve(values.FAIRWAY_ACCESS_AUTHORITY),
     certificates: certFile === undefined || keyFile === undefined ? null : { certFile, keyFile },
   }
 }
@@ -297,6 +307,7 @@ function accessEnvironment({ access }: Config): Record<string, string> {
     FAIRWAY_ACCESS_HOST: access.host,
     FAIRWAY_ACCESS_PORT: String(access.port),
     ...(access.url === null ? {} : { FAIRWAY_ACCESS_URL: access.url }),
+    ...(access.authority === null ? {} : { FAIRWAY_ACCESS_AUTHORITY: access.authority }),
     ...(access.certificates === null
       ? {}
       : {
@@ -309,6 +320,7 @@ function accessEnvironment({ access }: Config): Record<string, string> {
 function homeOf(values: z.output<typeof schema>): HomeConfig | null {
   if (values.FAIRWAY_HOME_TARGET === undefined) return null
   return {
+    owner: values.FAIRWAY_HOME_OWNER,
     target: parseTargetName(values.FAIRWAY_HOME_TARGET),
     settings: values.FAIRWAY_HOME_SETTINGS,
     namespace: values.FAIRWAY_NAMESPACE,

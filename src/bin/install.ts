@@ -6,7 +6,14 @@ import { bakePlatform, bakePostgres } from '../bake/platform-image.ts'
 import { ClusterClient } from '../kubernetes/cluster-client.ts'
 import { readKubeconfig } from '../kubernetes/kubeconfig.ts'
 import { toYaml } from '../kubernetes/object.ts'
-import { planPlatform, type PlatformPlan } from '../kubernetes/plan-platform.ts'
+import {
+  KEY_FILES,
+  KEYS,
+  OWNER_KEY,
+  planPlatform,
+  type PlatformKeys,
+  type PlatformPlan,
+} from '../kubernetes/plan-platform.ts'
 import { ownDatabaseUrl, POSTGRES } from '../kubernetes/plan-platform-postgres.ts'
 import { REGISTRY, REGISTRY_PORT, REGISTRY_USER } from '../kubernetes/plan-platform-registry.ts'
 import { PlatformInstaller } from '../kubernetes/platform-installer.ts'
@@ -24,6 +31,7 @@ import type { Store, TargetRecord } from '../model/store.ts'
 import type { TargetRegistry } from '../model/targets.ts'
 import type { Digest } from '../model/release.ts'
 import { registryOf, registrySettings } from '../reconcile/target-registry.ts'
+import { LocalAuthority } from '../router/local-authority.ts'
 import { pullSecret } from './clusters.ts'
 import { environment } from './environment.ts'
 import { bakerOptions, type KitchenOptions } from './kitchen.ts'
@@ -69,6 +77,7 @@ async function install(
       installer,
       baked,
       packages,
+      clock,
     })
     const manifests = toYaml(planPlatform(plan))
     const done = { manifests, image: plan.image, notes: notesOf(plan) }
@@ -141,7 +150,7 @@ async function deliver(
   }
 }
 
-interface Planned extends Pick<InstallerOptions, 'owner'> {
+interface Planned extends Pick<InstallerOptions, 'owner' | 'clock'> {
   readonly request: InstallRequest
   readonly registry: TargetRegistry
   readonly installer: PlatformInstaller
@@ -150,8 +159,8 @@ interface Planned extends Pick<InstallerOptions, 'owner'> {
 }
 
 async function planOf(given: Planned): Promise<PlatformPlan> {
-  const { request, registry, installer, baked, packages } = given
-  const { namespace, target, hosts, nodePort, database } = request
+  const { request, registry, installer, baked, packages, clock } = given
+  const { namespace, target, hosts, nodePort, accessNodePort, database } = request
   const known = (name: string, key: string): Promise<string | null> =>
     installer.secret(namespace, name, key)
   const fresh = (): string => randomBytes(18).toString('hex')
@@ -167,6 +176,9 @@ async function planOf(given: Planned): Promise<PlatformPlan> {
     target,
     hosts,
     nodePort,
+    accessNodePort,
+    owner: (await known(KEYS, OWNER_KEY)) ?? `fairway-${randomBytes(4).toString('hex')}`,
+    keys: await keysOf(known, clock),
     packages,
     notices: request.notices,
     image: reference(SERVER, baked.server),
@@ -185,6 +197,27 @@ async function planOf(given: Planned): Promise<PlatformPlan> {
           pullSecret: pullSecret(registrySettings(registry)),
         }
       : ownRegistry(request, passwords),
+  }
+}
+
+/** Made once: what was encrypted or pinned under the ones that are there would be lost with others. */
+async function keysOf(
+  known: (secret: string, key: string) => Promise<string | null>,
+  clock: Clock,
+): Promise<PlatformKeys> {
+  const [serverKey, ca, caKey] = [
+    await known(KEYS, KEY_FILES.serverKey),
+    await known(KEYS, KEY_FILES.ca),
+    await known(KEYS, KEY_FILES.caKey),
+  ]
+  const authority =
+    ca === null || caKey === null
+      ? await LocalAuthority.generate(() => clock.now())
+      : { certificate: ca, key: caKey }
+  return {
+    serverKey: serverKey ?? `${randomBytes(32).toString('base64')}\n`,
+    ca: authority.certificate,
+    caKey: authority.key,
   }
 }
 

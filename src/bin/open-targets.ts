@@ -28,6 +28,8 @@ export interface TargetOptions {
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
+  /** The installation's name on clusters where it has none yet; '' or absent = any. */
+  readonly given?: string
   readonly defaultHost: (ref: AppRef) => string
   /** The cluster that this server itself runs in. */
   readonly inCluster?: () => Promise<ClusterConnection>
@@ -94,10 +96,11 @@ function lazyClusters(options: TargetOptions): Clusters {
 export async function ownerOf({
   store,
   randomId,
-}: Pick<TargetOptions, 'store' | 'randomId'>): Promise<string> {
+  given = '',
+}: Pick<TargetOptions, 'store' | 'randomId' | 'given'>): Promise<string> {
   const known = await store.getSetting(OWNER)
   if (known !== null) return known
-  const owner = `fairway-${randomId()}`
+  const owner = given === '' ? `fairway-${randomId()}` : given
   await store.setSetting(OWNER, owner)
   return owner
 }

@@ -5,8 +5,9 @@ import type { Config, HomeConfig } from './config.ts'
 import { secretsDoors } from './secrets-door.ts'
 
 const PROD = parseTargetName('prod')
-const access = { host: '127.0.0.1', port: 0, url: null, certificates: null }
+const access = { host: '127.0.0.1', port: 0, url: null, authority: null, certificates: null }
 const home: HomeConfig = {
+  owner: '',
   target: PROD,
   settings: {},
   namespace: 'fairway-system',
@@ -53,7 +54,7 @@ test('pods call the server as the target says, else as people’s programs do, e
 
 test('in the cluster itself they call its Service and its pods are let through', async () => {
   const door = await doorOf({ home })
-  assert.match(door.url, /^https:\/\/fairway\.fairway-system\.svc:7443\//)
+  assert.match(door.url, /^https:\/\/fairway-access\.fairway-system\.svc:7443\//)
   const labels = { 'app.kubernetes.io/name': 'fairway', 'app.kubernetes.io/component': 'server' }
   assert.deepEqual(door.peers, [{ namespace: 'fairway-system', labels }])
   assert.equal(door.port, 7443)

@@ -1,7 +1,7 @@
 /** How the pods of a target come to their values: where they ask, whom they believe, and the image of the program that asks. */
 import { isIP } from 'node:net'
 import type { DoorPeer, EngineSecrets, SecretsDoor } from '../kubernetes/plan-secrets.ts'
-import { ACCESS_PORT, PLATFORM, selector } from '../kubernetes/plan-platform.ts'
+import { ACCESS_PORT, ACCESS_SERVICE, selector } from '../kubernetes/plan-platform.ts'
 import { FairwayError } from '../model/errors.ts'
 import { secretsAudience, secretsPath } from '../model/instance-secrets.ts'
 import type { TargetName } from '../model/names.ts'
@@ -72,7 +72,7 @@ function defaultUrl(
 }
 
 function homeUrl(namespace: string): string {
-  return `https://${PLATFORM}.${namespace}.svc:${String(ACCESS_PORT)}`
+  return `https://${ACCESS_SERVICE}.${namespace}.svc:${String(ACCESS_PORT)}`
 }
 
 async function peersOf(

@@ -106,7 +106,8 @@ const secrets = new SopsReleaseSecrets(keys, {
   values,
 })
 const files = createLogReader({ logDir: folder.logs, clock })
-const owner = (): Promise<string> => ownerOf({ store, randomId })
+const given = config.home?.owner ?? ''
+const owner = (): Promise<string> => ownerOf({ store, randomId, given })
 const { sandbox, images, machine, runner, identities } =
   home === null
     ? await openMachine()
@@ -118,6 +119,7 @@ const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } 
   clock,
   log,
   randomId,
+  given,
   defaultHost,
   secrets: {
     config,

@@ -88,6 +88,7 @@ export const installBody = z.strictObject({
     )
     .max(20),
   nodePort: nodePort.nullable(),
+  accessNodePort: nodePort.nullable().default(null),
   registryPort: nodePort,
   npmRegistry: webUrl.nullable().default(null),
   notices: z

@@ -14,7 +14,7 @@ export function planBindings(refs: readonly AppRef[], owner: string): readonly K
       kubeObject({
         apiVersion: RBAC,
         kind: 'RoleBinding',
-        name: `fairway--access-${role}`,
+        name: bindingName(role),
         namespace: namespaceOf(ref),
         labels: {
           ...accessLabels(owner),
@@ -34,6 +34,11 @@ export function planBindings(refs: readonly AppRef[], owner: string): readonly K
       }),
     ),
   )
+}
+
+/** Of the RoleBinding of a role in an app's namespace. */
+export function bindingName(role: string): string {
+  return `fairway--access-${role}`
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Clock } from '../model/clock.ts'
+import type { ProcessSpec } from '../model/app-spec.ts'
 import type { JobRequest, JobResult } from '../model/engine.ts'
 import type { LogLine } from '../model/runner.ts'
 import type { Applier } from './apply.ts'
@@ -8,13 +9,16 @@ import { listAt, named, textAt, timeAt, type Json } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { LABELS, namespaceOf } from './labels.ts'
 import { parseLogLine } from './log-line.ts'
+import { NodeWait } from './node-wait.ts'
 import type { KubeObject } from './object.ts'
 import type { PodFacts } from './pod-facts.ts'
-import { describeExit, podState, secretsFailure } from './pod-state.ts'
+import { describeExit, podState, secretsFailure, type PodView } from './pod-state.ts'
+
+type JobClient = Pick<ClusterClient, 'get' | 'apply' | 'list' | 'mergePatch' | 'delete' | 'podLog'>
 
 export interface JobDeps {
-  readonly client: ClusterClient
-  readonly applier: Applier
+  readonly client: JobClient
+  readonly applier: Pick<Applier, 'apply'>
   /** Pods of a Job, as seen now. */
   readonly podsOf: (namespace: string, job: string) => readonly PodFacts[]
   /** Resolves after the next change of the app, or when the signal aborts. */
@@ -32,6 +36,8 @@ const BEGIN_MS = 60_000
 interface End {
   readonly code: number | null
   readonly reason: string
+  /** It did not begin, and would not. */
+  readonly isHopeless?: boolean
 }
 
 /**
@@ -58,7 +64,12 @@ export async function runClusterJob(
     last.push(line)
     if (last.length > LINES) last.shift()
   })
-  const end = await follow(job, name, began, deps, output, signal)
+  const nodes = new NodeWait({
+    client: deps.client,
+    clock: deps.clock,
+    tell: (pod, text) => onLine(platformLine(pod, text, deps.clock.now())),
+  })
+  const end = await follow(job, name, { ...deps, began, output, nodes }, signal)
   await output.finish(END_OF_LOG_MS)
   return {
     instance: output.pod ?? name.name,
@@ -98,15 +109,19 @@ function isOf(metadata: KubeObject['metadata'], job: KubeObject): boolean {
   return metadata.labels[LABELS.job] === job.metadata.name
 }
 
+interface Following extends JobDeps {
+  readonly began: number
+  readonly output: JobOutput
+  readonly nodes: NodeWait
+}
+
 async function follow(
   job: JobRequest,
   name: ObjectName,
-  began: number,
-  deps: JobDeps,
-  output: JobOutput,
+  deps: Following,
   signal: AbortSignal,
 ): Promise<End> {
-  const { clock, client } = deps
+  const { clock, client, began, output, nodes } = deps
   const since = clock.now()
   for (;;) {
     if (signal.aborted) {
@@ -115,8 +130,14 @@ async function follow(
     }
     const [pod] = deps.podsOf(namespaceOf(job.ref), name.name)
     if (pod !== undefined) output.follow(pod)
-    const end = pod === undefined ? null : endOf(pod, clock.now(), since)
-    if (end !== null) return end
+    const comingNode = pod === undefined ? null : await nodes.coming(pod, signal)
+    const view = { now: clock.now(), since, startMs: startOf(job, pod), comingNode }
+    const end = pod === undefined ? null : endOf(pod, view)
+    if (end !== null) {
+      // What has not begun would begin once there is a node, long after it was said to have failed.
+      if (end.isHopeless === true) await stop(name, deps)
+      return end
+    }
     if (clock.now() - began >= job.timeoutMs) {
       await stop(name, deps)
       return { code: null, reason: tooLong(job) }
@@ -130,7 +151,14 @@ async function follow(
 }
 
 /** `since`: what was in its way before we looked, such as a registry that was away with us, is not held against it. */
-function endOf(pod: PodFacts, now: number, since: number): End | null {
+function endOf(
+  pod: PodFacts,
+  view: Pick<PodView, 'now' | 'startMs'> & {
+    readonly since: number
+    readonly comingNode: string | null
+  },
+): End | null {
+  const { now, since } = view
   const hasEnded = pod.phase === 'Succeeded' || pod.phase === 'Failed'
   if (hasEnded && pod.exit !== null)
     return { code: pod.exit.code, reason: describeExit(pod.exit, pod) }
@@ -138,9 +166,20 @@ function endOf(pod: PodFacts, now: number, since: number): End | null {
   if (hasEnded && refused !== null) return { code: null, reason: refused }
   if (hasEnded) return { code: null, reason: pod.message === '' ? pod.reason : pod.message }
   if (now - Math.max(pod.createdAt, since) < BEGIN_MS) return null
-  const view = { now, since, startMs: Infinity, answer: null, everReady: true }
-  const { hopeless, reason } = podState(pod, view)
-  return hopeless ? { code: null, reason } : null
+  const { hopeless, reason } = podState(pod, { ...view, answer: null, everReady: true })
+  return hopeless ? { code: null, reason, isHopeless: true } : null
+}
+
+/** What the process of a run may take to begin, which a node that is on its way is waited for at least. A run that has begun has its own time. */
+function startOf({ spec, process }: JobRequest, pod: PodFacts | undefined): number {
+  if (pod?.startedAt != null) return Infinity
+  const processes = Object.values<ProcessSpec>(spec.processes)
+  return processes.find(({ name }) => name === process)?.health.startMs ?? 0
+}
+
+function platformLine(pod: PodFacts, text: string, time: number): LogLine {
+  const { name: instance, process, release } = pod
+  return { time, stream: 'platform', instance, process, release, text }
 }
 
 /** A Job without a pod: it ended long ago and its pod was cleared away, it may not make one, or it is about to. */
@@ -172,14 +211,14 @@ async function nextLook(deps: JobDeps, ms: number, signal: AbortSignal): Promise
 
 /** The log of the run's pod, from its first line to its last. */
 class JobOutput {
-  readonly #client: ClusterClient
+  readonly #client: JobClient
   readonly #onLine: (line: LogLine) => void
   readonly #stopping = new AbortController()
   #reading: Promise<void> | null = null
   #pod: string | null = null
   #told = 0
 
-  constructor(client: ClusterClient, onLine: (line: LogLine) => void) {
+  constructor(client: JobClient, onLine: (line: LogLine) => void) {
     this.#client = client
     this.#onLine = onLine
   }

@@ -1,3 +1,6 @@
+import { CLUSTER_ROLES } from '../model/kube-access.ts'
+import { accessName } from './access-names.ts'
+import { ACCOUNT, bindingName } from './access-plan.ts'
 import { groupOf, neededRights, SECRETS_RIGHT, type Right } from './doctor.ts'
 import { CLAIM_SECRET } from './home-pod.ts'
 import { KINDS, type Kind } from './kinds.ts'
@@ -33,6 +36,7 @@ export function planPlatformRights(plan: PlatformPlan, labels: Labels): readonly
       namespace: null,
       fields: { roleRef: roleRef('ClusterRole', namespace), subjects },
     }),
+    ...(plan.accessNodePort === null ? [] : accessRights(plan, shared, subjects)),
     kubeObject({
       ...shared,
       kind: 'Role',
@@ -80,6 +84,50 @@ interface Rule {
   readonly apiGroups: readonly string[]
   readonly resources: readonly string[]
   readonly verbs: readonly string[]
+}
+
+/**
+ * What people's kubectl needs (access-plan.ts), by name where Kubernetes can: it may write the one role by which its proxy acts as people, and bind that and the
+ * roles that every cluster has for users. `escalate`: it does not hold what that role says.
+ */
+function accessRights(
+  { namespace, owner }: PlatformPlan,
+  shared: { readonly apiVersion: string; readonly labels: Labels },
+  subjects: readonly unknown[],
+): readonly KubeObject[] {
+  const name = `${namespace}-access`
+  const own = accessName(owner)
+  const bindings = Object.keys(CLUSTER_ROLES).map(bindingName)
+  const written = ['get', 'create', 'patch', 'delete']
+  const rbac = (resource: string, verbs: readonly string[], resourceNames?: readonly string[]) => ({
+    apiGroups: ['rbac.authorization.k8s.io'],
+    resources: [resource],
+    verbs,
+    ...(resourceNames === undefined ? {} : { resourceNames }),
+  })
+  const rules = [
+    rbac('clusterroles', [...written, 'escalate', 'bind'], [own]),
+    rbac('clusterroles', ['bind'], [...new Set(Object.values(CLUSTER_ROLES))].sort()),
+    rbac('clusterrolebindings', written, [own]),
+    rbac('rolebindings', written, bindings),
+    rbac('rolebindings', ['list']),
+    {
+      apiGroups: [''],
+      resources: ['serviceaccounts/token'],
+      verbs: ['create'],
+      resourceNames: [ACCOUNT],
+    },
+  ]
+  return [
+    kubeObject({ ...shared, kind: 'ClusterRole', name, namespace: null, fields: { rules } }),
+    kubeObject({
+      ...shared,
+      kind: 'ClusterRoleBinding',
+      name,
+      namespace: null,
+      fields: { roleRef: roleRef('ClusterRole', name), subjects },
+    }),
+  ]
 }
 
 /** One rule for all resources of a group that are used alike. */

@@ -21,6 +21,9 @@ const PLAN: PlatformPlan = {
   packages: { npm_config_registry: 'https://npm.example/' },
   hosts: ['fairway.example'],
   nodePort: null,
+  accessNodePort: null,
+  owner: 'fairway-5678',
+  keys: { serverKey: 'key-f', ca: 'PEM', caKey: 'key-g' },
 }
 const WHOLE: PlatformPlan = {
   ...PLAN,
@@ -109,6 +112,26 @@ test('rights: nothing by a wildcard, nothing of roles, and only its own Secret b
   )
 })
 
+test('rights over roles are given where kubectl is to get in alone, and by name', () => {
+  const rights = listAt(
+    find({ ...PLAN, accessNodePort: 30_743 }, 'ClusterRole', 'fairway-system-access'),
+    'rules',
+  )
+  const all = rights.filter(isRecord)
+  const unnamed = all.filter((rule) => listAt(rule, 'resourceNames').length === 0)
+  assert.deepEqual(
+    unnamed.map((rule) => [listAt(rule, 'resources'), listAt(rule, 'verbs')]),
+    [[['rolebindings'], ['list']]],
+  )
+  const escalates = all.filter((rule) => listAt(rule, 'verbs').includes('escalate'))
+  assert.deepEqual(
+    escalates.map((rule) => listAt(rule, 'resourceNames')),
+    [['fairway-5678-access']],
+  )
+  const names = planPlatform(PLAN).map(({ metadata }) => metadata.name)
+  assert.ok(!names.includes('fairway-system-access'))
+})
+
 test('passwords stand in Secrets alone; other settings make other pods', () => {
   const plain = toYaml(planPlatform(PLAN).filter(({ kind }) => kind !== 'Secret'))
   for (const secret of ['secret-a', 'secret-b', base64('secret-a')])
@@ -144,3 +167,42 @@ function find(plan: PlatformPlan, kind: string, name: string): KubeObject {
 function base64(text: string): string {
   return Buffer.from(text).toString('base64')
 }
+
+test('both servers share the key of secrets and the authority of their listener, which pods and kubectl reach by the Service', () => {
+  const plan = { ...PLAN, accessNodePort: 30_743 }
+  const secret = find(plan, 'Secret', 'fairway-keys')
+  assert.deepEqual(Object.keys(recordAt(secret, 'data')), [
+    'ca-key.pem',
+    'ca.pem',
+    'owner',
+    'secrets.key',
+  ])
+  const [pod] = Object.values(templates(plan))
+  const [container] = listAt(pod, 'containers')
+  const env = new Map(
+    listAt(container, 'env').map((one) => [textAt(one, 'name'), textAt(one, 'value')]),
+  )
+  const mounted = listAt(container, 'volumeMounts').find((one) => textAt(one, 'name') === 'keys')
+  const folder = textAt(mounted, 'mountPath')
+  assert.equal(env.get('FAIRWAY_SECRETS_KEY_FILE'), `${folder}/secrets.key`)
+  assert.equal(env.get('FAIRWAY_ACCESS_AUTHORITY'), folder)
+  assert.equal(env.get('FAIRWAY_ACCESS_URL'), 'https://fairway.example:30743')
+  const volume = listAt(pod, 'volumes').find((one) => textAt(one, 'name') === 'keys')
+  // Others of the pod may not read it, and the server refuses a key that they may.
+  assert.equal(recordAt(volume, 'secret')['defaultMode'], 0o440)
+  const ports = listAt(find(plan, 'Service', 'fairway-access'), 'spec', 'ports')
+  assert.deepEqual(ports.at(-1), {
+    name: 'access',
+    port: 7443,
+    targetPort: 'access',
+    protocol: 'TCP',
+    nodePort: 30_743,
+  })
+  // The API's own port of every node opens no other.
+  for (const [one, name] of [
+    [PLAN, 'fairway-access'],
+    [plan, 'fairway'],
+    [{ ...PLAN, nodePort: 30_700 }, 'fairway-access'],
+  ] as const)
+    assert.equal(textAt(find(one, 'Service', name), 'spec', 'type'), 'ClusterIP')
+})

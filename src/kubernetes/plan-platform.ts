@@ -38,10 +38,24 @@ export interface PlatformPlan {
   readonly hosts: readonly string[]
   /** Also at this port of every node; null = inside of the cluster alone. */
   readonly nodePort: number | null
+  /** The same for the listener of pods and kubectl. */
+  readonly accessNodePort: number | null
+  /** Name under which the new control plane owns what it makes on the cluster. */
+  readonly owner: string
+  /** What all servers of the installation share and no database has. */
+  readonly keys: PlatformKeys
   /** Environment of package managers: `npm_config_registry` and the like, as pods of the cluster reach them. */
   readonly packages: Readonly<Record<string, string>>
   /** Set: a program on every node that reports termination notices; `metadataUrl` null = where EC2 answers. */
   readonly notices?: { readonly metadataUrl: string | null } | null
+}
+
+export interface PlatformKeys {
+  /** What secrets in the database are encrypted under, as its file is. */
+  readonly serverKey: string
+  /** The authority of the listener for pods and kubectl, PEM. */
+  readonly ca: string
+  readonly caKey: string
 }
 
 /** Name of everything that exists once. */
@@ -49,9 +63,16 @@ export const PLATFORM = 'fairway'
 export const API_PORT = 7070
 /** Where pods and kubectl ask, by TLS. */
 export const ACCESS_PORT = 7443
+export const ACCESS_SERVICE = `${PLATFORM}-access`
 const HEALTH_PORT = 7071
 /** Whose the objects are. Another label than that of apps' objects: no engine may take them for an app's. */
 export const INSTALLER_LABEL = 'fairway/installer'
+
+/** The Secret of `PlatformPlan.keys`, and its files. */
+export const KEYS = 'fairway-keys'
+export const KEY_FILES = { serverKey: 'secrets.key', ca: 'ca.pem', caKey: 'ca-key.pem' } as const
+/** Beside them: `PlatformPlan.owner`. */
+export const OWNER_KEY = 'owner'
 
 /** All objects of a control plane in a cluster. Namespace first; the order beyond that is by `ranked`. */
 export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
@@ -69,6 +90,7 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
     ...planPlatformRights(plan, labels),
     ...pullSecrets(plan, labels),
     settingsSecret(plan),
+    keysSecret(plan),
     object(plan, 'v1', 'Secret', CLAIM_SECRET, { type: 'Opaque' }),
     ...(plan.database.own === null ? [] : planPlatformPostgres(plan, plan.database.own)),
     ...(plan.registry.own === null ? [] : planPlatformRegistry(plan, plan.registry.own)),
@@ -76,7 +98,11 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
       spec: {
         podSelector: { matchLabels: selector('server') },
         policyTypes: ['Ingress'],
-        ingress: [{ ports: [API_PORT, HEALTH_PORT].map((port) => ({ protocol: 'TCP', port })) }],
+        ingress: [
+          {
+            ports: [API_PORT, ACCESS_PORT, HEALTH_PORT].map((port) => ({ protocol: 'TCP', port })),
+          },
+        ],
       },
     }),
     object(plan, 'policy/v1', 'PodDisruptionBudget', PLATFORM, {
@@ -87,6 +113,7 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
       },
     }),
     service(plan),
+    accessService(plan),
     deployment(plan),
     ...nodeAgent(plan),
     ...planBuildNamespace(buildNamespace(namespace), labels, buildPulls(plan)),
@@ -156,6 +183,7 @@ const RESTRICTED: Labels = Object.freeze({
   'pod-security.kubernetes.io/warn': 'restricted',
 })
 const SETTINGS = 'fairway-settings'
+const KEYS_FOLDER = '/etc/fairway/keys'
 
 function nodeAgent(plan: PlatformPlan): readonly KubeObject[] {
   const { namespace, image, pullSecret, notices = null } = plan
@@ -204,6 +232,17 @@ function settingsSecret(plan: PlatformPlan): KubeObject {
   return object(plan, 'v1', 'Secret', SETTINGS, { type: 'Opaque', data: Object.fromEntries(data) })
 }
 
+function keysSecret(plan: PlatformPlan): KubeObject {
+  const { serverKey, ca, caKey } = plan.keys
+  const data = {
+    [KEY_FILES.serverKey]: base64(serverKey),
+    [KEY_FILES.ca]: base64(ca),
+    [KEY_FILES.caKey]: base64(caKey),
+    [OWNER_KEY]: base64(plan.owner),
+  }
+  return object(plan, 'v1', 'Secret', KEYS, { type: 'Opaque', data })
+}
+
 function secretSettings({ database, registry }: PlatformPlan): Readonly<Record<string, string>> {
   return {
     FAIRWAY_DATABASE: database.url,
@@ -212,13 +251,31 @@ function secretSettings({ database, registry }: PlatformPlan): Readonly<Record<s
 }
 
 function service(plan: PlatformPlan): KubeObject {
-  const { nodePort } = plan
-  const port = { name: 'api', port: API_PORT, targetPort: 'api', protocol: 'TCP' }
-  return object(plan, 'v1', 'Service', PLATFORM, {
+  return activeService(plan, { name: PLATFORM, port: API_PORT, at: 'api', nodePort: plan.nodePort })
+}
+
+/** One of its own: a Service of type NodePort would open all of its ports. */
+function accessService(plan: PlatformPlan): KubeObject {
+  const { accessNodePort: nodePort } = plan
+  return activeService(plan, { name: ACCESS_SERVICE, port: ACCESS_PORT, at: 'access', nodePort })
+}
+
+function activeService(
+  plan: PlatformPlan,
+  of: {
+    readonly name: string
+    readonly port: number
+    readonly at: string
+    readonly nodePort: number | null
+  },
+): KubeObject {
+  const { name, port, at, nodePort } = of
+  const plain = { name: at, port, targetPort: at, protocol: 'TCP' }
+  return object(plan, 'v1', 'Service', name, {
     spec: {
       type: nodePort === null ? 'ClusterIP' : 'NodePort',
       selector: { ...selector('server'), [ROLE_LABEL]: 'active' },
-      ports: [nodePort === null ? port : { ...port, nodePort }],
+      ports: [nodePort === null ? plain : { ...plain, nodePort }],
     },
   })
 }
@@ -253,6 +310,7 @@ function deployment(plan: PlatformPlan): KubeObject {
           volumes: [
             { name: 'data', emptyDir: { sizeLimit: '20Gi' } },
             { name: 'tmp', emptyDir: { sizeLimit: '2Gi' } },
+            { name: 'keys', secret: { secretName: KEYS, defaultMode: 0o440 } },
           ],
         },
       },
@@ -268,6 +326,7 @@ function container(plan: PlatformPlan): unknown {
     command: ['node', '--expose-gc', 'src/bin/server.ts'],
     ports: [
       { name: 'api', containerPort: API_PORT, protocol: 'TCP' },
+      { name: 'access', containerPort: ACCESS_PORT, protocol: 'TCP' },
       { name: 'health', containerPort: HEALTH_PORT, protocol: 'TCP' },
     ],
     env: [...Object.entries(settings(plan)).map(([name, value]) => ({ name, value })), podName()],
@@ -283,6 +342,7 @@ function container(plan: PlatformPlan): unknown {
     volumeMounts: [
       { name: 'data', mountPath: '/var/lib/fairway' },
       { name: 'tmp', mountPath: '/tmp' },
+      { name: 'keys', mountPath: KEYS_FOLDER, readOnly: true },
     ],
     terminationMessagePolicy: 'FallbackToLogsOnError',
   }
@@ -294,18 +354,27 @@ function settings({
   hosts,
   image,
   packages,
+  accessNodePort,
+  owner,
 }: PlatformPlan): Readonly<Record<string, string>> {
   const names = ['', `.${namespace}`, `.${namespace}.svc`, `.${namespace}.svc.cluster.local`]
+  const [own = `${ACCESS_SERVICE}.${namespace}.svc`] = accessNodePort === null ? [] : hosts
   return {
+    FAIRWAY_ACCESS_AUTHORITY: KEYS_FOLDER,
+    FAIRWAY_ACCESS_HOST: '0.0.0.0',
+    FAIRWAY_ACCESS_PORT: String(ACCESS_PORT),
+    FAIRWAY_ACCESS_URL: `https://${own}:${String(accessNodePort ?? ACCESS_PORT)}`,
     FAIRWAY_API_HOST: '0.0.0.0',
     FAIRWAY_API_PORT: String(API_PORT),
     // Below the mount, whose own mode belongs to the kubelet.
     FAIRWAY_DATA_DIR: '/var/lib/fairway/data',
     FAIRWAY_HEALTH_PORT: String(HEALTH_PORT),
     FAIRWAY_HOME_IMAGE: image,
+    FAIRWAY_HOME_OWNER: owner,
     FAIRWAY_HOME_TARGET: target,
     FAIRWAY_HOST_NAMES: [...names.map((end) => `${PLATFORM}${end}`), ...hosts].join(','),
     FAIRWAY_NAMESPACE: namespace,
+    FAIRWAY_SECRETS_KEY_FILE: `${KEYS_FOLDER}/${KEY_FILES.serverKey}`,
     NODE_COMPILE_CACHE: '/tmp/compile',
     ...packages,
   }

@@ -5,7 +5,7 @@ import type { ClusterClient, ObjectName } from './cluster-client.ts'
 import { textAt, type Json } from './json-value.ts'
 import { KINDS, type Kind } from './kinds.ts'
 import { labelOf, LABELS, refOf } from './labels.ts'
-import { buildNamespace, INSTALLER_LABEL } from './plan-platform.ts'
+import { buildNamespace, INSTALLER_LABEL, KEYS } from './plan-platform.ts'
 import { POSTGRES } from './plan-platform-postgres.ts'
 import { REGISTRY } from './plan-platform-registry.ts'
 
@@ -38,8 +38,8 @@ const OF_THE_CLUSTER: readonly Kind[] = [
   KINDS.ClusterRoleBinding,
   KINDS.ClusterRole,
 ]
-/** Without their passwords the disks are of no use. */
-const KEPT_SECRETS: ReadonlySet<string> = new Set([POSTGRES, REGISTRY])
+/** Without their passwords the disks are of no use, nor a database without the key of its secrets. */
+const KEPT_SECRETS: ReadonlySet<string> = new Set([POSTGRES, REGISTRY, KEYS])
 
 /**
  * Removes what `fairway install` put on a cluster, and nothing else: apps go on running. Doing it again goes on where it was.
@@ -78,7 +78,7 @@ async function ours({ client, installer, namespace, data }: RemovalOptions): Pro
     for (const item of (await client.list(kind, { namespace: null, labels })).items) {
       const name = textAt(item, 'metadata', 'name')
       // There may be another control plane of the same installation.
-      if (name === namespace || name === `${namespace}-node-agent`)
+      if ([namespace, `${namespace}-node-agent`, `${namespace}-access`].includes(name))
         found.push({ kind, namespace: null, name })
     }
   return found

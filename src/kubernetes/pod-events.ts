@@ -13,7 +13,7 @@ export interface PodEvent {
 
 /** What the cluster noted about the objects of a namespace in the last hour, oldest first. */
 export async function readEvents(
-  client: ClusterClient,
+  client: Pick<ClusterClient, 'list'>,
   namespace: string,
   signal?: AbortSignal,
 ): Promise<readonly PodEvent[]> {

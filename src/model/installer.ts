@@ -10,6 +10,8 @@ export interface InstallRequest {
   readonly hosts: readonly string[]
   /** Port of every node for its API; null = inside of the cluster alone. */
   readonly nodePort: number | null
+  /** Port of every node for kubectl and pods, called by the first of `hosts`; null = inside of the cluster alone. */
+  readonly accessNodePort: number | null
   /** Port of every node for its own registry, where the target has none to which images are pushed. */
   readonly registryPort: number
   /** Where build steps get npm packages from, as pods reach it; null = where this server gets its own. */

@@ -60,6 +60,16 @@ export class LocalAuthority {
   }
 
   static async #create(folder: string, now: () => number): Promise<LocalAuthority> {
+    const { certificate, key } = await LocalAuthority.generate(now)
+    await writeAtomically(join(folder, 'ca-key.pem'), key)
+    await writeAtomically(join(folder, 'ca.pem'), certificate, { mode: 0o644 })
+    return LocalAuthority.open(folder, now)
+  }
+
+  /** A new authority in PEM, as `open` reads it. */
+  static async generate(
+    now: () => number,
+  ): Promise<{ readonly certificate: string; readonly key: string }> {
     const keys = await generateKeys()
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(),
@@ -77,9 +87,7 @@ export class LocalAuthority {
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     })
-    await writeAtomically(join(folder, 'ca-key.pem'), await exportKey(keys.privateKey))
-    await writeAtomically(join(folder, 'ca.pem'), certificate.toString('pem'), { mode: 0o644 })
-    return new LocalAuthority(certificate, keys.privateKey, now)
+    return { certificate: certificate.toString('pem'), key: await exportKey(keys.privateKey) }
   }
 
   async #issue(host: string): Promise<{ readonly cert: string; readonly key: string }> {

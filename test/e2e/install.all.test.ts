@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { systemClock } from '../../src/lib/clock.ts'
 import { containersWork } from '../containers-work.ts'
 import { lacksCluster } from '../cluster/test-cluster.ts'
@@ -11,7 +12,9 @@ import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './
 const SUBNET = '10.234.0.0/20'
 const NAMESPACE = 'fairway-system'
 const API_PORT = 30_701
+const ACCESS_PORT = 30_702
 const LONG = 600_000
+const cli = join(import.meta.dirname, '../../bin/fairway')
 const missing = lacksLab() || (await lacksCluster()) || (await containersWork())
 
 suite('the control plane on a cluster', { skip: missing }, () => {
@@ -33,7 +36,6 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   }
   const must = async (...args: string[]): Promise<string> => {
     const { run } = await import('../../src/lib/process.ts')
-    const cli = join(import.meta.dirname, '../../bin/fairway')
     return run(cli, args, { env, cwd: home, timeoutMs: LONG })
   }
   const answers = async (): Promise<boolean> => {
@@ -57,7 +59,8 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   before(async () => {
     bed = await startClusterPlatform({ subnet: SUBNET, nodes: 2 })
     home = await mkdtemp(join(tmpdir(), 'fairway-install-'))
-    env = { ...bed.platform.env, HOME: home, XDG_CONFIG_HOME: home }
+    const keys = { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') }
+    env = { ...bed.platform.env, ...keys, HOME: home, XDG_CONFIG_HOME: home }
   })
   after(async () => {
     await bed?.destroy()
@@ -85,7 +88,8 @@ suite('the control plane on a cluster', { skip: missing }, () => {
 
   test('installs, is claimed once, and deploys an app to the cluster it runs in', async () => {
     const host = new URL(await url()).hostname
-    const options = ['--with-postgres', '--node-port', String(API_PORT), '--host', host]
+    const ports = ['--node-port', String(API_PORT), '--access-node-port', String(ACCESS_PORT)]
+    const options = ['--with-postgres', ...ports, '--host', host]
     const said = await platform().platform.must(['install', '--target', TARGET, ...options], {
       timeoutMs: LONG,
     })
@@ -96,18 +100,37 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     assert.ok(!secret.includes('code'), 'the claim code is gone once it was used')
     assert.doesNotMatch(await must('doctor', '--target', TARGET), /may not/)
     await writeFile(join(home, 'package.json'), '{"scripts":{"start":"node server.js"}}')
-    await writeFile(
-      join(home, 'server.js'),
-      "require('http').createServer((q, r) => r.end('one')).listen(process.env.PORT)",
-    )
+    await writeFile(join(home, 'server.js'), server('one'))
     // No target is named: it is the cluster around the server.
     await writeFile(
       join(home, 'fairway.yaml'),
-      'version: 1\nname: hello\nprocesses:\n  web: { resources: { memory: 64Mi, cpu: 0.1 } }\n',
+      `version: 1
+name: hello
+processes: { web: { resources: { memory: 64Mi, cpu: 0.1 } } }
+environments: { production: { secrets: [secrets.production.yaml] } }
+`,
     )
+    const identity = await generateX25519Identity()
+    await writeFile(join(home, 'keys.txt'), identity)
+    const rules = `creation_rules:\n  - path_regex: secrets\n    age: ${await identityToRecipient(identity)}\n`
+    await writeFile(join(home, '.sops.yaml'), rules)
+    await must('secrets', 'set', 'KEY=planted', '--env', 'production')
+    await must('secrets', 'recipients', 'add', '--app', 'hello', '--env', 'production')
     assert.match(await must('deploy'), /release 1 of hello is live/)
     const { host: address } = await platform().service('hello--production')
-    assert.equal(await (await fetch(`http://${address}/`)).text(), 'one')
+    assert.equal(await (await fetch(`http://${address}/`)).text(), 'one, a secret of 7')
+  })
+
+  test('people’s own kubectl gets in at it, to where their role says', async () => {
+    const config = join(home, 'people.yaml')
+    const { run, runToEnd } = await import('../../src/lib/process.ts')
+    await writeFile(config, await must('kubeconfig', '--command', cli))
+    const program = platform().cluster.program
+    const args = ['--kubeconfig', config, '-n', 'hello--production', 'get', 'pods', '-o', 'name']
+    assert.match(await run(program, args, { env }), /^pod\/web-/)
+    const elsewhere = ['--kubeconfig', config, '-n', NAMESPACE, 'get', 'secrets']
+    const refused = await runToEnd(program, elsewhere, { env })
+    assert.match(refused.stderr, /Forbidden/)
   })
 
   test('one of two is active; without it the other goes on with what it knew', async (t) => {
@@ -121,13 +144,17 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     })
     t.diagnostic(`active again after ${String(Math.round(took))} ms`)
     await until('another stands by', twoReady)
-    await writeFile(
-      join(home, 'server.js'),
-      "require('http').createServer((q, r) => r.end('two')).listen(process.env.PORT)",
-    )
+    // Its pods get their secrets from the other server now: one key, one authority.
+    await writeFile(join(home, 'server.js'), server('two'))
     assert.match(await must('deploy'), /release 2 of hello is live/)
     assert.match(await must('rollback'), /release 3 of hello is live/)
     const { host } = await platform().service('hello--production')
-    assert.equal(await (await fetch(`http://${host}/`)).text(), 'one')
+    assert.equal(await (await fetch(`http://${host}/`)).text(), 'one, a secret of 7')
   })
 })
+
+/** Answers its word and how long the secret is. */
+function server(word: string): string {
+  return `const secret = require('fs').readFileSync(process.env.FAIRWAY_SECRETS + '/KEY', 'utf8')
+require('http').createServer((q, r) => r.end('${word}, a secret of ' + secret.length)).listen(process.env.PORT)`
+}

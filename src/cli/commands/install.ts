@@ -38,6 +38,11 @@ export const install: Command = {
     { name: 'host', value: 'NAMES', summary: 'names under which its API is called, with commas' },
     { name: 'node-port', value: 'N', summary: 'API at this port of every node too' },
     {
+      name: 'access-node-port',
+      value: 'N',
+      summary: 'kubectl’s way in at this port of every node, called by the first --host',
+    },
+    {
       name: 'registry-port',
       value: 'N',
       summary: `port of every node for its registry, where the target has none to push to (default: ${REGISTRY_PORT})`,
@@ -78,6 +83,7 @@ async function run(context: Context): Promise<number> {
     database,
     hosts: (args.value('host') ?? '').split(',').filter((name) => name !== ''),
     nodePort: nodePort === undefined ? null : Number(nodePort),
+    accessNodePort: accessNodePort(context),
     registryPort: Number(args.value('registry-port') ?? REGISTRY_PORT),
     npmRegistry: args.value('npm-registry') ?? null,
     notices: noticesOf(context),
@@ -87,6 +93,15 @@ async function run(context: Context): Promise<number> {
   if (out.json) out.object({ ...done, manifests: undefined })
   else tell(context, done, { target, namespace, nodePort })
   return 0
+}
+
+function accessNodePort({ args }: Context): number | null {
+  const given = args.value('access-node-port')
+  if (given === undefined) return null
+  if (args.value('host') !== undefined) return Number(given)
+  throw new FairwayError('INVALID_REQUEST', '--access-node-port needs --host', {
+    hint: 'Kubeconfigs name it: the address of a node, or a name that leads to one.',
+  })
 }
 
 function noticesOf({ args }: Context): InstallBody['notices'] {
