@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { checkPlaces } from '../../test/audit-suite.ts'
 import { systemClock } from '../lib/clock.ts'
 import { CHAIN_START, readLink } from '../lib/hash-chain.ts'
 import { silentLog } from '../lib/log.ts'
@@ -79,6 +80,10 @@ test('1,000 at the same time are one chain, and every one is in it once', async 
   const names = rows.map(({ line }) => /"name":"(n\d+)"/.exec(line)?.[1]).filter(Boolean)
   assert.equal(names.length, 1000)
   assert.equal(new Set(names).size, 1000)
+})
+
+test('records are found by place', async () => {
+  await checkPlaces((await newStore()).audit)
 })
 
 test('a flood of denials is counted, not kept', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { checkPlaces } from '../../test/audit-suite.ts'
 import { postgresPrograms, startPostgresCluster } from '../../test/postgres-cluster.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLog } from '../lib/log.ts'
@@ -19,6 +20,17 @@ describe('audit on PostgreSQL', { skip }, () => {
     await cluster.start()
   })
   after(() => cluster.remove())
+
+  test('records are found by place', async () => {
+    const url = await cluster.newDatabase()
+    const options = { url, clock: systemClock, log: silentLog, random: Math.random }
+    const store = await openPostgresStore(options)
+    try {
+      await checkPlaces(store.audit)
+    } finally {
+      await store.close()
+    }
+  })
 
   test('two servers that write 1,000 records at the same time make one chain', async () => {
     const url = await cluster.newDatabase()
