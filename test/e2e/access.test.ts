@@ -135,14 +135,15 @@ describe('who may do what, from the command line', { timeout: 300_000 }, () => {
     const robot = await deskWith('robot', '--role', 'operator')
     const waiting = async (): Promise<string> => {
       const found: string[] = []
-      await eventually(async () => {
+      const look = async (): Promise<boolean> => {
         const shown = await op.fairway('approve', '--app', 'shop', '--json')
         if (shown.code !== 0) return false
         const [one] = rollouts.parse(JSON.parse(shown.stdout)).rollouts
         if (one === undefined) return false
         assert.deepEqual([one.createdBy, one.status], ['dora', 'waiting'])
         return found.push(one.id) > 0
-      })
+      }
+      await eventually(look, { withinMs: 60_000 })
       return found[0] ?? ''
     }
     const judge = (who: Desk, ...args: string[]): Promise<Said> =>
