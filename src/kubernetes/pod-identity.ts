@@ -1,6 +1,10 @@
 import type { DesiredApp, JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { ClusterInstances, InstanceClaim } from '../model/instance-secrets.ts'
+import {
+  UNKNOWN_TOKEN,
+  type ClusterInstances,
+  type InstanceClaim,
+} from '../model/instance-secrets.ts'
 import { parseProcessName, refKey, type AppRef } from '../model/names.ts'
 import type { SecretPlan } from '../model/secrets.ts'
 import type { ClusterClient } from './cluster-client.ts'
@@ -161,10 +165,7 @@ function isMeantFor(token: string, audience: string): boolean {
 }
 
 function unknownToken(): FairwayError {
-  return new FairwayError(
-    'UNAUTHENTICATED',
-    'the token is none for this server and cluster, or expired',
-  )
+  return new FairwayError('UNAUTHENTICATED', UNKNOWN_TOKEN)
 }
 
 /** What no pod can do anything about ends its waiting. */

@@ -16,6 +16,9 @@ export function secretsAudience(owner: string, target: TargetName): string {
   return `${owner}.${target}.${SECRETS_SERVER_NAME}`
 }
 
+/** What everybody is told whose token is not taken, also for a cluster that there is not. */
+export const UNKNOWN_TOKEN = 'the token is none for this server and cluster, or expired'
+
 /** An instance on a cluster that has proven who it is, and what the server itself planned for it. */
 export interface InstanceClaim {
   readonly ref: AppRef

@@ -1,6 +1,11 @@
 import { NOBODY, SYSTEM, type Audit, type AuditEvent } from '../model/audit.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { ClusterInstances, InstanceClaim, InstanceSecrets } from '../model/instance-secrets.ts'
+import {
+  UNKNOWN_TOKEN,
+  type ClusterInstances,
+  type InstanceClaim,
+  type InstanceSecrets,
+} from '../model/instance-secrets.ts'
 import type { TargetName } from '../model/names.ts'
 import type { InstancePayload, ReleaseSecrets } from '../model/secrets.ts'
 
@@ -23,7 +28,10 @@ export class TargetSecrets implements InstanceSecrets {
     const { secrets, audit, instances } = this.#options
     let claim: InstanceClaim | null = null
     try {
-      claim = await (await instances(target)).identify(token, signal)
+      const cluster = await instances(target).catch((error: unknown) => {
+        throw isUnknown(error) ? new FairwayError('UNAUTHENTICATED', UNKNOWN_TOKEN) : error
+      })
+      claim = await cluster.identify(token, signal)
       // Variables never come this way: a process has them from its start.
       const payload = await secrets.open(claim.ref, { documents: claim.plan.documents, env: {} })
       await audit.record(eventOf(target, claim, null))
@@ -55,6 +63,11 @@ function eventOf(target: TargetName, claim: InstanceClaim | null, error: unknown
   const files = plan.documents.map(({ path }) => path).join(', ')
   const facts = { instance, process, release, files }
   return { ...shared, actor: SYSTEM, outcome: error === null ? 'done' : 'failed', facts }
+}
+
+/** Nobody learns here which clusters there are. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof FairwayError && error.code === 'NOT_FOUND'
 }
 
 const DENIALS: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND'])
