@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -11,6 +11,7 @@ import { ContainerRunner } from '../src/container/container-runner.ts'
 import { isMissing } from '../src/lib/atomic-file.ts'
 import { systemClock } from '../src/lib/clock.ts'
 import { silentLog } from '../src/lib/log.ts'
+import { run } from '../src/lib/process.ts'
 import { listPids, readProc } from '../src/lib/process-identity.ts'
 import type { ImageFacts } from '../src/model/release.ts'
 import type { RunnerHarness } from './runner-suite.ts'
@@ -87,6 +88,7 @@ export async function makeContainerHarness(
   const runDir = runFolder(join(numbered, 'data'))
   await mkdir(join(numbered, 'data'), { recursive: true })
   await rm(folder, { recursive: true })
+  await mountAsSystemdDoes(runDir)
   const found = await detectContainerHost(runDir)
   const host = withoutUserNamespace ? { ...found, ownerOffset: 0 } : found
   await sampleRootfs(join(numbered, 'layer'), host.ownerOffset)
@@ -102,17 +104,37 @@ export async function makeContainerHarness(
     victim: [process.execPath, victim, 'victim', numbered],
     leftovers: () => leftoversOf(runDir),
     close: async () => {
-      await runner.teardown()
+      await runner.teardown().catch((error: unknown) => {
+        // All that is left is the folder itself, which is a mount here.
+        if (!isBusy(error, runDir)) throw error
+      })
+      await run('umount', [runDir])
+      await rmdir(runDir)
       await rm(numbered, { recursive: true, force: true })
     },
   }
+}
+
+/** Hosts with systemd have /run on a tmpfs with flags that a user namespace may not take away; others do not, so it is done for all. */
+async function mountAsSystemdDoes(runDir: string): Promise<void> {
+  await mkdir(runDir, { recursive: true, mode: 0o711 })
+  await run('mount', ['-t', 'tmpfs', '-o', 'nosuid,nodev,noexec,mode=0711', 'tmpfs', runDir])
+}
+
+function isBusy(error: unknown, path: string): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    error.code === 'EBUSY' &&
+    error.message.includes(`rmdir '${path}'`)
+  )
 }
 
 /** Mounts, processes, cgroups, namespaces and files that belong to an instance of this run directory. */
 async function leftoversOf(runDir: string): Promise<string[]> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
     .split('\n')
-    .filter((line) => line.includes(runDir))
+    .filter((line) => line.includes(`${runDir}/`))
   const processes: string[] = []
   for (const pid of await listPids()) {
     const command = (await readProc(pid, 'cmdline')) ?? ''

@@ -166,7 +166,9 @@ async function tryRuntime(
   const root = join(folder, 'state')
   try {
     await mkdir(rootfs, { recursive: true, mode: 0o711 })
-    const binds = await hostSystem(rootfs)
+    const system = await hostSystem(rootfs)
+    const hosts = join(folder, 'hosts')
+    await writeFile(hosts, '127.0.0.1 localhost\n')
     await chown(rootfs, ownerOffset, ownerOffset)
     const config = bundleConfig({
       hostname: 'trial',
@@ -176,7 +178,11 @@ async function tryRuntime(
       user: { uid: 0, gid: 0, groups: [] },
       rootfs,
       netns: null,
-      binds,
+      // As an instance has them: where the folder is mounted with flags that must be kept, this is what fails.
+      binds: [
+        ...system,
+        { source: hosts, destination: '/etc/hosts', writable: false, executable: false },
+      ],
       limits: { cpu: 1, memory: 64 << 20, pids: 32 },
       tmpBytes: 1 << 20,
       cgroupsPath: cgroupPath(runDir, id),

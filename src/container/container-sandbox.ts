@@ -113,10 +113,15 @@ export class ContainerSandbox implements Sandbox {
           return { source: cache.dir, destination: cache.mount, writable: true }
         }),
         ...request.readOnly.map((file): Bind => {
-          return { source: file.file, destination: file.mount, writable: false }
+          return { source: file.file, destination: file.mount, writable: false, executable: false }
         }),
         ...Object.keys(names).map((name): Bind => {
-          return { source: join(folder, name), destination: `/etc/${name}`, writable: false }
+          return {
+            source: join(folder, name),
+            destination: `/etc/${name}`,
+            writable: false,
+            executable: false,
+          }
         }),
       ],
       limits: request.limits,

@@ -49,6 +49,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
         source: join(folder.bundle, name),
         destination: `/etc/${name}`,
         writable: false,
+        executable: false,
       })),
       ...(init === null ? [] : [{ source: init, destination: INIT, writable: false }]),
       ...new PrivateFolders(folder.private).binds(payload.folders.map(({ name }) => name)),
