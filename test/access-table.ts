@@ -72,6 +72,7 @@ export const MAY: Readonly<Record<EndpointName, readonly Role[] | 'anybody'>> = 
   setConfig: FROM_DEVELOPER,
   environmentKey: FROM_DEVELOPER,
   pushSecrets: FROM_DEVELOPER,
+  rotateGenerated: FROM_DEVELOPER,
   logs: ALL,
   runCommand: FROM_DEVELOPER,
   exec: FROM_DEVELOPER,

@@ -36,6 +36,7 @@ import { parseShallowJson } from './shallow-json.ts'
 import { sourceRoutes } from './source-routes.ts'
 import { targetRoutes } from './target-routes.ts'
 import { Upgrades } from './upgrade.ts'
+import { secretRoutes } from './secret-routes.ts'
 import { workloadRoutes } from './workload-routes.ts'
 
 export interface ApiOptions {
@@ -90,6 +91,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ...clusterAccessRoutes(options.access),
     ...sourceRoutes(options.sources, limits),
     ...appRoutes(options.platform, options.identity),
+    ...secretRoutes(options.platform, options.identity),
     ...rolloutRoutes(options),
     ...accessRoutes(options.accessRules),
   }

@@ -28,8 +28,6 @@ type AppRoutes = Pick<
   | 'scaleApp'
   | 'getConfig'
   | 'setConfig'
-  | 'environmentKey'
-  | 'pushSecrets'
   | 'logs'
   | 'runCommand'
   | 'exec'
@@ -79,14 +77,6 @@ export function appRoutes(platform: Platform, identity: Identity): AppRoutes {
     setConfig: route('setConfig', async ({ params, body, subject }) => {
       const by = asker(identity, subject(), 'config:write', params)
       const rollout = await platform.setConfig(params, body.changes, by)
-      return { rollout: rollout === null ? null : rolloutView(rollout) }
-    }),
-    environmentKey: route('environmentKey', async ({ params }) => ({
-      recipient: (await platform.environmentKey(params)).recipient,
-    })),
-    pushSecrets: route('pushSecrets', async ({ params, body, subject }) => {
-      const by = asker(identity, subject(), 'app:deploy', params)
-      const rollout = await platform.pushSecrets(params, body.documents, by)
       return { rollout: rollout === null ? null : rolloutView(rollout) }
     }),
     logs: route('logs', ({ params, query, signal }) => {
@@ -166,7 +156,7 @@ interface RolloutParts {
 }
 
 /** Who asks, and whether what they ask for waits for a second person. */
-function asker(identity: Identity, subject: Subject, action: Action, ref: AppRef): Actor {
+export function asker(identity: Identity, subject: Subject, action: Action, ref: AppRef): Actor {
   const { id, name } = subject
   return { id, name, waitsMs: identity.waitsMs(subject, action, ref) }
 }

@@ -13,6 +13,7 @@ import { TargetSecrets } from '../reconcile/target-secrets.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
 import { StoredEnvironmentKeys } from '../secrets/environment-keys.ts'
+import { GeneratedValues } from '../secrets/generated-values.ts'
 import { StoredEnvironmentValues } from '../secrets/environment-values.ts'
 import { SopsReleaseSecrets } from '../secrets/release-secrets.ts'
 import { openSourceStore } from '../store/source-store.ts'
@@ -101,8 +102,9 @@ const values = new StoredEnvironmentValues({
   random: randomBytes,
 })
 const vault = await openVault({ config: config.vault, values, clock, log })
+const generated = new GeneratedValues(values, randomBytes)
 const secrets = new SopsReleaseSecrets(keys, {
-  sources: vault === null ? [] : [vault],
+  sources: [generated, ...(vault === null ? [] : [vault])],
   values,
 })
 const files = createLogReader({ logDir: folder.logs, clock })
@@ -155,6 +157,7 @@ const platform = new ReconcilingPlatform(
     audit,
     secrets,
     keys,
+    generated,
     reader: home === null ? createAppReader() : home.reader(createAppReader()),
     clock,
     log,

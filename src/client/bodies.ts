@@ -351,6 +351,7 @@ export const BODIES = {
   setConfig: object<ResponseOf<'setConfig'>>({ rollout: orNull(rollout) }),
   environmentKey: object<ResponseOf<'environmentKey'>>({ recipient: text }),
   pushSecrets: object<ResponseOf<'pushSecrets'>>({ rollout: orNull(rollout) }),
+  rotateGenerated: object<ResponseOf<'rotateGenerated'>>({ rotated: list(text) }),
   logs: logLine,
   runCommand: runEvent,
   collect: object<ResponseOf<'collect'>>({ bytes: number, summary: text }),

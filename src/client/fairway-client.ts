@@ -309,6 +309,12 @@ export class FairwayClient {
     return (await this.#connection.value(wanted, BODIES.pushSecrets)).rollout
   }
 
+  /** Names of the generated values that are others now; no names = all. */
+  async rotateGenerated(ref: Ref, names: readonly string[]): Promise<readonly string[]> {
+    const wanted = call('rotateGenerated', ref, { json: { names } })
+    return (await this.#connection.value(wanted, BODIES.rotateGenerated)).rotated
+  }
+
   async setConfig(
     ref: Ref,
     changes: Readonly<Record<string, string | null>>,

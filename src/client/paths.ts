@@ -73,6 +73,7 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   setConfig: ['PATCH', `${APP}/config`],
   environmentKey: ['POST', `${APP}/key`],
   pushSecrets: ['POST', `${APP}/secrets`],
+  rotateGenerated: ['POST', `${APP}/secrets/rotation`],
   logs: ['GET', `${APP}/logs`],
   runCommand: ['POST', `${APP}/run`],
   exec: ['GET', `${APP}/instances/:instance/exec`],

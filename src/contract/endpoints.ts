@@ -10,12 +10,13 @@ import { logLine, MAX_LOG_LIMIT, runEvent } from './log-line.ts'
 import { appName, digest, environmentName, id, processName, releaseNumber } from './name.ts'
 import { deployEvent, release, rollout, rolloutEvent } from './rollout.ts'
 import { MANIFEST_ENDPOINTS } from './manifest-endpoints.ts'
+import { SECRET_ENDPOINTS } from './secret-endpoints.ts'
 import { LOGIN_ENDPOINTS } from './login-endpoints.ts'
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { TEAM_ENDPOINTS } from './team-endpoints.ts'
 import { TARGET_ENDPOINTS } from './target-endpoints.ts'
 import { WORKLOAD_ENDPOINTS } from './workload-endpoints.ts'
-import { deployBody, MAX_ENTRIES, secretDocuments, sourceEntries } from './source.ts'
+import { deployBody, MAX_ENTRIES, sourceEntries } from './source.ts'
 import { claimBody, issuedToken, newTokenBody, token, whoami } from './token.ts'
 
 const appParams = z.strictObject({ app: appName, environment: environmentName })
@@ -123,6 +124,7 @@ export const ENDPOINTS = {
   ...TARGET_ENDPOINTS,
   ...ACCESS_ENDPOINTS,
   ...MANIFEST_ENDPOINTS,
+  ...SECRET_ENDPOINTS,
   ...NODE_ENDPOINTS,
   ...WORKLOAD_ENDPOINTS,
 
@@ -295,34 +297,6 @@ export const ENDPOINTS = {
     action: 'config:names',
     summary: 'Configuration; values only for roles that may read them',
     errors: ['NOT_FOUND'],
-  },
-  environmentKey: {
-    ...GET,
-    method: 'POST',
-    path: `${APP}/key`,
-    params: appParams,
-    response: z.object({ recipient: z.string() }),
-    action: 'config:write',
-    summary: 'Public half of the key of the environment, for encrypted files; made where missing',
-    errors: ['CONFLICT', 'SECRETS_CLOSED'],
-  },
-  pushSecrets: {
-    ...POST,
-    path: `${APP}/secrets`,
-    params: appParams,
-    body: z.strictObject({ documents: secretDocuments }),
-    response: z.object({ rollout: rollout.nullable() }),
-    action: 'app:deploy',
-    summary:
-      'Other encrypted files for the release that serves: a new release without a bake; null where no value changed',
-    errors: [
-      'NOT_FOUND',
-      'NOT_RUNNING',
-      'CONFLICT',
-      'SECRETS_CLOSED',
-      'SECRETS_INVALID',
-      'SECRETS_TAMPERED',
-    ],
   },
   setConfig: {
     ...GET,

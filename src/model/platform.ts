@@ -85,6 +85,11 @@ export interface Platform {
     actor: Actor,
   ): Promise<Rollout | null>
   /**
+   * New values for those that the release that serves lets generate; no names = all. Instances follow as the app file says. Returns their names.
+   * @throws FairwayError NOT_RUNNING, NOT_FOUND (no such value), SECRETS_CLOSED
+   */
+  rotateGenerated(ref: AppRef, names: readonly string[]): Promise<readonly string[]>
+  /**
    * Lets a waiting rollout go on, or ends it. Whoever asked for it may end it, never let it go on.
    * @throws FairwayError NOT_FOUND, CONFLICT where it does not wait (any more), FORBIDDEN for the asker
    */

@@ -236,6 +236,12 @@ export interface ReleaseSecrets {
   changes(ref: AppRef, before: SecretPlan | null, after: SecretPlan): Promise<readonly string[]>
 }
 
+/** Random values that the platform made for environments. Nobody is ever shown one. */
+export interface GeneratedSecrets {
+  /** New values in the place of these; whoever runs with the old ones follows as the app file says. @throws FairwayError SECRETS_CLOSED */
+  rotate(ref: AppRef, references: readonly GeneratedReference[]): Promise<void>
+}
+
 /** What an engine needs of them. */
 export type InstanceSecrets = Pick<ReleaseSecrets, 'open' | 'watch'>
 

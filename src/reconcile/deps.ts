@@ -6,7 +6,7 @@ import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
 import type { LogReader } from '../model/logs.ts'
-import type { EnvironmentKeys, ReleaseSecrets } from '../model/secrets.ts'
+import type { EnvironmentKeys, GeneratedSecrets, ReleaseSecrets } from '../model/secrets.ts'
 import type { SourceStore } from '../model/source.ts'
 import type { Store } from '../model/store.ts'
 
@@ -22,6 +22,7 @@ export interface ReconcileDeps {
   readonly audit: Pick<Audit, 'note'>
   readonly secrets: ReleaseSecrets
   readonly keys: EnvironmentKeys
+  readonly generated: GeneratedSecrets
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string

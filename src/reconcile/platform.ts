@@ -21,8 +21,10 @@ import { collectGarbage, type CollectOptions } from './collect.ts'
 import type { Judge, Verdict } from './approvals.ts'
 import type { ReconcileDeps } from './deps.ts'
 import { desiredApp, planned, processEnv, secretEnv, secretPlan } from './desired.ts'
+import { rotateChosen } from './generated.ts'
 import { RolloutFeed } from './rollout-feed.ts'
 import { plannedNotes } from './planned-notes.ts'
+import { rollbackTarget } from './rollback-target.ts'
 import { checkSecrets, namedDocuments, secretChanges } from './secret-files.ts'
 import { RolloutQueue } from './rollout-queue.ts'
 import { keptRelease, targetNow, targetsNow } from './target-now.ts'
@@ -115,10 +117,16 @@ export class ReconcilingPlatform implements Platform {
     return this.#queue.add(ref, { kind: 'secrets', documents }, actor)
   }
 
+  async rotateGenerated(ref: AppRef, names: readonly string[]): Promise<readonly string[]> {
+    await this.#existing(ref)
+    await this.#refuseDeleting(ref)
+    return rotateChosen(ref, await this.#running(ref), names, this.#deps.generated)
+  }
+
   async rollback(ref: AppRef, to: number | null, actor: Actor): Promise<Rollout> {
     await this.#existing(ref)
     await this.#refuseDeleting(ref)
-    const target = await this.#rollbackTarget(ref, to)
+    const target = await rollbackTarget(await this.#running(ref), to, this.#deps.store)
     return this.#queue.add(ref, { kind: 'rollback', to: target.number }, actor)
   }
 
@@ -359,28 +367,6 @@ export class ReconcilingPlatform implements Platform {
         hint: 'Deploy it first.',
       })
     return release
-  }
-
-  async #rollbackTarget(ref: AppRef, to: number | null): Promise<Release> {
-    const { store } = this.#deps
-    const active = await this.#running(ref)
-    if (to !== null) {
-      const release = await store.getRelease(ref, to)
-      if (release === null)
-        throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no release ${String(to)}`, {
-          hint: '`fairway releases` lists what is kept.',
-        })
-      if (release.status === 'failed')
-        throw new FairwayError('CONFLICT', `release ${String(to)} never served; it failed`)
-      return release
-    }
-    const releases = await store.listReleases(ref, 200)
-    const before = releases.find(
-      ({ number, status }) => number < active.number && status === 'superseded',
-    )
-    if (before === undefined)
-      throw new FairwayError('NOT_FOUND', `${refKey(ref)} has no earlier release to go back to`)
-    return before
   }
 
   async #statusOf(record: AppRecord): Promise<AppStatus> {

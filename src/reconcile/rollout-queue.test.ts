@@ -98,6 +98,7 @@ class Bed {
       },
       audit: new MemoryAudit(),
       secrets: noSecrets,
+      generated: noSecrets,
       keys: noSecrets,
       clock,
       log: silentLog,

@@ -61,13 +61,13 @@ export function buildProcess(name: string, input: ProcessInput, scope: ProcessSc
   }
 }
 
-/** Variables whose values are elsewhere; generated values are refused before an engine sees the spec. */
+/** Variables whose values are elsewhere. */
 export function referencesOf(values: Readonly<Record<string, unknown>>): {
   readonly envFrom?: Readonly<Record<string, SecretReference>>
 } {
-  const envFrom = mapped(values, (value): SecretReference | null => {
+  const envFrom = mapped(values, (value, variable): SecretReference | null => {
     const name = isRecord(value) ? value['secret'] : undefined
-    return typeof name === 'string' ? { kind: 'secret', name } : sourcedReference(value)
+    return typeof name === 'string' ? { kind: 'secret', name } : sourcedReference(value, variable)
   })
   return envFrom === null ? {} : { envFrom }
 }
@@ -76,8 +76,8 @@ export function referencesOf(values: Readonly<Record<string, unknown>>): {
 export function filesOf(values: Readonly<Record<string, unknown>> = {}): {
   readonly files?: Readonly<Record<string, SourcedFile>>
 } {
-  const files = mapped(values, (value): SourcedFile | null => {
-    const reference = sourcedReference(value)
+  const files = mapped(values, (value, file): SourcedFile | null => {
+    const reference = sourcedReference(value, file)
     if (reference === null || !isRecord(value)) return null
     const onChange = ON_CHANGE.find((each) => each === value['onChange'])
     const signal = RELOAD_SIGNALS.find((each) => each === value['signal'])
@@ -92,17 +92,19 @@ export function filesOf(values: Readonly<Record<string, unknown>> = {}): {
 
 function mapped<To>(
   values: Readonly<Record<string, unknown>>,
-  change: (value: unknown) => To | null,
+  change: (value: unknown, name: string) => To | null,
 ): Readonly<Record<string, To>> | null {
   const found = Object.entries(values).flatMap(([key, value]) => {
-    const to = change(value)
+    const to = change(value, key)
     return to === null ? [] : [[key, to] as const]
   })
   return found.length === 0 ? null : Object.fromEntries(found)
 }
 
-function sourcedReference(value: unknown): SourcedReference | null {
-  const vault = isRecord(value) ? value['vault'] : undefined
+/** A generated value is known by the name that it is asked for under: a variable and a file of one name are the same value. */
+function sourcedReference(value: unknown, name: string): SourcedReference | null {
+  const { vault = null, generate = null } = isRecord(value) ? value : {}
+  if (typeof generate === 'number') return { kind: 'generated', name, bytes: generate }
   if (typeof vault !== 'string') return null
   const at = vault.indexOf('#')
   return { kind: 'vault', path: vault.slice(0, at), key: vault.slice(at + 1) }

@@ -13,16 +13,13 @@ export interface LaterKey {
 }
 
 /** Patterns of dotted paths; `*` is one name. Deeper keys fall under the first that matches. */
-const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[] = [
+const LATER: readonly (readonly [string, string])[] = [
   ['addons', 'dependencies that the platform runs'],
   ['mesh.mtls', 'encrypted calls between processes'],
   ['mesh.calls', 'policy of calls between processes'],
   ['gate', 'checks before a rollout'],
   ['region', 'placing an environment'],
   ['previews', 'environments per branch'],
-  ['env.*', 'generated values', isGenerated],
-  ['processes.*.env.*', 'generated values', isGenerated],
-  ['files.*', 'generated values', isGenerated],
   ['build.dockerfile', 'building with a Dockerfile'],
   ['build.target', 'building with a Dockerfile'],
   ['build.args', 'building with a Dockerfile'],
@@ -38,10 +35,6 @@ const LATER: readonly (readonly [string, string, ((value: Json) => boolean)?])[]
   ['processes.*.singleton', 'singletons'],
 ]
 
-function isGenerated(value: Json): boolean {
-  return isJsonObject(value) && 'generate' in value
-}
-
 /** Keys of the merged file that belong to later work, in the order of their positions. */
 export function findLaterKeys(
   data: Json,
@@ -49,24 +42,18 @@ export function findLaterKeys(
   environment: string | null,
 ): readonly LaterKey[] {
   const locate = locator(document, environment)
-  return LATER.flatMap(([pattern, why, applies = () => true]) =>
-    matches(data, pattern.split('.'), [])
-      .filter(({ value }) => applies(value))
-      .map(({ path }) => toLaterKey(path, why, locate)),
+  return LATER.flatMap(([pattern, why]) =>
+    matches(data, pattern.split('.'), []).map((path) => toLaterKey(path, why, locate)),
   ).sort((a, b) => a.line - b.line || a.column - b.column)
 }
 
 /** Whether a path of the reference, where `<name>` stands for any name, is such a key for every value. */
 export function isLaterKey(path: readonly string[]): boolean {
-  return LATER.some(([pattern, , applies]) => {
+  return LATER.some(([pattern]) => {
     const parts = pattern.split('.')
-    const deeper = path.length - parts.length
-    const within =
-      applies === undefined
-        ? deeper >= 0
-        : applies === isGenerated && deeper > 0 && path.at(-1) === 'generate'
     return (
-      within && parts.every((part, i) => part === path[i] || (part === '*' && path[i] === '<name>'))
+      path.length >= parts.length &&
+      parts.every((part, i) => part === path[i] || (part === '*' && path[i] === '<name>'))
     )
   })
 }
@@ -91,13 +78,9 @@ function toLaterKey(path: Path, why: string, locate: Locator): LaterKey {
   return { path: path.join('.'), line, column, why }
 }
 
-function matches(
-  data: Json,
-  pattern: readonly string[],
-  above: Path,
-): readonly { readonly path: Path; readonly value: Json }[] {
+function matches(data: Json, pattern: readonly string[], above: Path): readonly Path[] {
   const [head, ...rest] = pattern
-  if (head === undefined) return data === null ? [] : [{ path: above, value: data }]
+  if (head === undefined) return data === null ? [] : [above]
   if (!isJsonObject(data)) return []
   const names = head === '*' ? Object.keys(data) : [head]
   return names.flatMap((name) => {

@@ -30,12 +30,6 @@ const secret = z.strictObject({
     .describe('Name of a value in the encrypted files of the environment.')
     .meta({ examples: ['STRIPE_KEY'] }),
 })
-const generated = z.strictObject({
-  generate: integer(8, 256)
-    .describe('Made once per environment: this many random bytes.')
-    .meta({ examples: [32] }),
-})
-
 const onChange = z
   .enum(ON_CHANGE)
   .optional()
@@ -48,6 +42,15 @@ const reloadSignal = z
   .optional()
   .describe('Signal for `onChange: signal`. Default: `SIGHUP`.')
   .meta({ examples: ['SIGUSR1'] })
+
+const generated = z.strictObject({
+  generate: integer(8, 256)
+    .describe(
+      'Made once per environment: this many random bytes as text (base64url), the same for all releases.',
+    )
+    .meta({ examples: [32] }),
+  onChange,
+})
 
 const vault = z.strictObject({
   vault: matching(
@@ -74,7 +77,7 @@ const fileKey = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/)
 
 export const sourcedFiles = z.record(
   fileKey,
-  z.union([vault.extend({ signal: reloadSignal }), generated], {
+  z.union([vault.extend({ signal: reloadSignal }), generated.extend({ signal: reloadSignal })], {
     error: 'expected { vault: path#key } or { generate: bytes }',
   }),
 )

@@ -7,14 +7,16 @@ import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { runFolder } from '../../src/container/container-host.ts'
 import { fetchText } from '../../bench/load.ts'
 import { argumentsWith, filesWith } from '../planted.ts'
+import { eventually } from './probe-app.ts'
 import { killServer } from './kill-server.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 
 /** Answers what its environment and its files hold, by length and by whether it is what was planted: an app may print its values, this one does not. */
-const SERVER = `const http = require('http'), fs = require('fs'), dir = process.env.FAIRWAY_SECRETS
+const SERVER = `const hash = (text) => require('crypto').createHash('sha256').update(text).digest('hex')
+const http = require('http'), fs = require('fs'), dir = process.env.FAIRWAY_SECRETS
 http.createServer((request, response) => {
   const files = fs.readdirSync(dir).filter((name) => !name.startsWith('..')).sort()
-  response.end(JSON.stringify({ release: process.env.FAIRWAY_RELEASE, files, ends: files.map((name) => fs.readFileSync(dir + '/' + name, 'utf8').slice(-1)), token: process.env.TOKEN?.slice(-1), pid: process.pid }))
+  response.end(JSON.stringify({ release: process.env.FAIRWAY_RELEASE, session: hash(fs.readFileSync(dir + '/SESSION', 'utf8')), again: hash(process.env.SESSION), files: files.filter((name) => name !== 'SESSION'), ends: files.filter((name) => name !== 'SESSION').map((name) => fs.readFileSync(dir + '/' + name, 'utf8').slice(-1)), token: process.env.TOKEN?.slice(-1), pid: process.pid }))
 }).listen(process.env.PORT)`
 
 /** The way of encrypted files from a repository to instances, with the real programs. */
@@ -27,6 +29,8 @@ export function secretsSuite(options: {
   describe(`secrets with runner ${runner}`, { skip, timeout: 600_000 }, () => {
     const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
     const said: string[] = []
+    /** Hashes of the generated value, as every answer told them. */
+    const sessions: string[] = []
     let platform: PrivatePlatform
     let folder: string
     let home: string
@@ -48,7 +52,8 @@ export function secretsSuite(options: {
         'package.json': '{"name":"vault","version":"1.0.0"}',
         'fairway.yaml': `version: 1
 name: vault
-env: { TOKEN: { secret: TOKEN } }
+env: { TOKEN: { secret: TOKEN }, SESSION: { generate: 24 } }
+files: { SESSION: { generate: 24 } }
 release: { command: node check.js }
 processes: { web: { command: node server.js } }
 environments: { production: { secrets: [secrets.production.yaml] } }
@@ -80,7 +85,9 @@ environments: { production: { secrets: [secrets.production.yaml] } }
         ...{ port, path: '/', host: 'vault.localhost' },
         ...{ agent: false, body: null },
       })
-      return JSON.parse(body) as Record<string, unknown>
+      const found = JSON.parse(body) as Record<string, unknown>
+      sessions.push(String(found['session']))
+      return found
     }
 
     test('a file that the environment cannot open, or in clear, ends the deploy before it begins, with the way out', async () => {
@@ -145,6 +152,24 @@ environments: { production: { secrets: [secrets.production.yaml] } }
       assert.deepEqual((await answer())['ends'], ['3', '9', '2'])
       await must(['rollback', '1'])
       assert.deepEqual((await answer())['ends'], ['1', '2'])
+    })
+
+    test('a generated value is the same for all releases and after the server, until it is rotated', async () => {
+      const { session, again, pid } = await answer()
+      assert.ok(sessions.length > 2 && new Set(sessions).size === 1, sessions.join(' '))
+      assert.equal(again, session)
+      const said = await must(['secrets', 'rotate-generated', 'SESSION', '--env', 'production'])
+      assert.match(said, /New values for SESSION/)
+      await eventually(
+        async () => {
+          const now = await answer()
+          return now['session'] !== session && now['again'] === now['session'] && now['pid'] !== pid
+        },
+        { withinMs: 120_000 },
+      )
+      const { code, stderr } = await fairway(['secrets', 'rotate-generated', 'OTHER'])
+      assert.equal(code, 4, stderr)
+      assert.match(stderr, /no generated value OTHER; it has SESSION/)
     })
 
     test('no value was written or said anywhere', async () => {

@@ -100,6 +100,12 @@ export class FakePlatform implements Platform {
     return await Promise.resolve(this.#add({ kind: 'secrets', documents }))
   }
 
+  async rotateGenerated(ref: AppRef, names: readonly string[]): Promise<readonly string[]> {
+    this.#record('rotateGenerated', ref)
+    this.#known(ref)
+    return await Promise.resolve(names)
+  }
+
   async judge(ref: AppRef, id: string, verdict: string, by: { name: string }): Promise<Rollout> {
     this.#record(`${verdict} by ${by.name}`, ref)
     return await this.rollout(ref, id)

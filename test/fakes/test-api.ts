@@ -171,6 +171,7 @@ export const BODIES: Partial<Readonly<Record<EndpointName, unknown>>> = {
   scaleApp: { changes: { web: 2 } },
   setConfig: { changes: { KEY: 'value' } },
   pushSecrets: { documents: [] },
+  rotateGenerated: { names: [] },
   runCommand: { process: null, argv: ['true'], timeoutMs: 1000 },
 }
 

@@ -50,3 +50,16 @@ export async function push(context: Context, words: readonly string[]): Promise<
   })()
   return follow(context, { client, ref, events: withFirst, startedAt, controller })
 }
+
+/** Other values in the place of generated ones; names are said, values never. */
+export async function rotateGenerated(context: Context, names: readonly string[]): Promise<number> {
+  const { out } = context
+  const ref = await context.ref()
+  const rotated = await context.client().rotateGenerated(ref, names)
+  if (out.json) out.object({ rotated })
+  else
+    out.note(
+      `New values for ${rotated.join(', ')}: instances of ${ref.environment} follow as ${APP_FILE} says (onChange).`,
+    )
+  return 0
+}

@@ -8,7 +8,7 @@ import { withPrivateCopy } from '../../secrets/private-copy.ts'
 import { SecretFile, type Outside } from '../../secrets/secret-file.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { environmentRecipient, printKey, push } from './secrets-environment.ts'
+import { environmentRecipient, printKey, push, rotateGenerated } from './secrets-environment.ts'
 import { standardInput } from '../standard-input.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
@@ -29,6 +29,7 @@ export const secrets: Command = {
     'fairway secrets recipients add age1…',
     'fairway secrets recipients add --env production',
     'fairway secrets push --env production',
+    'fairway secrets rotate-generated SESSION_KEY --env production',
     'fairway secrets recipients add https://vault.example.com/v1/transit/keys/shop',
     'fairway secrets --check',
   ],
@@ -66,6 +67,11 @@ export const secrets: Command = {
       summary: 'give what runs the files as they are now, without a bake',
     },
     {
+      name: 'rotate-generated',
+      usage: '[NAME…]',
+      summary: 'make new values in the place of those that the platform generated, or of some',
+    },
+    {
       name: 'diff',
       usage: '[OLDER-FILE]',
       summary: 'what changed, by name, since HEAD or another file',
@@ -96,6 +102,8 @@ async function run(context: Context): Promise<number> {
       return printKey(context)
     case 'push':
       return push(context, words)
+    case 'rotate-generated':
+      return rotateGenerated(context, words)
     case 'recipients':
       return recipients(context, path, words)
     default:
