@@ -64,22 +64,14 @@ export class LocalPods implements Client {
   }
 
   async *podLog(_namespace: string, name: string): AsyncGenerator<string> {
-    const { step } = this.#pod(name)
-    if (step?.stdout == null || step.stderr == null) return
-    const lines: string[] = []
-    const more = new EventEmitter()
-    for (const input of [step.stdout, step.stderr])
-      createInterface({ input }).on('line', (line) => {
-        lines.push(line)
-        more.emit('more')
-      })
-    const closed = once(step, 'close')
-    const ended = new AbortController()
-    void closed.then(() => ended.abort())
-    while (!ended.signal.aborted || lines.length > 0) {
-      const line = lines.shift()
-      if (line === undefined) await Promise.race([closed, once(more, 'more')])
-      else yield `2026-01-01T00:00:00Z ${line}`
+    const pod = this.#pod(name)
+    for (let told = 0; ;) {
+      const line = pod.log[told]
+      if (line !== undefined) {
+        yield `2026-01-01T00:00:00Z ${line}`
+        told += 1
+      } else if (pod.isLogComplete) return
+      else await once(pod.changes, 'logged')
     }
   }
 
@@ -146,7 +138,9 @@ class LocalPod {
   readonly #states: Record<string, State> = {}
   /** Nothing begins any more. */
   #ended = false
-  step: ChildProcess | null = null
+  /** Lines that the step printed, kept from its first on: whoever asks late misses nothing. */
+  readonly log: string[] = []
+  isLogComplete = false
 
   private constructor(name: string, root: string) {
     this.#name = name
@@ -225,7 +219,7 @@ class LocalPod {
     // It was being started when the pod ended, which could not end it.
     if (this.#ended && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
     // Before anybody hears that it runs, and asks for its log.
-    if (name === 'step') this.step = child
+    if (name === 'step') this.#keepLog(child)
     this.#states[name] = { running: { startedAt: new Date().toISOString() } }
     child.once('close', (code) => {
       this.#states[name] = { terminated: { exitCode: code ?? 137, reason: 'Error' } }
@@ -233,5 +227,19 @@ class LocalPod {
     })
     this.changes.emit('change')
     return child
+  }
+
+  #keepLog(step: ChildProcess): void {
+    for (const input of [step.stdout, step.stderr]) {
+      if (input === null) continue
+      createInterface({ input }).on('line', (line) => {
+        this.log.push(line)
+        this.changes.emit('logged')
+      })
+    }
+    step.once('close', () => {
+      this.isLogComplete = true
+      this.changes.emit('logged')
+    })
   }
 }
