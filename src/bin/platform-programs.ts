@@ -177,9 +177,12 @@ async function ensureRunning(
     if (!restart && old.version === packageVersion()) return 'was running'
     if (name === 'server') await stopInBackground(program, STOP_MS)
   }
-  const answers = async (): Promise<boolean> =>
-    (await runningProgram(program))?.pid !== old?.pid &&
-    (await programAnswers(program, config, folder))
+  const answers = async (): Promise<boolean> => {
+    const now = await runningProgram(program)
+    // What it serves is told once it has written it down, which is after its first answer.
+    const isTold = now !== null && now.pid !== old?.pid && now.urls.length > 0
+    return isTold && (await programAnswers(program, config, folder))
+  }
   if (name === 'server' && (await serverAnswers(apiUrl(config)))) {
     throw new FairwayError(
       'CONFLICT',
