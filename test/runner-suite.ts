@@ -319,6 +319,11 @@ export function runnerSuite(suite: RunnerSuite): void {
       const [text, exit] = await Promise.all([collect(terminal.stdio), terminal.exit])
       assert.match(text, /a terminal[\s\S]*got yes/)
       assert.equal(exit.code, 6)
+      const missing = { argv: ['no-such-program', '-x'], env: {}, tty: false }
+      await assert.rejects(runner.exec(one.id, missing), {
+        code: 'COMMAND_FAILED',
+        message: /no-such-program/,
+      })
       const endless = await runner.exec(one.id, { argv: ['sleep', '1000'], env: {}, tty: false })
       await sleep(200)
       endless.kill()

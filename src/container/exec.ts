@@ -7,9 +7,11 @@ import { start } from '../lib/process.ts'
 import { signalName } from '../lib/signal-name.ts'
 import { resizeTerminal, startInTerminal } from '../lib/terminal.ts'
 import type { Clock } from '../model/clock.ts'
+import { FairwayError } from '../model/errors.ts'
 import type { ExitFacts } from '../model/instance.ts'
 import type { ExecRequest, ExecSession } from '../model/runner.ts'
 import type { InstanceFolder } from './instance-folder.ts'
+import { executableInRoot } from './path-in-root.ts'
 import type { OciRuntime } from './runtime.ts'
 
 type ChildProcess = Awaited<ReturnType<typeof start>>
@@ -26,10 +28,12 @@ export async function execIn(options: ExecOptions): Promise<ExecSession> {
   const { folder, request, runtime, clock } = options
   const name = `exec-${randomBytes(4).toString('hex')}`
   // It repeats the environment of the instance: where that is private, so is this.
+  const config = processIn(await readFile(join(folder.bundle, 'config.json'), 'utf8'))
+  await checkProgram(folder, request, config)
   const isPrivate = ((await folder.spec())?.privateEnv ?? []).length > 0
   const specFile = join(isPrivate ? folder.private : folder.run, `${name}.json`)
   const pidFile = join(folder.run, `${name}.pid`)
-  await writeFile(specFile, await execSpec(folder, request), { mode: 0o600 })
+  await writeFile(specFile, execSpec(config, request), { mode: 0o600 })
   const [program, args] = await runtime.execCommand(folder, specFile, pidFile)
   const child = request.tty
     ? await startInTerminal(program, args, { env: { PATH } })
@@ -50,15 +54,37 @@ export async function execIn(options: ExecOptions): Promise<ExecSession> {
   }
 }
 
+interface ProcessConfig {
+  readonly env: readonly string[]
+  readonly cwd: string
+}
+
+function processIn(bundle: string): ProcessConfig {
+  return (JSON.parse(bundle) as { readonly process: ProcessConfig }).process
+}
+
+/** A runtime would say so in its own log format, as output of the command. Looked up as the instance sees it, with what it wrote to /tmp. */
+async function checkProgram(
+  folder: InstanceFolder,
+  { argv: [command = ''] }: ExecRequest,
+  { env, cwd }: ProcessConfig,
+): Promise<void> {
+  const pid = (await folder.record())?.process.pid
+  if (pid === undefined) return
+  const path = env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? ''
+  const root = `/proc/${String(pid)}/root`
+  if ((await executableInRoot(root, command, { path, cwd })) !== null) return
+  throw new FairwayError('COMMAND_FAILED', `the image has no program ${JSON.stringify(command)}`, {
+    hint: 'Images have what their app needs and no more: a runtime, seldom a shell.',
+  })
+}
+
 /** The instance's own process specification with another command. */
-async function execSpec(folder: InstanceFolder, request: ExecRequest): Promise<string> {
-  const config = JSON.parse(await readFile(join(folder.bundle, 'config.json'), 'utf8')) as {
-    readonly process: { readonly env: readonly string[] }
-  }
+function execSpec(config: ProcessConfig, request: ExecRequest): string {
   const extra = { ...(request.tty ? { TERM: 'xterm' } : {}), ...request.env }
-  const env = config.process.env.filter((entry) => !((entry.split('=')[0] ?? '') in extra))
+  const env = config.env.filter((entry) => !((entry.split('=')[0] ?? '') in extra))
   return JSON.stringify({
-    ...config.process,
+    ...config,
     terminal: request.tty,
     args: request.argv,
     env: [...env, ...Object.entries(extra).map(([name, value]) => `${name}=${value}`)],

@@ -48,7 +48,7 @@ export interface Runner {
   ): Promise<void>
   /** Frees filesystem, network and records of an exited instance; kills it first if it still runs. Log files stay. */
   remove(id: InstanceId): Promise<void>
-  /** Runs a command inside a running instance. @throws FairwayError NOT_RUNNING, NOT_FOUND */
+  /** Runs a command inside a running instance. @throws FairwayError NOT_RUNNING, NOT_FOUND; COMMAND_FAILED where it has no such program */
   exec(id: InstanceId, request: ExecRequest): Promise<ExecSession>
   /** Null where the instance does not run. */
   usage(id: InstanceId): Promise<Usage | null>
