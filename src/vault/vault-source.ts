@@ -95,7 +95,11 @@ export class VaultSource implements ValueSource<VaultReference> {
   ): AsyncIterable<ValueState> {
     const paths = [...new Set(references.map(({ path }) => path))]
     const until = AbortSignal.any([signal, this.#closing.signal])
-    const held = paths.map((path) => this.#hold(ref, path))
+    // Instances outlive servers, and the next one may have other rules: what they forbid is not read on behalf of anybody.
+    const denied = paths.find((path) => !allowsPath(this.#options.rules, ref, path))
+    const held = paths
+      .filter((path) => allowsPath(this.#options.rules, ref, path))
+      .map((path) => this.#hold(ref, path))
     const leave = held.map((each) => each.hold())
     try {
       while (!until.aborted) {
@@ -103,7 +107,10 @@ export class VaultSource implements ValueSource<VaultReference> {
         const states = held.map(({ state }) => state)
         yield {
           revision: states.reduce((sum, { revision }) => sum + revision, 0),
-          trouble: states.find(({ trouble }) => trouble !== null)?.trouble ?? null,
+          trouble:
+            denied === undefined
+              ? (states.find(({ trouble }) => trouble !== null)?.trouble ?? null)
+              : denial(ref, denied),
         }
         await this.#changes.after(refKey(ref), seen, until)
       }
@@ -124,13 +131,9 @@ export class VaultSource implements ValueSource<VaultReference> {
   /** @throws FairwayError SECRETS_CLOSED; says nothing of what Vault has */
   #check(ref: AppRef, path: string): void {
     if (allowsPath(this.#options.rules, ref, path)) return
-    throw new FairwayError(
-      'SECRETS_CLOSED',
-      `${refKey(ref)} may not take values from ${path} in Vault: no rule of this server names it`,
-      {
-        hint: 'Whoever runs the server allows paths per app and environment in FAIRWAY_VAULT_PATHS; docs/secrets.md.',
-      },
-    )
+    throw new FairwayError('SECRETS_CLOSED', denial(ref, path), {
+      hint: 'Whoever runs the server allows paths per app and environment in FAIRWAY_VAULT_PATHS; docs/secrets.md.',
+    })
   }
 
   #hold(ref: AppRef, path: string, kept: KeptLease | null = null): HeldSecret {
@@ -168,4 +171,8 @@ export class VaultSource implements ValueSource<VaultReference> {
       .finally(() => this.#work.delete(ended))
     this.#work.add(ended)
   }
+}
+
+function denial(ref: AppRef, path: string): string {
+  return `${refKey(ref)} may not take values from ${path} in Vault: no rule of this server names it`
 }
