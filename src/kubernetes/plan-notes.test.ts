@@ -71,12 +71,12 @@ test('keys that no cluster honours are named', () => {
   assert.deepEqual(unsupportedKeys(specOf(appOf(workloadOf())), { isMeasured: false }), [])
 })
 
-test('secrets are refused by name, files and variables', () => {
+test('secrets as variables are refused by name, as files they are not', () => {
   const envFrom = { TOKEN: { kind: 'secret' as const, name: 'T' } }
   const spec = specOf(appOf(workloadOf({ envFrom })))
   assert.deepEqual(
     unsupportedKeys({ ...spec, envFrom, secrets: ['secrets.yaml'] }, { isMeasured: false }),
-    ['secrets', 'env.TOKEN', 'processes.web.env.TOKEN'],
+    ['env.TOKEN', 'processes.web.env.TOKEN'],
   )
 })
 
