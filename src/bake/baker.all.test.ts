@@ -4,10 +4,10 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { containerProblem, makeContainerHarness } from '../../test/container-harness.ts'
+import { openBoxedKitchen, type BoxedKitchen } from '../../test/boxed-kitchen.ts'
+import { containerProblem } from '../../test/container-harness.ts'
 import { FolderSource } from '../../test/fakes/folder-source.ts'
-import { TestKitchen } from '../../test/fakes/test-kitchen.ts'
-import { ContainerSandbox } from '../container/container-sandbox.ts'
+import type { TestKitchen } from '../../test/fakes/test-kitchen.ts'
 import { run, runToEnd } from '../lib/process.ts'
 import type { BakeResult, BuildPlan } from '../model/build-plan.ts'
 
@@ -15,25 +15,17 @@ const problem = await containerProblem()
 const hasJdk = (await runToEnd('javac', ['-version']).catch(() => null))?.code === 0
 const boxed = { timeout: 300_000, ...(problem === null ? {} : { skip: problem }) }
 const root = mkdtempSync(join(tmpdir(), 'fairway-bake-all-'))
-const closing: (() => Promise<void>)[] = []
+let boxedKitchen: BoxedKitchen | null = null
 let kitchen: TestKitchen
 
 before(async () => {
   if (problem !== null) return
-  const harness = await makeContainerHarness('')
-  closing.push(() => harness.close())
-  const { host, runner } = harness
-  const sandbox = new ContainerSandbox({
-    dataDir: join(harness.folder, 'data'),
-    host,
-    network: runner.network,
-  })
-  kitchen = await TestKitchen.open({ sandbox, ownerOffset: sandbox.ownerOffset })
-  closing.push(() => kitchen.close())
+  boxedKitchen = await openBoxedKitchen()
+  kitchen = boxedKitchen.kitchen
 })
 
 after(async () => {
-  for (const close of closing.reverse()) await close()
+  await boxedKitchen?.close()
   rmSync(root, { recursive: true, force: true })
 })
 

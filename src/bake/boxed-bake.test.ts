@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { containerProblem, makeContainerHarness, USERS } from '../../test/container-harness.ts'
+import { openBoxedKitchen, type BoxedKitchen } from '../../test/boxed-kitchen.ts'
+import { containerProblem, USERS } from '../../test/container-harness.ts'
 import { FolderSource } from '../../test/fakes/folder-source.ts'
-import { TestKitchen } from '../../test/fakes/test-kitchen.ts'
-import { ContainerSandbox } from '../container/container-sandbox.ts'
+import type { TestKitchen } from '../../test/fakes/test-kitchen.ts'
 import { run } from '../lib/process.ts'
 import { readPackageSources } from './package-sources.ts'
 
@@ -15,24 +15,16 @@ const skip = await containerProblem()
 for (const { where, withoutUserNamespace } of USERS) {
   describe(`bake in containers${where}`, { skip: skip ?? false, timeout: 300_000 }, () => {
     const root = mkdtempSync(join(tmpdir(), 'fairway-boxed-'))
-    const closing: (() => Promise<void>)[] = []
+    let boxed: BoxedKitchen | null = null
     let kitchen: TestKitchen
 
     before(async () => {
-      const harness = await makeContainerHarness('', { withoutUserNamespace })
-      closing.push(() => harness.close())
-      const { host, runner } = harness
-      const sandbox = new ContainerSandbox({
-        dataDir: join(harness.folder, 'data'),
-        host,
-        network: runner.network,
-      })
-      kitchen = await TestKitchen.open({ sandbox, ownerOffset: sandbox.ownerOffset })
-      closing.push(() => kitchen.close())
+      boxed = await openBoxedKitchen({ withoutUserNamespace })
+      kitchen = boxed.kitchen
     })
 
     after(async () => {
-      for (const close of closing.reverse()) await close()
+      await boxed?.close()
       rmSync(root, { recursive: true, force: true })
     })
 

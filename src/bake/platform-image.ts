@@ -11,6 +11,7 @@ import { DEFAULT_NODE_MAJOR } from './node-version.ts'
 import { NPM_PACKAGE_ROOT, npmPackage } from './npm-package.ts'
 import { npmFor } from './package-manager.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { ImageConfigInput } from '../oci/image-config.ts'
 import type { ImageStore } from '../oci/image-store.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import { TarReader } from '../oci/tar-reader.ts'
@@ -62,14 +63,7 @@ export async function bakePlatform(
     const source = await addLayer(job, [...files.source, list], { level: 'small' })
     return await kitchen.images.addImage({
       layers: [...layers, npm, modules, source].map(({ layer }) => layer),
-      config: {
-        architecture: kitchen.architecture,
-        cmd: ['node', 'src/bin/server.ts'],
-        env: { HOME: '/tmp', PATH: '/usr/local/bin:/usr/bin:/bin', NODE_VERSION: version },
-        user: USER,
-        workingDir: '/app',
-        labels: { 'org.opencontainers.image.title': 'fairway-server' },
-      },
+      config: nodeConfig(kitchen, version, { title: 'fairway-server', program: 'server' }),
     })
   } catch (error) {
     throw inPlatformWords(error)
@@ -91,17 +85,29 @@ export async function bakeFetcher(
     const own = await addLayer(job, files, { level: 'small' })
     return await kitchen.images.addImage({
       layers: [...layers, own].map(({ layer }) => layer),
-      config: {
-        architecture: kitchen.architecture,
-        cmd: ['node', 'src/bin/secrets-fetcher.ts'],
-        env: { HOME: '/tmp', PATH: '/usr/local/bin:/usr/bin:/bin', NODE_VERSION: version },
-        user: USER,
-        workingDir: '/app',
-        labels: { 'org.opencontainers.image.title': 'fairway-secrets' },
-      },
+      config: nodeConfig(kitchen, version, {
+        title: 'fairway-secrets',
+        program: 'secrets-fetcher',
+      }),
     })
   } catch (error) {
     throw inPlatformWords(error)
+  }
+}
+
+/** Of an image that runs one of our own programs. */
+function nodeConfig(
+  { architecture }: Kitchen,
+  version: string,
+  { title, program }: { readonly title: string; readonly program: string },
+): ImageConfigInput {
+  return {
+    architecture,
+    cmd: ['node', `src/bin/${program}.ts`],
+    env: { HOME: '/tmp', PATH: '/usr/local/bin:/usr/bin:/bin', NODE_VERSION: version },
+    user: USER,
+    workingDir: '/app',
+    labels: { 'org.opencontainers.image.title': title },
   }
 }
 

@@ -39,7 +39,7 @@ export interface Bind {
   readonly source: string
   readonly destination: string
   readonly writable: boolean
-  /** Default true. */
+  /** Default false: a user namespace may not take `noexec` away where the source is mounted so, as systemd mounts /run. */
   readonly executable?: boolean
 }
 
@@ -165,7 +165,7 @@ function bindMount(bind: Bind): Record<string, unknown> {
     source: bind.source,
     options: [
       ...['bind', 'nosuid', 'nodev', bind.writable ? 'rw' : 'ro'],
-      ...(bind.executable === false ? ['noexec'] : []),
+      ...(bind.executable === true ? [] : ['noexec']),
     ],
   }
 }

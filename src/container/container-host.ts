@@ -179,10 +179,7 @@ async function tryRuntime(
       rootfs,
       netns: null,
       // As an instance has them: where the folder is mounted with flags that must be kept, this is what fails.
-      binds: [
-        ...system,
-        { source: hosts, destination: '/etc/hosts', writable: false, executable: false },
-      ],
+      binds: [...system, { source: hosts, destination: '/etc/hosts', writable: false }],
       limits: { cpu: 1, memory: 64 << 20, pids: 32 },
       tmpBytes: 1 << 20,
       cgroupsPath: cgroupPath(runDir, id),
@@ -209,7 +206,7 @@ async function hostSystem(rootfs: string) {
       if ((await lstat(path)).isSymbolicLink()) {
         await symlink(await readlink(path), join(rootfs, path))
       } else {
-        binds.push({ source: path, destination: path, writable: false })
+        binds.push({ source: path, destination: path, writable: false, executable: true })
       }
     } catch (error) {
       if (!isMissing(error)) throw error

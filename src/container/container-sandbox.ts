@@ -108,19 +108,23 @@ export class ContainerSandbox implements Sandbox {
       rootfs: join(folder, 'root'),
       netns,
       binds: [
-        { source: request.workDir, destination: request.workMount, writable: true },
+        {
+          source: request.workDir,
+          destination: request.workMount,
+          writable: true,
+          executable: true,
+        },
         ...request.caches.map((cache): Bind => {
-          return { source: cache.dir, destination: cache.mount, writable: true }
+          return { source: cache.dir, destination: cache.mount, writable: true, executable: true }
         }),
         ...request.readOnly.map((file): Bind => {
-          return { source: file.file, destination: file.mount, writable: false, executable: false }
+          return { source: file.file, destination: file.mount, writable: false }
         }),
         ...Object.keys(names).map((name): Bind => {
           return {
             source: join(folder, name),
             destination: `/etc/${name}`,
             writable: false,
-            executable: false,
           }
         }),
       ],

@@ -49,9 +49,10 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
         source: join(folder.bundle, name),
         destination: `/etc/${name}`,
         writable: false,
-        executable: false,
       })),
-      ...(init === null ? [] : [{ source: init, destination: INIT, writable: false }]),
+      ...(init === null
+        ? []
+        : [{ source: init, destination: INIT, writable: false, executable: true }]),
       ...new PrivateFolders(folder.private).binds(payload.folders.map(({ name }) => name)),
     ],
     limits: spec.resources,

@@ -79,7 +79,6 @@ export class PrivateFolders {
       source: this.folder(name),
       destination: pathInside(name),
       writable: false,
-      executable: false,
     }))
   }
 }

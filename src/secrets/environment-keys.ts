@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync } from 'node:crypto'
+import { createHash, hkdfSync } from 'node:crypto'
+import { openBytes, sealBytes } from '../lib/sealed-bytes.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import { Secret, type EnvironmentKeys } from '../model/secrets.ts'
@@ -19,8 +20,6 @@ export interface StoredKeysOptions {
 
 /** Names the server key that the store's private halves are encrypted under; no one can be made under another. */
 const KEY_ID = 'secrets.server-key-id'
-const IV_BYTES = 12
-const TAG_BYTES = 16
 
 /** One age key per environment in the store, the private half as AES-256-GCM under the server key: `v1.<key id>.<iv, ciphertext, tag in base64url>`. */
 export class StoredEnvironmentKeys implements EnvironmentKeys {
@@ -40,11 +39,8 @@ export class StoredEnvironmentKeys implements EnvironmentKeys {
     }
     const key = await this.#serverKey()
     const { identity, recipient } = await newAgeIdentity()
-    const iv = random(IV_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', key.wrapping, iv)
-    cipher.setAAD(bound(ref, recipient))
-    const sealed = Buffer.concat([iv, cipher.update(identity, 'utf8'), cipher.final()])
-    const text = Buffer.concat([sealed, cipher.getAuthTag()]).toString('base64url')
+    const seal = { key: key.wrapping, bound: bound(ref, recipient) }
+    const text = sealBytes(Buffer.from(identity), seal, random)
     const wrapped = `v1.${key.id}.${text}`
     return (await store.addEnvironmentKey({ ref, recipient, wrapped, createdAt: now() })).recipient
   }
@@ -58,21 +54,9 @@ export class StoredEnvironmentKeys implements EnvironmentKeys {
     const key = await this.#serverKey()
     const [version, id, text = ''] = wrapped.split('.')
     if (version !== 'v1' || id !== key.id) throw anotherKey()
-    const bytes = Buffer.from(text, 'base64url')
-    const iv = bytes.subarray(0, IV_BYTES)
-    const decipher = createDecipheriv('aes-256-gcm', key.wrapping, iv, { authTagLength: TAG_BYTES })
-    decipher.setAAD(bound(ref, recipient))
-    try {
-      decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
-      const clear = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES))
-      return Secret.of(Buffer.concat([clear, decipher.final()]))
-    } catch (cause) {
-      throw new FairwayError(
-        'SECRETS_TAMPERED',
-        `the key of ${refKey(ref)} in the database was changed: it does not open`,
-        { cause, hint: 'Restore it from a backup of the database.' },
-      )
-    }
+    const clear = openBytes(text, { key: key.wrapping, bound: bound(ref, recipient) })
+    if (clear !== null) return Secret.of(clear)
+    throw changedInDatabase(`the key of ${refKey(ref)}`)
   }
 
   async #serverKey(): Promise<{ readonly id: string; readonly wrapping: Buffer }> {
@@ -100,5 +84,14 @@ function anotherKey(): FairwayError {
     {
       hint: 'Restore secrets.key of the data folder, or give all servers the same FAIRWAY_SECRETS_KEY_FILE; docs/secrets.md says what to do where it is lost.',
     },
+  )
+}
+
+/** What does not open and was sealed by us. */
+export function changedInDatabase(what: string): FairwayError {
+  return new FairwayError(
+    'SECRETS_TAMPERED',
+    `${what} in the database was changed: it does not open`,
+    { hint: 'Restore it from a backup of the database.' },
   )
 }

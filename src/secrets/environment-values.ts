@@ -1,8 +1,10 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
+import { createHmac, hkdfSync } from 'node:crypto'
+import { openBytes, sealBytes, type Seal } from '../lib/sealed-bytes.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef } from '../model/names.ts'
 import { Secret, type EnvironmentKeys, type EnvironmentValues } from '../model/secrets.ts'
 import type { EnvironmentValueRecord, EnvironmentValueStore } from '../model/store.ts'
+import { changedInDatabase } from './environment-keys.ts'
 
 export interface StoredValuesOptions {
   readonly store: EnvironmentValueStore
@@ -11,9 +13,6 @@ export interface StoredValuesOptions {
   readonly now: () => number
   readonly random: (bytes: number) => Buffer
 }
-
-const IV_BYTES = 12
-const TAG_BYTES = 16
 
 /** Values in the store as AES-256-GCM under a key that HKDF (RFC 5869) makes of the environment's own: `v1.<iv, ciphertext, tag in base64url>`. */
 export class StoredEnvironmentValues implements EnvironmentValues {
@@ -54,33 +53,20 @@ export class StoredEnvironmentValues implements EnvironmentValues {
 
   async #record(ref: AppRef, name: string, value: Secret): Promise<EnvironmentValueRecord> {
     const { random, now } = this.#options
-    const iv = random(IV_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', await this.#key(ref, 'values'), iv)
-    cipher.setAAD(bound(ref, name))
-    const bytes = Buffer.concat([iv, cipher.update(value.reveal()), cipher.final()])
-    const sealed = `v1.${Buffer.concat([bytes, cipher.getAuthTag()]).toString('base64url')}`
-    return { ref, name, sealed, changedAt: now() }
+    const sealed = sealBytes(value.reveal(), await this.#seal(ref, name), random)
+    return { ref, name, sealed: `v1.${sealed}`, changedAt: now() }
   }
 
   async #open({ ref, name, sealed }: EnvironmentValueRecord): Promise<Secret> {
     const [version, text = ''] = sealed.split('.')
-    const bytes = Buffer.from(text, 'base64url')
-    const key = await this.#key(ref, 'values')
-    try {
-      if (version !== 'v1') throw new Error('made by another version')
-      const iv = bytes.subarray(0, IV_BYTES)
-      const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES })
-      decipher.setAAD(bound(ref, name))
-      decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
-      const clear = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES))
-      return Secret.of(Buffer.concat([clear, decipher.final()]))
-    } catch (cause) {
-      throw new FairwayError(
-        'SECRETS_TAMPERED',
-        `a value of ${refKey(ref)} in the database was changed: it does not open`,
-        { cause, hint: 'Restore it from a backup of the database.' },
-      )
-    }
+    const seal = await this.#seal(ref, name)
+    const clear = version === 'v1' ? openBytes(text, seal) : null
+    if (clear !== null) return Secret.of(clear)
+    throw changedInDatabase(`a value of ${refKey(ref)}`)
+  }
+
+  async #seal(ref: AppRef, name: string): Promise<Seal> {
+    return { key: await this.#key(ref, 'values'), bound: bound(ref, name) }
   }
 
   async #key(ref: AppRef, use: string): Promise<Buffer> {

@@ -1,11 +1,9 @@
 /** Encrypted files from a repository to pods of a real cluster: real CLI, server, SOPS files and tokens; then everything that may not get them. */
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { askService } from '../../bench/service-load.ts'
 import { SECRETS_SERVER_NAME, secretsPath } from '../../src/model/instance-secrets.ts'
 import { parseTargetName } from '../../src/model/names.ts'
@@ -19,6 +17,7 @@ import {
 } from './cluster-bed.ts'
 import { killServer } from './kill-server.ts'
 import { eventually } from './probe-app.ts'
+import { SecretsRepository } from './secrets-repository.ts'
 
 const skip = await lacksClusterBed()
 
@@ -44,54 +43,37 @@ environments: { production: { target: ${TARGET}, secrets: [secrets.production.ya
 
 describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
   const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
-  const said: string[] = []
   const namespace = 'vault--production'
   const stranger = `stranger-${freshOwner()}`
   let bed: ClusterPlatform
+  let repository: SecretsRepository
   let folder: string
-  let home: string
 
   before(async () => {
-    home = await mkdtemp(join(tmpdir(), 'fairway-secrets-home-'))
-    folder = join(home, 'vault')
-    const identity = await generateX25519Identity()
-    await writeFile(join(home, 'keys.txt'), identity)
+    repository = await SecretsRepository.create({
+      'server.js': SERVER,
+      'check.js': `const at = process.env.FAIRWAY_SECRETS + '/API_KEY'; process.exit(require('fs').readFileSync(at, 'utf8').includes('planted') ? 0 : 9)`,
+      'fairway.yaml': APP_FILE,
+    })
+    folder = repository.folder
     bed = await startClusterPlatform({
       subnet: '10.235.9.0/24',
       access: true,
-      env: { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') },
+      env: repository.env,
     })
-    await mkdir(folder)
-    const files = {
-      'server.js': SERVER,
-      'check.js': `const at = process.env.FAIRWAY_SECRETS + '/API_KEY'; process.exit(require('fs').readFileSync(at, 'utf8').includes('planted') ? 0 : 9)`,
-      'package.json': '{"name":"vault","version":"1.0.0"}',
-      'fairway.yaml': APP_FILE,
-      '.sops.yaml': `creation_rules:\n  - path_regex: secrets\n    age: ${await identityToRecipient(identity)}\n`,
-    }
-    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
   })
   after(async () => {
     // Also where the server is away at the end of a test that failed.
     for (const one of [stranger, namespace])
       await bed.cluster.tryKubectl(['delete', 'namespace', one, '--wait=false'])
     await bed.destroy()
-    await rm(home, { recursive: true, force: true })
+    await repository.remove()
   })
 
-  const fairway = async (args: readonly string[], input?: string) => {
-    const result = await bed.platform.fairway(args, {
-      cwd: folder,
-      ...(input === undefined ? {} : { input }),
-    })
-    said.push(result.stdout, result.stderr)
-    return result
-  }
-  const must = async (args: readonly string[], input?: string): Promise<string> => {
-    const { code, stdout, stderr } = await fairway(args, input)
-    assert.equal(code, 0, `${args.join(' ')}\n${stdout}\n${stderr}`)
-    return `${stdout}${stderr}`
-  }
+  const fairway = (args: readonly string[], input?: string) =>
+    repository.fairway(bed.platform, args, input)
+  const must = (args: readonly string[], input?: string) =>
+    repository.must(bed.platform, args, input)
   const answer = async (): Promise<Record<string, unknown>> =>
     JSON.parse(await askService(await bed.service(namespace))) as Record<string, unknown>
   /** Copies that stay. */
@@ -226,10 +208,12 @@ describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
     ])
       await fairway(args)
     const objects = 'all,secrets,configmaps,networkpolicies,events,serviceaccounts'
-    said.push(await bed.cluster.kubectl(['get', objects, '-n', namespace, '-o', 'yaml']))
+    repository.said.push(await bed.cluster.kubectl(['get', objects, '-n', namespace, '-o', 'yaml']))
     for (const { name } of await pods())
-      said.push(await bed.cluster.kubectl(['logs', name, '-n', namespace, '--all-containers']))
-    const everything = said.join('\n')
+      repository.said.push(
+        await bed.cluster.kubectl(['logs', name, '-n', namespace, '--all-containers']),
+      )
+    const everything = repository.said.join('\n')
     assert.match(everything, /planted-visible/)
     const { written } = bed.lab
     assert.ok(

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { runFolder } from '../../src/container/container-host.ts'
 import { fetchText } from '../../bench/load.ts'
 import { argumentsWith, filesWith } from '../planted.ts'
 import { eventually } from './probe-app.ts'
 import { killServer } from './kill-server.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+import { SecretsRepository } from './secrets-repository.ts'
 
 /** Answers what its environment and its files hold, by length and by whether it is what was planted: an app may print its values, this one does not. */
 const SERVER = `const hash = (text) => require('crypto').createHash('sha256').update(text).digest('hex')
@@ -28,28 +27,16 @@ export function secretsSuite(options: {
   const { runner, skip, subnet } = options
   describe(`secrets with runner ${runner}`, { skip, timeout: 600_000 }, () => {
     const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
-    const said: string[] = []
     /** Hashes of the generated value, as every answer told them. */
     const sessions: string[] = []
     let platform: PrivatePlatform
+    let repository: SecretsRepository
     let folder: string
-    let home: string
     before(async () => {
-      home = await mkdtemp(join(tmpdir(), 'fairway-secrets-home-'))
-      folder = join(home, 'vault')
-      const identity = await generateX25519Identity()
-      await writeFile(join(home, 'keys.txt'), identity)
-      platform = await startPrivatePlatform({
-        runner,
-        subnet,
-        env: { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') },
-      })
-      await mkdir(folder)
-      const files = {
+      repository = await SecretsRepository.create({
         'server.js': SERVER,
         'check.js':
           "process.exit(process.env.TOKEN && require('fs').existsSync(process.env.FAIRWAY_SECRETS + '/API_KEY') ? 0 : 1)",
-        'package.json': '{"name":"vault","version":"1.0.0"}',
         'fairway.yaml': `version: 1
 name: vault
 env: { TOKEN: { secret: TOKEN }, SESSION: { generate: 24 } }
@@ -58,27 +45,17 @@ release: { command: node check.js }
 processes: { web: { command: node server.js } }
 environments: { production: { secrets: [secrets.production.yaml] } }
 `,
-        '.sops.yaml': `creation_rules:\n  - path_regex: secrets\n    age: ${await identityToRecipient(identity)}\n`,
-      }
-      for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
+      })
+      folder = repository.folder
+      platform = await startPrivatePlatform({ runner, subnet, env: repository.env })
     })
     after(async () => {
       await platform.destroy()
-      await rm(home, { recursive: true, force: true })
+      await repository.remove()
     })
-    const fairway = async (args: readonly string[], input?: string) => {
-      const result = await platform.fairway(args, {
-        cwd: folder,
-        ...(input === undefined ? {} : { input }),
-      })
-      said.push(result.stdout, result.stderr)
-      return result
-    }
-    const must = async (args: readonly string[], input?: string): Promise<string> => {
-      const { code, stdout, stderr } = await fairway(args, input)
-      assert.equal(code, 0, `${args.join(' ')}\n${stdout}\n${stderr}`)
-      return `${stdout}${stderr}`
-    }
+    const fairway = (args: readonly string[], input?: string) =>
+      repository.fairway(platform, args, input)
+    const must = (args: readonly string[], input?: string) => repository.must(platform, args, input)
     const answer = async () => {
       const port = platform.httpPort
       const body = await fetchText({
@@ -184,7 +161,8 @@ environments: { production: { secrets: [secrets.production.yaml] } }
         ['run', '--', 'node', 'check.js'],
       ])
         await fairway(args)
-      for (const mark of marks) assert.ok(!said.join('\n').includes(mark), `${mark} was said`)
+      for (const mark of marks)
+        assert.ok(!repository.said.join('\n').includes(mark), `${mark} was said`)
       assert.deepEqual(await argumentsWith(marks), [])
       const image = (await readdir(platform.dataDir)).map((name) => join(platform.dataDir, name))
       const disks = [...image, runFolder(platform.dataDir)]
