@@ -1,10 +1,14 @@
 import { setPriority } from 'node:os'
 import { readdir, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { isMissing, readIfExists } from '../lib/atomic-file.ts'
 import type { Usage } from '../model/instance.ts'
 
 const ROOT = '/sys/fs/cgroup'
+/** Two seconds in all. */
+const REMOVALS = 200
+const REMOVAL_PAUSE_MS = 10
 
 /** The control group of one container, in cgroup v1 or v2. */
 export class Cgroup {
@@ -66,13 +70,7 @@ export class Cgroup {
   /** Removes what a runtime that was killed half-way left of the group; one with groups of others below it stays. */
   async remove(): Promise<void> {
     const hierarchies = this.#version === 'v1' ? await readdir(ROOT) : ['']
-    for (const hierarchy of hierarchies) {
-      try {
-        await rmdir(join(ROOT, hierarchy, this.#path))
-      } catch (error) {
-        if (!isMissing(error) && !hasCode(error, 'ENOTDIR') && !hasCode(error, 'EBUSY')) throw error
-      }
-    }
+    for (const hierarchy of hierarchies) await removeGroup(join(ROOT, hierarchy, this.#path))
   }
 
   async #read(controller: string, file: string): Promise<string | null> {
@@ -83,6 +81,30 @@ export class Cgroup {
       if (error instanceof Error && 'code' in error && error.code === 'ENODEV') return null
       throw error
     }
+  }
+}
+
+/** A process that was killed is in its group until it is reaped, which somebody else may have to do. */
+async function removeGroup(folder: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await rmdir(folder)
+      return
+    } catch (error) {
+      if (isMissing(error) || hasCode(error, 'ENOTDIR')) return
+      if (!hasCode(error, 'EBUSY')) throw error
+    }
+    if (attempt === REMOVALS || (await hasGroups(folder))) return
+    await setTimeout(REMOVAL_PAUSE_MS)
+  }
+}
+
+async function hasGroups(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder, { withFileTypes: true })).some((entry) => entry.isDirectory())
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
   }
 }
 
