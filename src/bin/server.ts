@@ -191,7 +191,7 @@ const kube = lazyAccess({
     owner,
     doors,
     targetOf,
-    secrets: new TargetSecrets({ instances: instancesOf, secrets, audit }),
+    secrets: new TargetSecrets({ instances: instancesOf, secrets, audit, store, clock }),
   },
 })
 const api = createApi({

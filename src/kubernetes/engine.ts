@@ -108,7 +108,6 @@ export class KubernetesEngine implements Engine {
       client,
       owner: settings.owner,
       audience: options.secrets?.audience ?? '',
-      desired: (ref) => this.#apps.get(refKey(ref))?.desired ?? null,
       job: (app, name) => this.#running.find(app, name),
     })
     this.#queue = new WorkQueue({

@@ -1,7 +1,12 @@
 import type { AppRef } from '../model/names.ts'
 import { FairwayError } from '../model/errors.ts'
-import { folderVariables, MAX_PRIVATE_BYTES, MAX_PRIVATE_FILES } from '../model/secrets.ts'
-import type { SecretPlan } from '../model/secrets.ts'
+import {
+  folderVariables,
+  hasSecretFiles,
+  MAX_PRIVATE_BYTES,
+  MAX_PRIVATE_FILES,
+  type SecretPlan,
+} from '../model/secrets.ts'
 import { LABELS, namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject, type Labels } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
@@ -60,10 +65,6 @@ const NONE: SecretsParts = Object.freeze({
   volumes: [],
   mounts: [],
 })
-
-export function hasSecretFiles(plan: SecretPlan | undefined): boolean {
-  return (plan?.documents.length ?? 0) > 0
-}
 
 /**
  * A program of ours runs before the app's, as the same user: it shows a token that is good for nothing else, which only it has mounted, and writes what it

@@ -17,11 +17,9 @@ import { PodIdentity } from './pod-identity.ts'
 
 const AUDIENCE = 'test.prod.secrets'
 const PLAN: SecretPlan = { documents: [{ path: 's.yaml', text: 'x' }], env: {} }
-const NONE: SecretPlan = { documents: [], env: {} }
-const app = appOf(workloadOf({}, [trackOf({ release: 3, secrets: PLAN })]))
 const JOB: JobRequest = {
   ref: SHOP,
-  spec: specOf(app),
+  spec: specOf(appOf(workloadOf({}, [trackOf({})]))),
   process: WEB,
   release: 4,
   image: IMAGE,
@@ -54,7 +52,6 @@ interface Case {
   readonly spec?: Json
   readonly status?: Json
   readonly gone?: boolean
-  readonly planned?: SecretPlan
   readonly job?: JobRequest
 }
 
@@ -76,7 +73,6 @@ async function identify(given: Case): Promise<unknown> {
       },
     },
   }
-  const workload = workloadOf({}, [trackOf({ release: 3, secrets: given.planned ?? PLAN })])
   const identity = new PodIdentity({
     client: {
       create: () => Promise.resolve({ status }),
@@ -84,20 +80,19 @@ async function identify(given: Case): Promise<unknown> {
     },
     owner: 'test',
     audience: AUDIENCE,
-    desired: () => appOf(workload),
     job: (_, name) => (name === 'run-1' ? (given.job ?? null) : null),
   })
   const claims = Buffer.from(JSON.stringify({ aud: given.aud ?? [AUDIENCE] }))
   return identity.identify(`e30.${claims.toString('base64url')}.c2ln`, AbortSignal.timeout(5_000))
 }
 
-test('a pod of a planned release that has yet to begin is who it says', async () => {
+test('a pod that has yet to begin is who it says', async () => {
   assert.deepEqual(await identify({}), {
     ref: SHOP,
     process: 'web',
     release: 3,
     instance: 'web-a-1',
-    plan: PLAN,
+    run: null,
   })
 })
 
@@ -109,7 +104,7 @@ test('a release command is known while this server waits for it, by its own rele
     'fairway/release': '4',
   }
   const claim = await identify({ labels, job: JOB })
-  assert.equal((claim as { release: number }).release, 4)
+  assert.deepEqual(claim, { ref: SHOP, process: 'web', release: 4, instance: 'web-a-1', run: PLAN })
   await assert.rejects(identify({ labels }), { code: 'NOT_FOUND' })
   await assert.rejects(identify({ labels: { ...labels, 'fairway/release': '3' }, job: JOB }), {
     code: 'NOT_FOUND',
@@ -160,12 +155,6 @@ const REFUSED: readonly (readonly [string, Case, string])[] = [
     },
     'NOT_FOUND',
   ],
-  [
-    'of a release that nobody planned',
-    { labels: { ...LABELS, 'fairway/release': '2' } },
-    'NOT_FOUND',
-  ],
-  ['of a process without values', { planned: NONE }, 'NOT_FOUND'],
   ['of a run that nobody waits for', { labels: { ...LABELS, 'fairway/kind': 'job' } }, 'NOT_FOUND'],
 ]
 

@@ -1,4 +1,4 @@
-import type { DesiredApp, JobRequest } from '../model/engine.ts'
+import type { JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import {
   UNKNOWN_TOKEN,
@@ -11,7 +11,7 @@ import type { ClusterClient } from './cluster-client.ts'
 import { at, isRecord, listAt, named, textAt, timeAt, type Json } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { labelOf, LABELS, namespaceOf, refOf } from './labels.ts'
-import { FETCHER, hasSecretFiles } from './plan-secrets.ts'
+import { FETCHER } from './plan-secrets.ts'
 
 export interface PodIdentityOptions {
   readonly client: Pick<ClusterClient, 'create' | 'get'>
@@ -19,8 +19,7 @@ export interface PodIdentityOptions {
   readonly owner: string
   /** What tokens have to be made for. */
   readonly audience: string
-  /** What this server wants of an app there; null = nothing. */
-  readonly desired: (ref: AppRef) => DesiredApp | null
+  /** A run that this server waits for; null = none of that name. */
   readonly job: (app: string, name: string) => JobRequest | null
 }
 
@@ -39,8 +38,8 @@ const ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
 
 /**
  * Takes tokens of pods for what they are: the cluster vouches for the token (TokenReview, for our audience), the token is bound to a pod that exists and has not
- * begun its app, the pod is one of ours in its app's own namespace under its process's own account, and this server planned values for exactly that process
- * and release. Whatever else it is, it is refused.
+ * begun its app, the pod is one of ours in its app's own namespace under its process's own account, and a run is one that this server waits for. Whatever
+ * else it is, it is refused.
  */
 export class PodIdentity implements ClusterInstances {
   readonly #options: PodIdentityOptions
@@ -111,29 +110,20 @@ export class PodIdentity implements ClusterInstances {
     refuseBegun(pod)
     const process = parseProcessName(account)
     const release = Number(labelOf(pod, LABELS.release))
-    const plan = this.#planned(ref, pod, { process, release })
-    if (plan === null || !hasSecretFiles(plan))
-      throw new FairwayError(
-        'NOT_FOUND',
-        `no values are planned for ${process} of release ${String(release)} of ${refKey(ref)}`,
-      )
-    return { ref, process, release, instance: textAt(pod, 'metadata', 'name'), plan }
+    const instance = textAt(pod, 'metadata', 'name')
+    const isRun = labelOf(pod, LABELS.kind) === 'job'
+    const run = isRun ? this.#run(ref, pod, { process, release }) : null
+    return { ref, process, release, instance, run }
   }
 
-  #planned(
-    ref: AppRef,
-    pod: Json,
-    of: Pick<InstanceClaim, 'process' | 'release'>,
-  ): SecretPlan | null {
-    if (labelOf(pod, LABELS.kind) === 'job') {
-      const job = this.#options.job(refKey(ref), labelOf(pod, LABELS.job))
-      const isSame = job?.process === of.process && job.release === of.release
-      return isSame ? (job.secrets ?? null) : null
-    }
-    const workload = this.#options
-      .desired(ref)
-      ?.workloads.find(({ process }) => process === of.process)
-    return workload?.tracks.find(({ release }) => release === of.release)?.secrets ?? null
+  #run(ref: AppRef, pod: Json, of: Pick<InstanceClaim, 'process' | 'release'>): SecretPlan {
+    const job = this.#options.job(refKey(ref), labelOf(pod, LABELS.job))
+    const isSame = job?.process === of.process && job.release === of.release
+    if (isSame && job.secrets !== undefined) return job.secrets
+    throw new FairwayError(
+      'NOT_FOUND',
+      `nobody waits for this run of ${of.process}, or it has no values`,
+    )
   }
 }
 

@@ -1,7 +1,12 @@
 import type { DesiredApp } from '../model/engine.ts'
 import type { InstanceSpec } from '../model/instance.ts'
 import type { AppRef } from '../model/names.ts'
-import type { InstancePayload, InstanceSecrets, SecretPlan } from '../model/secrets.ts'
+import {
+  hasSecretFiles,
+  type InstancePayload,
+  type InstanceSecrets,
+  type SecretPlan,
+} from '../model/secrets.ts'
 import { releaseKey, specKey } from './plan.ts'
 import type { Tracked } from './tracked.ts'
 
@@ -20,7 +25,7 @@ export function plannedNames(
 ): Pick<InstanceSpec, 'privateFolders' | 'privateEnv'> {
   if (plan === undefined) return {}
   return {
-    privateFolders: plan.documents.length === 0 && plan.files === undefined ? [] : ['secrets'],
+    privateFolders: hasSecretFiles(plan) ? ['secrets'] : [],
     privateEnv: Object.keys(plan.env).sort(),
   }
 }

@@ -19,27 +19,28 @@ export function secretsAudience(owner: string, target: TargetName): string {
 /** What everybody is told whose token is not taken, also for a cluster that there is not. */
 export const UNKNOWN_TOKEN = 'the token is none for this server and cluster, or expired'
 
-/** An instance on a cluster that has proven who it is, and what the server itself planned for it. */
+/** An instance on a cluster that has proven who it is. */
 export interface InstanceClaim {
   readonly ref: AppRef
   readonly process: ProcessName
   readonly release: number
   readonly instance: InstanceId
-  readonly plan: SecretPlan
+  /** What the run was asked for with, of a release command or `fairway run`. Null = a copy of its process: its release says what it has. */
+  readonly run: SecretPlan | null
 }
 
 /** Finds out who on a cluster shows a token. */
 export interface ClusterInstances {
   /**
    * @param token that says it is an instance's
-   * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's, NOT_FOUND for an instance that nothing
-   * here planned (now), CLUSTER_…
+   * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's, NOT_FOUND for one that has its values
+   * already and for a run that nobody here waits for, CLUSTER_…
    */
   identify(token: string, signal: AbortSignal): Promise<InstanceClaim>
 }
 
 /** Gives instances on clusters their values. */
 export interface InstanceSecrets {
-  /** @throws FairwayError as `ClusterInstances.identify` and `ReleaseSecrets.open` */
+  /** @throws FairwayError as `ClusterInstances.identify` and `ReleaseSecrets.open`; NOT_FOUND where its release is not wanted any more, or has no values for it */
   open(target: TargetName, token: string, signal: AbortSignal): Promise<InstancePayload>
 }

@@ -139,6 +139,11 @@ export interface SecretPlan {
   readonly files?: Readonly<Record<string, SourcedFile>>
 }
 
+/** Whether an instance of this plan has a folder `secrets`. */
+export function hasSecretFiles(plan: SecretPlan | null | undefined): boolean {
+  return plan != null && (plan.documents.length > 0 || plan.files !== undefined)
+}
+
 /** A file whose content comes from elsewhere, and what its change means to whoever reads it. */
 export type SourcedFile = SourcedReference & {
   /** Absent = `restart`. */

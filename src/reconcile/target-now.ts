@@ -43,6 +43,31 @@ export async function targetsNow(
   return [serving?.target === target?.target ? null : serving, target].filter((one) => one !== null)
 }
 
+/**
+ * A release of which instances may still begin, null for any other: the one that serves, what a rollout that has not ended brings in and what it replaces, and
+ * what is kept ready. A copy of any of them that lost its node starts anew.
+ */
+export async function wantedRelease(
+  ref: AppRef,
+  number: number,
+  store: Store,
+  now: number,
+): Promise<Release | null> {
+  const record = await store.getApp(ref)
+  if (record === null || record.deleting) return null
+  const unfinished = (await store.listUnfinishedRollouts()).filter(
+    (rollout) => refKey(rollout.ref) === refKey(ref),
+  )
+  const active = record.active === null ? null : await store.getRelease(ref, record.active)
+  const kept = active === null ? null : await keptRelease(active, store)
+  const isKept = kept !== null && kept.until > now && kept.release.number === number
+  const isWanted =
+    isKept ||
+    record.active === number ||
+    unfinished.some(({ release, previous }) => release === number || previous === number)
+  return isWanted ? store.getRelease(ref, number) : null
+}
+
 /** The same without what a rollout brings in: the way back from it, and where it ends. */
 export async function restingTarget(
   record: AppRecord,

@@ -2,6 +2,7 @@ import { FairwayError } from '../model/errors.ts'
 import type { AppRef } from '../model/names.ts'
 import {
   MAX_DOCUMENT_BYTES,
+  hasSecretFiles,
   MAX_SECRET_DOCUMENTS,
   refusedFolder,
   type EnvironmentKeys,
@@ -54,8 +55,7 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
         { hint: `Add it with \`fairway secrets set ${name}=- --env ${ref.environment}\`.` },
       )
     })
-    const has = plan.documents.length > 0 || plan.files !== undefined
-    const folders = has ? [checkedFolder(ref, files)] : []
+    const folders = hasSecretFiles(plan) ? [checkedFolder(ref, files)] : []
     const version = await this.#versions?.of(ref, plan, sourced)
     return { folders, env: new Map(env), ...(version === undefined ? {} : { version }) }
   }

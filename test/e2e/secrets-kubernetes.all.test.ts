@@ -21,9 +21,11 @@ import { SecretsRepository } from './secrets-repository.ts'
 
 const skip = await lacksClusterBed()
 
-/** Answers what its files are, by length and last character: an app may print its values, this one does not. */
+/** Answers what its files are, by length and last character: an app may print its values, this one does not. With SLOW it is not ready for so many seconds. */
 const SERVER = `const http = require('http'), fs = require('fs'), dir = process.env.FAIRWAY_SECRETS
+const ready = Date.now() + 1000 * Number(process.env.SLOW || 0)
 http.createServer((request, response) => {
+  if (Date.now() < ready) { response.statusCode = 503; return response.end() }
   const names = fs.readdirSync(dir).sort(), path = dir + '/' + names[0]
   let written = 'yes'
   try { fs.writeFileSync(dir + '/mine', 'x') } catch (error) { written = error.code }
@@ -111,6 +113,26 @@ describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
     assert.deepEqual((await answer())['ends'], ['3', '2'])
     await must(['rollback', '1'])
     await eventually(async () => String((await answer())['ends']) === '1,2')
+  })
+
+  test('a pod of the old release that starts anew in the middle of a rollout gets its values', async () => {
+    const before = String((await answer())['release'])
+    const [old] = await pods()
+    assert.ok(old)
+    const rollout = fairway(['env', 'set', 'SLOW=25'])
+    const isOf = ({ labels }: Pod['metadata']): boolean => labels['fairway/release'] === before
+    await eventually(async () => (await pods()).some((pod) => !isOf(pod)))
+    // Also by a server that has never heard of the release but from its store.
+    await killServer(bed.platform)
+    await bed.cluster.kubectl(['delete', 'pod', old.name, '-n', namespace, '--now'])
+    await must(['up'])
+    await eventually(async () => (await answer())['release'] === before, { withinMs: 30_000 })
+    const [now] = (await pods()).filter(isOf)
+    assert.ok(now)
+    assert.notEqual(now.name, old.name)
+    await rollout
+    await eventually(async () => (await answer())['release'] !== before, { withinMs: 60_000 })
+    await must(['env', 'unset', 'SLOW'])
   })
 
   test('whoever is not a pod of the release that has yet to begin is refused', async () => {
