@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { closeSync, openSync } from 'node:fs'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { readIfExists, writeAtomically } from '../lib/atomic-file.ts'
@@ -56,54 +56,72 @@ export async function recordRunning(
   await writeAtomically(pidFile(program), text, { durable: false })
 }
 
-export interface StartOptions {
-  readonly node: string
-  /** Flags of Node, then the script. */
+/** How a program is started; its output is added to the file `log`. */
+export interface Command {
+  readonly program: string
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  readonly log: string
+}
+
+export interface Started {
+  /** How it ended; null while it runs. */
+  ended(): Promise<string | null>
+}
+
+export interface StartOptions extends Omit<Command, 'log'> {
   readonly timeoutMs: number
+  /** `startDetached`, or somebody else who starts it. */
+  readonly start: (command: Command) => Promise<Started>
   /** True once it answers. */
   readonly answers: () => Promise<boolean>
 }
 
-/** Starts it detached and waits until it answers. @throws FairwayError what the program says of its failure; else TIMEOUT or CONFLICT with the last lines of its log */
+/** Starts it and waits until it answers. @throws FairwayError what the program says of its failure; else TIMEOUT or CONFLICT with the last lines of its log */
 export async function startInBackground(
   program: BackgroundProgram,
   options: StartOptions,
 ): Promise<void> {
-  const log = openSync(logFile(program), 'a', 0o600)
-  const { size: logged } = fstatSync(log)
-  const child = await start(options.node, options.args, {
-    env: options.env,
-    stdio: ['ignore', log, log],
-    detached: true,
-  }).finally(() => closeSync(log))
-  const ended: { how: string | null } = { how: null }
-  child.once('exit', (code, signal) => {
-    ended.how = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
-  })
-  child.unref()
+  const log = logFile(program)
+  const logged = await stat(log).then(
+    ({ size }) => size,
+    () => 0,
+  )
+  const { program: executable, args, env } = options
+  const started = await options.start({ program: executable, args, env, log })
   const deadline = performance.now() + options.timeoutMs
   while (!(await options.answers())) {
-    if (ended.how !== null)
-      throw await failed(program, logged, `ended at once: ${ended.how}`, 'CONFLICT')
+    const how = await started.ended()
+    if (how !== null) throw await failed(program, logged, `ended at once: ${how}`, 'CONFLICT')
     if (performance.now() > deadline)
       throw await failed(program, logged, 'does not answer', 'TIMEOUT')
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }
 
-/** Starts a new one beside the one that runs, and tells that one to finish what it has. `options.answers` must be about the new one. */
-export async function replaceInBackground(
-  program: BackgroundProgram,
-  options: StartOptions,
-): Promise<void> {
-  const old = await runningProcess(program)
-  // Two programs cannot have one port there (no SO_REUSEPORT in Node): the new one waits for the end of the old one.
-  if (old !== null && program.name === 'router' && process.platform === 'darwin')
-    await stopInBackground(program, options.timeoutMs)
-  await startInBackground(program, options)
-  if (old !== null) await signalProcess(old, 'SIGTERM')
+/** A child of ours that outlives us. @throws ProgramError where it cannot be started */
+export async function startDetached({ program, args, env, log }: Command): Promise<Started> {
+  const output = openSync(log, 'a', 0o600)
+  const child = await start(program, args, {
+    env,
+    stdio: ['ignore', output, output],
+    detached: true,
+  }).finally(() => closeSync(output))
+  const end: { how: string | null } = { how: null }
+  child.once('exit', (code, signal) => {
+    end.how = code === null ? `killed by ${String(signal)}` : `exit code ${String(code)}`
+  })
+  child.unref()
+  return { ended: () => Promise.resolve(end.how) }
+}
+
+/** What somebody else started for us. */
+export async function watchStarted(pid: number): Promise<Started> {
+  const identity = await identify(pid)
+  return {
+    ended: async () =>
+      identity !== null && (await isAlive(identity)) ? null : 'its exit code is not known',
+  }
 }
 
 /** TERM, then waits for its end, then KILL. False where it did not run. */

@@ -3,9 +3,6 @@ import { connectTraffic } from '../router/control-client.ts'
 import { runningProgram } from './background-program.ts'
 import type { DataFolder } from './data-folder.ts'
 
-/** Argument with which `fairway up` starts a router that takes over from the one that runs. */
-export const TAKE_OVER = '--take-over'
-
 /**
  * Two routers of one data folder would take the control socket from each other, and deploys would wait for the one that lost it. Known by its pid
  * file also where it hangs, and by its socket also where the file is lost.

@@ -16,17 +16,19 @@ import { FairwayError } from '../model/errors.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import {
   logFile,
-  replaceInBackground,
   runningProgram,
+  startDetached,
+  startInBackground,
   stopInBackground,
+  watchStarted,
   type BackgroundProgram,
+  type StartOptions,
 } from './background-program.ts'
 import { apiUrl, asEnvironment, readConfig, routerUrls, type Config } from './config.ts'
 import { environment } from './environment.ts'
 import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
 import { packageVersion } from './version.ts'
 import { oneAtATime } from './one-at-a-time.ts'
-import { TAKE_OVER } from './only-router.ts'
 
 const START_MS = 60_000
 const STOP_MS = 20_000
@@ -165,7 +167,7 @@ function programOf(name: 'server' | 'router', folder: DataFolder): BackgroundPro
   return { name, folder: folder.programs }
 }
 
-/** A router is replaced under way: the new one takes over its ports and its table before the old one finishes what it has. */
+/** A router is replaced under way: the old one starts the new one with its sockets, and finishes what it has once that serves. */
 async function ensureRunning(
   name: 'router' | 'server',
   { config, folder, restart }: Installation,
@@ -192,13 +194,10 @@ async function ensureRunning(
       },
     )
   }
-  await replaceInBackground(program, {
-    node: process.execPath,
-    args: [
-      ...NODE_FLAGS[program.name],
-      resolve(import.meta.dirname, `${program.name}.ts`),
-      ...(name === 'router' && answering ? [TAKE_OVER] : []),
-    ],
+  await startInBackground(program, {
+    program: process.execPath,
+    args: [...NODE_FLAGS[program.name], resolve(import.meta.dirname, `${program.name}.ts`)],
+    start: name === 'router' && answering ? startByPredecessor(folder) : startDetached,
     env: {
       ...minimalEnv(),
       ...passedOn(),
@@ -211,6 +210,16 @@ async function ensureRunning(
     answers,
   })
   return old === null ? 'started' : 'replaced'
+}
+
+function startByPredecessor(folder: DataFolder): StartOptions['start'] {
+  return async (command) => {
+    const { pid } = await connectTraffic(folder.routerSocket).succeed({
+      ...command,
+      args: [...command.args],
+    })
+    return watchStarted(pid)
+  }
 }
 
 /** One that runs and does not answer may be about to: it still starts, or its machine is slow. False where it ends or stays silent. */

@@ -6,10 +6,11 @@ import { recordRunning } from './background-program.ts'
 import { readConfig, routerUrls } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { gatewayOf } from './gateway.ts'
-import { refuseSecondRouter, TAKE_OVER } from './only-router.ts'
+import { refuseSecondRouter } from './only-router.ts'
 import { endOnFailure } from './program-failure.ts'
 import { programLog } from './program-log.ts'
 import { keepMemoryQuiet } from './quiet-memory.ts'
+import { channelToPredecessor, inheritedSockets, startSuccessor } from './successor.ts'
 import { untilTold } from './until-told.ts'
 
 const config = readConfig()
@@ -17,7 +18,8 @@ const folder = dataFolder(config.dataDir)
 const log = programLog('router', config.logLevel)
 endOnFailure(log, config)
 await createDataFolder(folder)
-if (!process.argv.includes(TAKE_OVER)) await refuseSecondRouter(folder)
+const inherited = inheritedSockets(process.argv)
+if (inherited === null) await refuseSecondRouter(folder)
 await mkdir(folder.router, { recursive: true, mode: 0o700 })
 const gateway = gatewayOf(config.subnet)
 const inside = config.runner === 'process' || process.getuid?.() !== 0 ? null : gateway
@@ -37,6 +39,9 @@ const router = await startRouter({
         },
   internal: inside === null ? null : { host: inside, port: 80 },
   dns: inside === null ? null : { host: inside, port: 53 },
+  inherited: inherited ?? new Map(),
+  predecessor: inherited === null ? null : channelToPredecessor(),
+  startSuccessor,
   log,
 })
 await recordRunning(
@@ -46,7 +51,7 @@ await recordRunning(
 log.info({ addresses: router.addresses }, 'router serves')
 const quiet = new AbortController()
 void keepMemoryQuiet({ clock: systemClock }, quiet.signal)
-await untilTold()
+await Promise.race([untilTold(), router.succeeded])
 quiet.abort()
 log.info({}, 'router stops')
 await router.close()

@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
 import type { Traffic } from '../model/traffic.ts'
 import {
+  begunSchema,
   currentSchema,
   drainedSchema,
   loadSchema,
@@ -11,12 +12,18 @@ import {
   statusSchema,
   type RouterStats,
   type RouterStatus,
+  type SuccessorOrder,
 } from './control-schema.ts'
 
 /** The Traffic port, and what else a running router tells. */
 export interface RouterControl extends Traffic {
   stats(): Promise<RouterStats>
   status(): Promise<RouterStatus>
+  /**
+   * The router starts the program with its listening sockets, and leaves once that serves. Resolves when the program runs.
+   * @throws FairwayError CONFLICT where another one is on its way
+   */
+  succeed(order: SuccessorOrder): Promise<{ readonly pid: number }>
 }
 
 interface Operation<T extends z.ZodType> {
@@ -50,6 +57,8 @@ export function connectTraffic(socketPath: string): RouterControl {
     load: () => call({ method: 'GET', path: '/load', schema: loadSchema }),
     stats: () => call({ method: 'GET', path: '/stats', schema: statsSchema }),
     status: () => call({ method: 'GET', path: '/status', schema: statusSchema }),
+    succeed: (order) =>
+      call({ method: 'POST', path: '/successor', body: order, schema: begunSchema }),
   }
 }
 

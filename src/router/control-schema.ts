@@ -71,6 +71,20 @@ export const drainSchema = z.strictObject({
   deadlineMs: z.number().min(0).max(2_147_000_000),
 })
 
+const path = z.string().startsWith('/').max(4096)
+
+/** Which program is to take over from a router, and the file that its output is added to. */
+export const successorSchema = z.strictObject({
+  program: path,
+  args: z.array(z.string().max(4096)).max(100),
+  env: z.record(z.string(), z.string()),
+  log: path,
+})
+
+export type SuccessorOrder = z.infer<typeof successorSchema>
+
+export const begunSchema = z.strictObject({ pid: z.number().int().positive() })
+
 export const drainedSchema = z.strictObject({ cut: z.number().int().min(0) })
 
 const count = z.number().min(0)

@@ -4,15 +4,24 @@ import { dirname } from 'node:path'
 import { ZodError } from 'zod'
 import type { Log } from '../lib/log.ts'
 import { FairwayError } from '../model/errors.ts'
-import { drainSchema, publishedSchema, type RouterStatus } from './control-schema.ts'
+import type { InstanceId } from '../model/instance.ts'
+import {
+  drainSchema,
+  publishedSchema,
+  successorSchema,
+  type RouterStatus,
+  type SuccessorOrder,
+} from './control-schema.ts'
 import type { Plane, Published } from './plane.ts'
 import type { TableFile } from './table-file.ts'
 
 export interface ControlOptions {
   readonly socketPath: string
   readonly plane: Plane
-  /** Called with every table after the plane serves it; the publication is answered when it resolves. */
-  readonly served: (published: Published) => Promise<void>
+  /** Serves a table that is stored; the publication is answered when it resolves. */
+  readonly serve: (published: Published) => Promise<void>
+  readonly drain: (id: InstanceId, deadlineMs: number) => Promise<{ readonly cut: number }>
+  readonly succeed: (order: SuccessorOrder) => Promise<{ readonly pid: number }>
   readonly tableFile: TableFile
   readonly status: () => RouterStatus
   readonly log: Log
@@ -23,38 +32,41 @@ const MAX_BODY = 64 * 1024 * 1024
 /** The router's side of the Traffic port: HTTP and JSON on a Unix socket that only its owner may open. */
 export class ControlServer {
   readonly #options: ControlOptions
-  readonly #server: Server
+  #server: Server | null = null
   #publishing: Promise<unknown> = Promise.resolve()
 
   constructor(options: ControlOptions) {
     this.#options = options
-    this.#server = createServer((request, response) => {
-      void this.#answer(request, response)
-    })
-    // A drain answers only after its deadline.
-    this.#server.requestTimeout = 0
   }
 
-  /** Takes the socket's path over from a router before, which may still run: bound beside it, then renamed over it. */
+  /**
+   * Takes the socket's path over from a router before, which may still run: bound beside it, then renamed over it. Once more, it takes the path back from a
+   * router that ended too soon.
+   */
   async listen(): Promise<void> {
     const { socketPath } = this.#options
     await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
     const temporary = `${socketPath}.${String(process.pid)}`
     await rm(temporary, { force: true })
+    const server = createServer((request, response) => void this.#answer(request, response))
+    // A drain answers only after its deadline.
+    server.requestTimeout = 0
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(temporary, () => {
-        this.#server.removeListener('error', reject)
+      server.once('error', reject)
+      server.listen(temporary, () => {
+        server.removeListener('error', reject)
         resolve()
       })
     })
     await chmod(temporary, 0o600)
     await rename(temporary, socketPath)
+    this.#server?.close()
+    this.#server = server
   }
 
   close(): void {
-    this.#server.close()
-    this.#server.closeAllConnections()
+    this.#server?.close()
+    this.#server?.closeAllConnections()
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -71,7 +83,7 @@ export class ControlServer {
   }
 
   async #route(operation: string, request: IncomingMessage): Promise<unknown> {
-    const { plane, status } = this.#options
+    const { plane, status, drain, succeed } = this.#options
     switch (operation) {
       case 'PUT /table':
         return this.#publish(await readJson(request))
@@ -79,8 +91,10 @@ export class ControlServer {
         return { table: plane.published?.table ?? null }
       case 'POST /drain': {
         const { id, deadlineMs } = drainSchema.parse(await readJson(request))
-        return plane.drain(id, deadlineMs)
+        return drain(id, deadlineMs)
       }
+      case 'POST /successor':
+        return succeed(successorSchema.parse(await readJson(request)))
       case 'GET /load':
         return plane.load()
       case 'GET /stats':
@@ -95,12 +109,11 @@ export class ControlServer {
   // One after the other, so that the file never goes back to an older table. Stored first: what was served once is never forgotten by a restart.
   #publish(value: unknown): Promise<unknown> {
     const published = publishedSchema.parse(value)
-    const { plane, tableFile, served } = this.#options
+    const { plane, tableFile, serve } = this.#options
     const task = async (): Promise<unknown> => {
       plane.refuseOlder(published.table.revision)
       await tableFile.write(published)
-      plane.publish(published)
-      await served(published)
+      await serve(published)
       return {}
     }
     const mine = this.#publishing.then(task, task)

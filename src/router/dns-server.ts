@@ -4,7 +4,13 @@ import * as packet from 'dns-packet'
 import type { Log } from '../lib/log.ts'
 import type { Address } from '../model/instance.ts'
 import type { AppRef } from '../model/names.ts'
-import { listenOn } from './listener.ts'
+import { describeTcp, listenOn } from './listener.ts'
+import {
+  descriptorOf,
+  socketName,
+  type InheritedSockets,
+  type SocketDescriptors,
+} from './listening-sockets.ts'
 import { forwardQuery, type DnsUpstream } from './dns-forward.ts'
 
 export interface DnsOptions {
@@ -44,19 +50,37 @@ export class DnsServer {
     return { host: address, port }
   }
 
+  get names(): readonly string[] {
+    const { address } = this.#options
+    return [socketName('udp', address), socketName('tcp', address)]
+  }
+
+  /** Empty while it does not listen. */
+  get descriptors(): SocketDescriptors {
+    const { host } = this.#options.address
+    if (this.#udp === null) return new Map()
+    const address = { host, port: this.#udp.address().port }
+    const udp = descriptorOf(this.#udp)
+    return new Map([
+      ...describeTcp(this.#tcp, address),
+      ...(udp === null ? [] : [[socketName('udp', address), udp] as const]),
+    ])
+  }
+
   /** @throws the system's error where the address cannot be bound */
-  async listen(shared: boolean): Promise<void> {
+  async listen(inherited: InheritedSockets): Promise<void> {
     const { host, port } = this.#options.address
-    const udp = createSocket({ type: isIPv4(host) ? 'udp4' : 'udp6', reusePort: true })
+    const udp = createSocket({ type: isIPv4(host) ? 'udp4' : 'udp6' })
+    const descriptor = inherited.take(socketName('udp', this.#options.address))
     try {
       await new Promise<void>((resolve, reject) => {
         udp.once('error', reject)
-        udp.bind({ address: host, port }, () => {
+        udp.bind(descriptor === null ? { address: host, port } : { fd: descriptor }, () => {
           udp.removeListener('error', reject)
           resolve()
         })
       })
-      await listenOn(this.#tcp, { host, port: udp.address().port }, shared || port === 0)
+      await listenOn(this.#tcp, { host, port: udp.address().port }, inherited)
     } catch (error) {
       udp.close()
       throw error

@@ -4,11 +4,11 @@ import type { Clock } from '../model/clock.ts'
 import type { Address } from '../model/instance.ts'
 import type { Caller } from '../model/traffic.ts'
 import type { Listener } from './listener.ts'
+import type { InheritedSockets } from './listening-sockets.ts'
 
 export interface DoorsOptions {
   readonly listener: (address: Address, door: string) => Listener
-  /** True while another router may hold the same addresses. */
-  readonly shared: () => boolean
+  readonly inherited: InheritedSockets
   readonly clock: Clock
   readonly log: Log
   /** Aborts when no door is opened any more. */
@@ -74,7 +74,7 @@ export class Doors {
 
   async #listen(listener: Listener): Promise<boolean> {
     try {
-      await listener.listen(this.#options.shared())
+      await listener.listen(this.#options.inherited)
     } catch {
       return false
     }

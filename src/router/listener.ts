@@ -6,6 +6,12 @@ import type { Address } from '../model/instance.ts'
 import { ClientConnection, type ClientContext } from './client-connection.ts'
 import type { RequestOrigin } from './downstream.ts'
 import type { RouterLimits } from './limits.ts'
+import {
+  descriptorOf,
+  socketName,
+  type InheritedSockets,
+  type SocketDescriptors,
+} from './listening-sockets.ts'
 import type { Plane } from './plane.ts'
 
 export interface ListenerOptions {
@@ -21,6 +27,8 @@ export interface ListenerOptions {
   readonly now: () => number
   readonly log: Log
 }
+
+const BACKLOG = 4096
 
 /** One listening address and the client connections that came through it. */
 export class Listener {
@@ -52,9 +60,18 @@ export class Listener {
     return this.#clients.size + this.#sessions.size
   }
 
-  /** @throws the system's error where the address cannot be bound; `shared` as in `listenOn` */
-  async listen(shared: boolean): Promise<void> {
-    await listenOn(this.#server, this.#options.address, shared)
+  get names(): readonly string[] {
+    return [socketName('tcp', this.#options.address)]
+  }
+
+  /** Empty while it does not listen. */
+  get descriptors(): SocketDescriptors {
+    return describeTcp(this.#server, this.#options.address)
+  }
+
+  /** @throws the system's error where the address cannot be bound */
+  async listen(inherited: InheritedSockets): Promise<void> {
+    await listenOn(this.#server, this.#options.address, inherited)
   }
 
   sweep(now: number): void {
@@ -178,39 +195,30 @@ export class Sources {
   }
 }
 
-/**
- * Binds with SO_REUSEPORT where the system has it, so that a new router can start before the old one has gone. Unless `shared` says that there is such an
- * old one, the port must be free: two routers that do not know of each other must not halve the requests between them.
- */
-export async function listenOn(server: Server, address: Address, shared: boolean): Promise<void> {
-  if (!shared && address.port !== 0) {
-    const probe = createServer()
-    await bind(probe, address, false)
-    await new Promise((resolve) => probe.close(resolve))
-  }
-  try {
-    await bind(server, address, true)
-  } catch (error) {
-    if (!isUnsupported(error)) throw error
-    await bind(server, address, false)
-  }
-}
-
-function bind(server: Server, { host, port }: Address, reusePort: boolean): Promise<void> {
+/** Listens on the socket that the router before had for this address, or binds one. @throws the system's error where that cannot be done */
+export function listenOn(
+  server: Server,
+  address: Address,
+  inherited: InheritedSockets,
+): Promise<void> {
+  const descriptor = inherited.take(socketName('tcp', address))
+  const where = descriptor === null ? address : { fd: descriptor }
   return new Promise((resolve, reject) => {
-    const onError = (error: Error): void => {
-      reject(error)
-    }
-    server.once('error', onError)
-    server.listen({ host, port, reusePort, exclusive: true, backlog: 4096 }, () => {
-      server.removeListener('error', onError)
+    server.once('error', reject)
+    // The number of connections that may wait is given apart: beside a descriptor it would not be looked at.
+    server.listen(where, BACKLOG, () => {
+      server.removeListener('error', reject)
       resolve()
     })
   })
 }
 
-function isUnsupported(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOTSUP'
+/** The descriptor of a listening server under its name; a port that the system chose is named by its number. */
+export function describeTcp(server: Server, { host, port }: Address): SocketDescriptors {
+  const bound = server.address()
+  const descriptor = descriptorOf(server)
+  if (bound === null || typeof bound === 'string' || descriptor === null) return new Map()
+  return new Map([[socketName('tcp', { host, port: port === 0 ? bound.port : port }), descriptor]])
 }
 
 function plainAddress(address: string | undefined): string {

@@ -5,10 +5,12 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { after, afterEach, before, describe, test } from 'node:test'
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { identify } from '../lib/process-identity.ts'
 import { minimalEnv, start } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Target } from '../model/traffic.ts'
+import { freePorts } from '../../test/e2e/private-platform.ts'
 import { eventually, tableOf, webService } from '../../test/fakes/router-bed.ts'
 import { startRouter } from './router.ts'
 import { connectTraffic, type RouterControl } from './control-client.ts'
@@ -23,6 +25,7 @@ describe('a router in its own process', () => {
   let target: Target
   let control: RouterControl
   let uploaded = 0
+  let revision = 20
   const running = new Set<ChildProcess>()
 
   before(async () => {
@@ -65,9 +68,9 @@ describe('a router in its own process', () => {
     child.kill(signal)
     await exited
   }
-  const ask = (port: number, path = '/', agent?: Agent): Promise<string> =>
+  const ask = (port: number, path = '/', agent?: Agent, host = 'app.test'): Promise<string> =>
     new Promise((done, fail) => {
-      const options = { host: '127.0.0.1', port, path, headers: { host: 'app.test' } }
+      const options = { host: '127.0.0.1', port, path, headers: { host } }
       const outgoing = request(
         agent === undefined ? options : { ...options, agent },
         (response) => {
@@ -110,18 +113,101 @@ describe('a router in its own process', () => {
     assert.equal(await ask(port), '200 ok')
   })
 
-  test('a new one takes over while the old one finishes', async () => {
-    const old = await run()
-    await control.publish(tableOf(20, [webService([target])]), [])
-    const slow = ask(old.port, '/slow')
-    await eventually(async () => (await control.status()).inflight === 1)
-    const fresh = await run(old.port)
-    assert.equal((await control.status()).pid, fresh.child.pid)
-    const ended = end(old.child, 'SIGTERM')
-    assert.equal(await slow, '200 slow')
-    await ended
-    assert.equal((await control.status()).pid, fresh.child.pid)
-    for (let round = 0; round < 10; round++) assert.equal(await ask(old.port), '200 ok')
+  describe('is replaced under way', () => {
+    let old: { child: ChildProcess; port: number }
+    let door: number
+    let successor: number | null = null
+    before(async () => {
+      door = (await freePorts(1))[0] ?? 0
+    })
+    beforeEach(async () => {
+      successor = null
+      old = await run()
+      const callers = [{ address: `127.0.0.1:${String(door)}`, ref: webService([]).ref }]
+      await control.publish(tableOf(++revision, [webService([target])]), callers)
+    })
+    afterEach(async () => {
+      const pid = successor
+      if (pid === null) return
+      process.kill(pid, 'SIGKILL')
+      await eventually(async () => (await identify(pid)) === null)
+    })
+
+    const succeed = async (args?: readonly string[]): Promise<number> => {
+      const own = [PROGRAM, join(folder, 'state'), join(folder, 'control.sock'), String(old.port)]
+      const { pid } = await control.succeed({
+        program: process.execPath,
+        args: [...(args ?? own)],
+        env: minimalEnv(),
+        log: join(folder, 'router.log'),
+      })
+      return pid
+    }
+    const takeOver = async (): Promise<number> => {
+      const pid = await succeed()
+      await eventually(async () => (await control.status()).pid === pid)
+      successor = pid
+      return pid
+    }
+    const slowOne = async (): Promise<Promise<string>[]> => {
+      const slow = ask(old.port, '/slow')
+      await eventually(async () => (await control.status()).inflight === 1)
+      return [slow]
+    }
+
+    test('the old one finishes what it has, and leaves', async () => {
+      const [slow] = await slowOne()
+      const left = new Promise((done) => old.child.once('exit', done))
+      await takeOver()
+      assert.equal(await slow, '200 slow')
+      assert.equal(await left, 0)
+      for (let round = 0; round < 10; round++) assert.equal(await ask(old.port), '200 ok')
+      assert.equal(await ask(door, '/', undefined, 'app.internal'), '200 ok')
+    })
+
+    test('a target is not drained before the old one has nothing for it', async () => {
+      const [slow] = await slowOne()
+      await takeOver()
+      let answered = false
+      void slow?.then(() => (answered = true))
+      await control.publish(tableOf(++revision, [webService([])]), [])
+      assert.deepEqual(await control.drain('t1', 10_000), { cut: 0 })
+      assert.equal(answered, true)
+    })
+
+    test('the old one learns what is published after it: its connections do not lead to what is gone', async () => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      assert.equal(await ask(old.port, '/', agent), '200 ok')
+      await takeOver()
+      await control.publish(tableOf(++revision, [webService([])]), [])
+      assert.match(await ask(old.port, '/', agent), /^503 /)
+      agent.destroy()
+    })
+
+    test('one that cannot start leaves the old one in its place, also where it took the socket', async () => {
+      const broken = await succeed(['-e', 'process.exit(3)'])
+      await eventually(async () => (await identify(broken)) === null)
+      assert.equal((await control.status()).pid, old.child.pid)
+      const thief = `const { createServer } = require('node:net')
+        const { renameSync, rmSync } = require('node:fs')
+        const socket = process.argv[1]
+        createServer().listen(socket + '.new', () => {
+          renameSync(socket + '.new', socket)
+          process.exit(1)
+        })`
+      const stolen = await succeed(['-e', thief, join(folder, 'control.sock')])
+      await eventually(async () => (await identify(stolen)) === null)
+      await eventually(() =>
+        control.status().then(
+          ({ pid }) => pid === old.child.pid,
+          () => false,
+        ),
+      )
+      await control.publish(tableOf(++revision, [webService([target])]), [])
+      assert.equal(await ask(old.port), '200 ok')
+      await takeOver()
+      assert.equal(await ask(old.port), '200 ok')
+    })
   })
 
   test('SIGTERM lets keep-alive clients go without an error', async () => {

@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { TlsOptions } from 'node:tls'
 import { backoffMs } from '../lib/backoff.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLog, type Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Address } from '../model/instance.ts'
+import type { Address, InstanceId } from '../model/instance.ts'
 import { AwakeTime } from './awake-time.ts'
-import { connectTraffic } from './control-client.ts'
 import { ControlServer } from './control-server.ts'
 import type { RouterStatus } from './control-schema.ts'
 import { Doors } from './doors.ts'
@@ -18,13 +15,12 @@ import { DnsServer } from './dns-server.ts'
 import type { RequestLogEntry } from './downstream.ts'
 import { DEFAULT_LIMITS, type RouterLimits } from './limits.ts'
 import { Listener, Sources } from './listener.ts'
-import { Plane } from './plane.ts'
+import { InheritedSockets, type SocketDescriptors } from './listening-sockets.ts'
+import { Plane, type Published } from './plane.ts'
+import { Predecessor } from './predecessor.ts'
+import { Succession, type KinChannel, type StartSuccessor } from './succession.ts'
 import { TableFile } from './table-file.ts'
-
-export interface HttpsOptions extends Address {
-  /** Paths of PEM files; without them the machine's own authority signs for every routed host. */
-  readonly files?: { readonly certificate: string; readonly key: string }
-}
+import { tlsOptionsOf, type HttpsOptions } from './tls-options.ts'
 
 export interface RouterOptions {
   /** Keeps the table and the machine's authority; made where it is missing. */
@@ -40,6 +36,12 @@ export interface RouterOptions {
   readonly clock?: Clock
   readonly random?: () => number
   readonly onRequest?: (entry: RequestLogEntry) => void
+  /** Sockets of the router before, which still runs. */
+  readonly inherited?: SocketDescriptors
+  /** To the router before. */
+  readonly predecessor?: KinChannel | null
+  /** Without it the router cannot be replaced under way. */
+  readonly startSuccessor?: StartSuccessor
   /** Where names outside `.internal` are asked; default: /etc/resolv.conf, read for each question. */
   readonly resolvers?: () => Promise<readonly DnsUpstream[]>
 }
@@ -55,6 +57,8 @@ export interface RouterAddresses {
 
 export interface Router {
   readonly addresses: RouterAddresses
+  /** Resolves when another router took over: there is nothing left to do but to close. */
+  readonly succeeded: Promise<void>
   /** Stops accepting, lets what is in flight finish for `limits.shutdownMs`, cuts the rest, and resolves. */
   close(): Promise<void>
 }
@@ -73,7 +77,9 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
 }
 
 interface Part {
-  listen(shared: boolean): Promise<void>
+  readonly names: readonly string[]
+  readonly descriptors: SocketDescriptors
+  listen(inherited: InheritedSockets): Promise<void>
 }
 
 class RunningRouter implements Router {
@@ -87,13 +93,16 @@ class RunningRouter implements Router {
   readonly #tableFile: TableFile
   readonly #control: ControlServer
   readonly #doors: Doors
+  readonly #inherited: InheritedSockets
+  readonly #predecessor: Predecessor
+  readonly #succession: Succession
+  readonly succeeded: Promise<void>
   readonly #http: Listener
   readonly #internal: Listener | null
   readonly #dns: DnsServer | null
   readonly #startedAt: number
   readonly #stop = new AbortController()
   #https: Listener | null = null
-  #shared = false
   #sweeper: NodeJS.Timeout | undefined
   #closed: Promise<void> | null = null
 
@@ -115,9 +124,11 @@ class RunningRouter implements Router {
       onRequest: options.onRequest,
     })
     this.#sources = new Sources(this.#limits)
+    this.#inherited = new InheritedSockets(options.inherited ?? new Map())
+    this.#predecessor = new Predecessor(options.predecessor ?? null, clock)
     this.#doors = new Doors({
       listener: (address, door) => this.#listener(address, true, null, door),
-      shared: () => this.#shared,
+      inherited: this.#inherited,
       clock,
       log,
       signal: this.#stop.signal,
@@ -126,10 +137,22 @@ class RunningRouter implements Router {
     this.#control = new ControlServer({
       socketPath: options.controlSocket,
       plane: this.#plane,
-      served: ({ callers }) => this.#doors.update(callers),
+      serve: (published) => this.#serve(published),
+      drain: (id, deadlineMs) => this.#drain(id, deadlineMs),
+      succeed: (order) => this.#succession.begin(order),
       tableFile: this.#tableFile,
       status: () => this.#status(),
       log,
+    })
+    const succeeded = Promise.withResolvers<undefined>()
+    this.succeeded = succeeded.promise
+    this.#succession = new Succession({
+      start: options.startSuccessor ?? refuseSuccessor,
+      sockets: () => this.#descriptors(),
+      publish: (published) => this.#publish(published),
+      drain: (id, deadlineMs) => this.#drain(id, deadlineMs),
+      succeeded: () => succeeded.resolve(undefined),
+      failed: () => void this.#reclaim(),
     })
     this.#http = this.#listener(options.http ?? { host: '127.0.0.1', port: 8080 }, false, null)
     const internal = options.internal ?? null
@@ -152,18 +175,20 @@ class RunningRouter implements Router {
 
   async start(): Promise<void> {
     await this.#tableFile.prepare()
-    this.#shared = await this.#hasPredecessor()
     await this.#loadTable()
-    await this.#http.listen(this.#shared)
-    const { https = null } = this.#options
-    if (https !== null) {
-      this.#https = this.#listener(https, false, await this.#tlsOptions(https))
-      await this.#https.listen(this.#shared)
-    }
-    await Promise.all([this.#keepTrying(this.#internal), this.#keepTrying(this.#dns)])
+    const required = await this.#requiredParts()
+    const optional = [this.#internal, this.#dns].filter((part) => part !== null)
+    // What can fail comes first: the router before still has everything.
+    for (const part of required) if (!this.#isInherited(part)) await part.listen(this.#inherited)
+    for (const part of optional) if (!this.#isInherited(part)) await this.#keepTrying(part)
     await this.#control.listen()
     // A router that ran until now may have stored a newer table between our first look and our taking over of its socket.
     await this.#loadTable()
+    for (const part of required) if (this.#isInherited(part)) await part.listen(this.#inherited)
+    for (const part of optional) if (this.#isInherited(part)) await this.#keepTrying(part)
+    await this.#doors.update(this.#plane.published?.callers ?? [])
+    this.#inherited.closeRest()
+    this.#predecessor.dismiss()
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS)
   }
 
@@ -175,7 +200,7 @@ class RunningRouter implements Router {
   async #shutDown(): Promise<void> {
     const listeners = this.#listeners()
     this.#stop.abort()
-    const graceMs = (await this.#hasSuccessor()) ? SUCCEEDED_GRACE_MS : IDLE_GRACE_MS
+    const graceMs = this.#succession.done ? SUCCEEDED_GRACE_MS : IDLE_GRACE_MS
     this.#control.close()
     this.#dns?.close()
     for (const listener of listeners) listener.stopAccepting()
@@ -202,10 +227,52 @@ class RunningRouter implements Router {
   async #loadTable(): Promise<void> {
     const stored = await this.#tableFile.read()
     const current = this.#plane.published?.table.revision ?? -1
-    if (stored !== null && stored.table.revision > current) {
-      this.#plane.publish(stored)
-      await this.#doors.update(stored.callers)
+    if (stored !== null && stored.table.revision > current) this.#plane.publish(stored)
+  }
+
+  async #serve(published: Published): Promise<void> {
+    await this.#publish(published)
+    await this.#doors.update(published.callers)
+  }
+
+  async #publish(published: Published): Promise<void> {
+    this.#plane.publish(published)
+    await this.#predecessor.publish(published)
+  }
+
+  async #drain(id: InstanceId, deadlineMs: number): Promise<{ readonly cut: number }> {
+    const drained = await Promise.all([
+      this.#plane.drain(id, deadlineMs),
+      this.#predecessor.drain(id, deadlineMs),
+    ])
+    return { cut: drained.reduce((total, { cut }) => total + cut, 0) }
+  }
+
+  // The next router may have taken the control socket before it ended.
+  async #reclaim(): Promise<void> {
+    this.#log.error({}, 'the next router ended before it served; this one goes on')
+    if (this.#closed === null) await this.#control.listen()
+  }
+
+  async #requiredParts(): Promise<readonly Part[]> {
+    const { https = null, stateDir } = this.#options
+    if (https === null) return [this.#http]
+    const certificates = {
+      stateDir,
+      now: () => this.#clock.now(),
+      serves: (host: string) => this.#plane.serves(host),
     }
+    this.#https = this.#listener(https, false, await tlsOptionsOf(https, certificates))
+    return [this.#http, this.#https]
+  }
+
+  #isInherited(part: Part): boolean {
+    return part.names.some((name) => this.#inherited.has(name))
+  }
+
+  #descriptors(): SocketDescriptors {
+    const parts = [...this.#listeners(), ...(this.#dns === null ? [] : [this.#dns])]
+    return new Map(parts.flatMap(({ descriptors }) => [...descriptors]))
   }
 
   #listeners(): Listener[] {
@@ -245,50 +312,6 @@ class RunningRouter implements Router {
     })
   }
 
-  async #tlsOptions(https: HttpsOptions): Promise<TlsOptions> {
-    const common: TlsOptions = { ALPNProtocols: ['h2', 'http/1.1'], minVersion: 'TLSv1.2' }
-    if (https.files !== undefined) {
-      const { certificate, key } = https.files
-      return { ...common, cert: await readFile(certificate), key: await readFile(key) }
-    }
-    // Loaded only where it is needed: half of the router's memory at rest.
-    const { LocalAuthority } = await import('./local-authority.ts')
-    const folder = join(this.#options.stateDir, 'tls')
-    const authority = await LocalAuthority.open(folder, () => this.#clock.now())
-    return {
-      ...common,
-      SNICallback: (name, done) => {
-        const host = name.toLowerCase()
-        // Only hosts that are served get a certificate: nobody makes us sign and store names without end.
-        authority.context(this.#plane.serves(host) ? host : 'localhost').then(
-          (context) => done(null, context),
-          (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-        )
-      },
-      ...(await authority.files('localhost')),
-    }
-  }
-
-  // Another router behind our socket is one that we take over from.
-  async #hasPredecessor(): Promise<boolean> {
-    try {
-      await connectTraffic(this.#options.controlSocket).status()
-      return true
-    } catch (error) {
-      if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
-      throw error
-    }
-  }
-
-  async #hasSuccessor(): Promise<boolean> {
-    try {
-      return (await connectTraffic(this.#options.controlSocket).status()).pid !== process.pid
-    } catch (error) {
-      if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
-      throw error
-    }
-  }
-
   async #untilNoneOpen(
     listeners: readonly Listener[],
     wait: (ms: number) => Promise<void>,
@@ -301,10 +324,9 @@ class RunningRouter implements Router {
   }
 
   // The interface of the instances' network can come up after the router.
-  async #keepTrying(part: Part | null): Promise<void> {
-    if (part === null) return
+  async #keepTrying(part: Part): Promise<void> {
     try {
-      await part.listen(this.#shared)
+      await part.listen(this.#inherited)
     } catch (error) {
       this.#log.warn({ error: String(error) }, 'an internal address cannot be bound yet')
       void this.#retry(part, 1)
@@ -314,7 +336,7 @@ class RunningRouter implements Router {
   async #retry(part: Part, failures: number): Promise<void> {
     try {
       await this.#clock.sleep(backoffMs(failures, { firstMs: 200, maxMs: 5000 }), this.#stop.signal)
-      await part.listen(this.#shared)
+      await part.listen(this.#inherited)
     } catch {
       if (!this.#stop.signal.aborted) void this.#retry(part, failures + 1)
     }
@@ -350,4 +372,8 @@ function requestIds(): () => string {
   const prefix = randomBytes(6).toString('hex')
   let count = 0
   return () => `${prefix}-${(count++).toString(36)}`
+}
+
+function refuseSuccessor(): never {
+  throw new FairwayError('CONFLICT', 'this router cannot be replaced while it runs')
 }

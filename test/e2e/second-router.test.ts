@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { minimalEnv, runToEnd, start } from '../../src/lib/process.ts'
+import { identify } from '../../src/lib/process-identity.ts'
 import { connectTraffic } from '../../src/router/control-client.ts'
 import { freePorts } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
@@ -43,9 +44,9 @@ describe('a second router on one data folder', { timeout: 60_000 }, () => {
     FAIRWAY_HTTPS_PORT: 'off',
     FAIRWAY_RUNNER: 'process',
   })
-  const run = async (port: number | undefined, ...args: string[]) => {
+  const run = async (port: number | undefined) => {
     const env = envOf(port)
-    const router = await start(process.execPath, [ROUTER, ...args], { env, stdio: 'ignore' })
+    const router = await start(process.execPath, [ROUTER], { env, stdio: 'ignore' })
     routers.push(router)
     return router
   }
@@ -83,8 +84,18 @@ describe('a second router on one data folder', { timeout: 60_000 }, () => {
     assert.equal((await connectTraffic(socket).status()).pid, first?.pid)
   })
 
-  it('takes over where it is told to', async () => {
-    const second = await run(ports[0], '--take-over')
-    await eventually(async () => (await connectTraffic(socket).status()).pid === second.pid)
+  it('takes over where the first one is told to start it, and the first one leaves', async () => {
+    const [first] = routers
+    assert.ok(first)
+    const left = once(first, 'exit')
+    const program = process.execPath
+    const log = join(folder, 'programs/router.log')
+    const order = { program, args: [ROUTER], env: envOf(ports[0]), log }
+    const { pid } = await connectTraffic(socket).succeed(order)
+    await assert.rejects(connectTraffic(socket).succeed(order), { code: 'CONFLICT' })
+    await eventually(async () => (await connectTraffic(socket).status()).pid === pid)
+    assert.deepEqual(await left, [0, null])
+    process.kill(pid, 'SIGTERM')
+    await eventually(async () => (await identify(pid)) === null)
   })
 })

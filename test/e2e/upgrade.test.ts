@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { startLoad } from '../../bench/load.ts'
+import { fetchText, startLoad } from '../../bench/load.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
 
@@ -46,6 +46,18 @@ describe('the platform is replaced under way', { timeout: 120_000 }, () => {
     assert.match(await platform.must(['ps']), /traffic/)
   })
 
+  test('a router is replaced while clients connect anew without a pause, and each is answered', async () => {
+    const clients = connectAnew({ port: platform.httpPort, host: 'traffic.localhost', clients: 24 })
+    for (let round = 0; round < 4; round++) {
+      const before = await pidOf('router')
+      await platform.must(['up', '--restart'])
+      assert.notEqual(await pidOf('router'), before)
+    }
+    const { answered, failures } = await clients.stop()
+    assert.deepEqual(failures, [])
+    assert.ok(answered > 1000, `only ${String(answered)} connections`)
+  })
+
   test('`up` replaces what runs from another version, and nothing else', async () => {
     assert.match(await platform.must(['up', '--json']), /"started":\[\]/)
     const file = join(platform.dataDir, 'programs/router.pid')
@@ -76,5 +88,39 @@ function isGone(pid: number): boolean {
     return false
   } catch {
     return true
+  }
+}
+
+interface Connecting {
+  readonly port: number
+  readonly host: string
+  /** How many ask at once, each on a connection of its own for every request. */
+  readonly clients: number
+}
+
+/** Closed-loop clients that never reuse a connection: at any moment some are waiting to be accepted. */
+function connectAnew({ port, host, clients }: Connecting): {
+  stop(): Promise<{ readonly answered: number; readonly failures: readonly string[] }>
+} {
+  const failures: string[] = []
+  let answered = 0
+  let stopped = false
+  const ask = async (): Promise<void> => {
+    while (!stopped) {
+      try {
+        await fetchText({ port, host, path: '/', agent: false, body: null })
+        answered += 1
+      } catch (error) {
+        failures.push(String(error))
+      }
+    }
+  }
+  const asking = Array.from({ length: clients }, ask)
+  return {
+    stop: async () => {
+      stopped = true
+      await Promise.all(asking)
+      return { answered, failures }
+    },
   }
 }
