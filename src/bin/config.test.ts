@@ -24,6 +24,18 @@ test('what is passed on is read as the same configuration', () => {
   assert.deepEqual(readConfig(asEnvironment(shared)), shared)
 })
 
+test('keys of environments are passed on, with the credentials of the clouds that they are kept in and no others', () => {
+  const FAIRWAY_SECRETS_KEYS =
+    '*/production=arn:aws:kms:eu-west-1:123456789012:key/{app} age; */*=age'
+  const clouds = { AWS_PROFILE: 'fairway', GOOGLE_OAUTH_ACCESS_TOKEN: 'planted' }
+  const passed = asEnvironment(readConfig({ FAIRWAY_SECRETS_KEYS, ...clouds }))
+  assert.equal(passed['FAIRWAY_SECRETS_KEYS'], FAIRWAY_SECRETS_KEYS)
+  assert.equal(passed['AWS_PROFILE'], 'fairway')
+  assert.ok(!JSON.stringify(passed).includes('planted'))
+  const vault = { FAIRWAY_SECRETS_KEYS: '*/*=https://vault.example.com/v1/transit/keys/a' }
+  assert.throws(() => readConfig(vault), { message: /the server needs a login there/ })
+})
+
 test('every wrong variable is named with what was expected', () => {
   assert.throws(() => readConfig({ FAIRWAY_API_PORT: 'abc', FAIRWAY_SUBNET: 'here' }), {
     code: 'INVALID_REQUEST',

@@ -6,6 +6,13 @@ import { FairwayError } from '../model/errors.ts'
 import { isName, parseTargetName, type TargetName } from '../model/names.ts'
 import { environment, type Environment } from './environment.ts'
 import {
+  KEY_VARIABLES,
+  keyConfig,
+  keyEnvironment,
+  keyProblems,
+  type KeyConfig,
+} from './key-config.ts'
+import {
   LOGIN_VARIABLES,
   loginConfig,
   loginEnvironment,
@@ -60,6 +67,8 @@ export interface Config {
   readonly sessions: SessionConfig
   /** Where values of apps come from besides encrypted files; null = from nowhere. */
   readonly vault: VaultConfig | null
+  /** Keys of environments that are kept elsewhere. */
+  readonly keys: KeyConfig
   /** What servers log in with to `registry.ts`; null = there is none. A secret. */
   readonly registryPassword: string | null
   /** File with the key that secrets in the database are encrypted under; null = `secrets.key` of the data folder. */
@@ -149,6 +158,7 @@ const schema = z.object({
   FAIRWAY_HOST_NAMES: z.string().default(''),
   ...LOGIN_VARIABLES,
   ...VAULT_VARIABLES,
+  ...KEY_VARIABLES,
   FAIRWAY_REGISTRY_PASSWORD: z.string().min(1).optional(),
   FAIRWAY_SECRETS_KEY_FILE: z.string().min(1).optional(),
   FAIRWAY_REGISTRY_PULL_PASSWORD: z.string().min(1).optional(),
@@ -176,7 +186,11 @@ const schema = z.object({
 export function readConfig(env: Environment = environment): Config {
   const parsed = schema.safeParse(env)
   const problems = parsed.success
-    ? [...loginProblems(parsed.data), ...vaultProblems(parsed.data)]
+    ? [
+        ...loginProblems(parsed.data),
+        ...vaultProblems(parsed.data),
+        ...keyProblems(parsed.data, vaultConfig(parsed.data) !== null),
+      ]
     : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
   if (!parsed.success || problems.length > 0) {
     throw new FairwayError(
@@ -215,6 +229,7 @@ export function readConfig(env: Environment = environment): Config {
     login: loginConfig(values),
     sessions: sessionConfig(values),
     vault: vaultConfig(values),
+    keys: keyConfig(values, env),
     registryPassword: values.FAIRWAY_REGISTRY_PASSWORD ?? null,
     serverKeyFile:
       values.FAIRWAY_SECRETS_KEY_FILE === undefined
@@ -272,6 +287,7 @@ export function asEnvironment(config: Config): Record<string, string> {
     ...(config.publicUrl === null ? {} : { FAIRWAY_PUBLIC_URL: config.publicUrl }),
     ...loginEnvironment(config.login, config.sessions),
     ...vaultEnvironment(config.vault),
+    ...keyEnvironment(config.keys),
   }
 }
 

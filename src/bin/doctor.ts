@@ -2,13 +2,15 @@ import { ContainerDoctor } from '../container/doctor.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { HostDoctor } from '../model/host.ts'
 import { readConfig } from './config.ts'
+import { withKeyChecks } from './key-doctor.ts'
 import { platformPrograms } from './platform-programs.ts'
 
 /** The checks of this machine for the platform that the environment configures. */
 export function hostDoctor(): HostDoctor {
-  const { dataDir, api, http, https, subnet } = readConfig()
+  const config = readConfig()
+  const { dataDir, api, http, https, subnet } = config
   const ports = [api.port, http.port, ...(https === null ? [] : [https.port])]
-  return new ContainerDoctor({
+  const container = new ContainerDoctor({
     dataDir,
     clock: systemClock,
     ports,
@@ -18,4 +20,5 @@ export function hostDoctor(): HostDoctor {
       return (port === api.port ? server : router).state === 'running'
     },
   })
+  return withKeyChecks(container, config)
 }

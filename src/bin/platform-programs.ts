@@ -26,6 +26,7 @@ import {
 } from './background-program.ts'
 import { apiUrl, asEnvironment, readConfig, routerUrls, type Config } from './config.ts'
 import { environment } from './environment.ts'
+import { NO_KEYS } from './key-config.ts'
 import { createDataFolder, dataFolder, type DataFolder } from './data-folder.ts'
 import { packageVersion } from './version.ts'
 import { oneAtATime } from './one-at-a-time.ts'
@@ -202,7 +203,7 @@ async function ensureRunning(
       ...minimalEnv(),
       ...passedOn(),
       // The router faces the network and needs no database.
-      ...asEnvironment(name === 'router' ? { ...config, database: null } : config),
+      ...asEnvironment(name === 'router' ? { ...config, database: null, keys: NO_KEYS } : config),
       // Stripped and compiled code is kept: the next start is quicker and does without the type stripper's memory.
       NODE_COMPILE_CACHE: join(folder.cache, 'compile'),
     },

@@ -26,6 +26,7 @@ import { collectSometimes } from './collect-sometimes.ts'
 import { lazyAccess } from './lazy-access.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openAudit } from './open-audit.ts'
+import { openDocumentKeys } from './open-document-keys.ts'
 import { noIdentities, openIdentities } from './open-identities.ts'
 import { openLogin, publicUrl } from './open-login.ts'
 import { openStore } from './open-store.ts'
@@ -89,7 +90,7 @@ const { login, sessions } = await openLogin({
   audit,
   grantsFor: (person) => identity.grantsFor(person),
 })
-const keys = new StoredEnvironmentKeys({
+const own = new StoredEnvironmentKeys({
   store,
   serverKey: () => serverKey(config, folder),
   now: () => clock.now(),
@@ -97,11 +98,12 @@ const keys = new StoredEnvironmentKeys({
 })
 const values = new StoredEnvironmentValues({
   store: store.values,
-  keys,
+  keys: own,
   now: () => clock.now(),
   random: randomBytes,
 })
 const vault = await openVault({ config: config.vault, values, clock, log })
+const keys = openDocumentKeys({ config: config.keys, own, transit: vault, clock })
 const generated = new GeneratedValues(values, randomBytes)
 const secrets = new SopsReleaseSecrets(keys, {
   sources: [generated, ...(vault === null ? [] : [vault])],

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { environmentRulesText } from '../model/environment-rules.ts'
 import { parsePathRules, type PathRule } from '../vault/path-rules.ts'
 import type { VaultAuth } from '../vault/vault-login.ts'
 
@@ -87,14 +88,11 @@ export function vaultConfig(values: Values): VaultConfig | null {
 export function vaultEnvironment(config: VaultConfig | null): Record<string, string> {
   if (config === null) return {}
   const { address, namespace, auth, rules, refreshSeconds } = config
-  const lines = rules.map(
-    ({ app, environment, paths }) => `${app}/${environment}=${paths.join(' ')}`,
-  )
   return {
     FAIRWAY_VAULT_ADDR: address,
     ...(namespace === null ? {} : { FAIRWAY_VAULT_NAMESPACE: namespace }),
     ...authEnvironment(auth),
-    FAIRWAY_VAULT_PATHS: lines.join('; '),
+    FAIRWAY_VAULT_PATHS: environmentRulesText(rules),
     FAIRWAY_VAULT_REFRESH_SECONDS: String(refreshSeconds),
   }
 }

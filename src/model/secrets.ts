@@ -225,6 +225,19 @@ export interface EnvironmentKeys {
   identity(ref: AppRef): Promise<Secret | null>
 }
 
+/** A key of the transit engine of Vault or OpenBao. */
+export interface TransitKey {
+  /** Where the engine is mounted: `transit`, `team/transit`. */
+  readonly mount: string
+  readonly name: string
+}
+
+/** Opens what was encrypted under such keys, by a login that is the server's own: keys never leave Vault. */
+export interface TransitKeys {
+  /** @throws FairwayError SECRETS_CLOSED with what Vault says, VAULT_UNAVAILABLE; never with what was decrypted */
+  decrypt(key: TransitKey, ciphertext: string): Promise<Secret>
+}
+
 /** Opens the plans of releases. Values go to the runner and nowhere else. */
 export interface ReleaseSecrets {
   /**

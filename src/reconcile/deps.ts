@@ -21,7 +21,7 @@ export interface ReconcileDeps {
   readonly reader: AppReader
   readonly audit: Pick<Audit, 'note'>
   readonly secrets: ReleaseSecrets
-  readonly keys: EnvironmentKeys
+  readonly keys: Pick<EnvironmentKeys, 'recipient'>
   readonly generated: GeneratedSecrets
   readonly clock: Clock
   readonly log: Log

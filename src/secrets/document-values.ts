@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { FairwayError } from '../model/errors.ts'
 import { Secret, type SecretDocument } from '../model/secrets.ts'
-import type { Keys } from '../sops/data-key.ts'
+import type { Openers } from '../sops/data-key.ts'
 import type { Leaf } from '../sops/document.ts'
 import { formatOf } from '../sops/format-of.ts'
 import { textOf, type Scalar } from '../sops/scalar.ts'
@@ -15,11 +15,11 @@ import { named } from './failure.ts'
  */
 export async function documentValues(
   { path, text }: SecretDocument,
-  identities: Keys,
+  openers: Openers,
 ): Promise<ReadonlyMap<string, Secret>> {
   const format = formatOf(path)
   return named(path, async () => {
-    const { text: clear } = await decryptFile(format, text, identities)
+    const { text: clear } = await decryptFile(format, text, openers)
     const leaves = format.read(clear).leaves.filter(({ scalar }) => scalar.type !== 'comment')
     if (format.name === 'binary')
       return new Map(leaves.map(({ scalar }) => [posix.basename(path), Secret.of(scalar.bytes)]))

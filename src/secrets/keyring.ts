@@ -25,6 +25,13 @@ export function ownKeys(home: Home): readonly KeyKind[] {
     }),
     lazy('pgp', async () => (await import('../sops/keys/pgp.ts')).pgpKind(pgpSources(home))),
     lazy('hc_vault', async () => (await import('../sops/keys/vault.ts')).vaultKind(home)),
+    ...cloudKeys(home),
+  ]
+}
+
+/** Keys of AWS, GCP and Azure, with the credentials that this environment leads to. */
+export function cloudKeys(home: Home): readonly KeyKind[] {
+  return [
     lazy('kms', async () => (await import('../sops/keys/aws-kms.ts')).awsKmsKind(home)),
     lazy('gcp_kms', async () => (await import('../sops/keys/gcp-kms.ts')).gcpKmsKind(home)),
     lazy('azure_kv', async () => (await import('../sops/keys/azure.ts')).azureKind(home)),

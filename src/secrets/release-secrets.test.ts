@@ -13,6 +13,7 @@ import type { EnvironmentKeyRecord } from '../model/store.ts'
 import { formatOf } from '../sops/format-of.ts'
 import { ageIdentities } from '../sops/keys/age.ts'
 import { encryptFile } from '../sops/sops-file.ts'
+import { DocumentKeys } from './document-keys.ts'
 import { StoredEnvironmentKeys } from './environment-keys.ts'
 import { SopsReleaseSecrets } from './release-secrets.ts'
 
@@ -44,7 +45,7 @@ function bed(key = Secret.of(randomBytes(32)), rows = new Map<string, Environmen
     now: () => 7,
     random: randomBytes,
   })
-  return { rows, keys, serverKey, secrets: new SopsReleaseSecrets(keys) }
+  return { rows, keys, serverKey, secrets: new SopsReleaseSecrets(new DocumentKeys({ own: keys })) }
 }
 
 async function encrypted(path: string, text: string, recipient: string): Promise<SecretDocument> {

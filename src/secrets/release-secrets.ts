@@ -5,7 +5,6 @@ import {
   hasSecretFiles,
   MAX_SECRET_DOCUMENTS,
   refusedFolder,
-  type EnvironmentKeys,
   type EnvironmentValues,
   type InstancePayload,
   type PrivateFolder,
@@ -16,7 +15,8 @@ import {
   type ValueSource,
   type ValueState,
 } from '../model/secrets.ts'
-import { ageIdentities } from '../sops/keys/age.ts'
+import { SopsError } from '../sops/sops-error.ts'
+import type { DocumentKeys } from './document-keys.ts'
 import { documentValues } from './document-values.ts'
 import { LiveVersions } from './live-versions.ts'
 import { SourcedValues } from './sourced-values.ts'
@@ -29,12 +29,12 @@ export interface LiveSources {
 
 /** Opens the encrypted files of a release with the key of its environment, and asks sources for what comes from elsewhere. Keeps nothing that it opened. */
 export class SopsReleaseSecrets implements ReleaseSecrets {
-  readonly #keys: EnvironmentKeys
+  readonly #keys: DocumentKeys
   readonly #sources: SourcedValues
   readonly #versions: LiveVersions | null
 
   /** @param live one source per kind of reference beside `secret`, and who tells values apart; absent = there is no other kind */
-  constructor(keys: EnvironmentKeys, live: LiveSources | null = null) {
+  constructor(keys: DocumentKeys, live: LiveSources | null = null) {
     this.#keys = keys
     this.#sources = new SourcedValues(live?.sources ?? [])
     this.#versions = live === null ? null : new LiveVersions(live.values)
@@ -99,13 +99,12 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
   ): Promise<ReadonlyMap<string, Secret>> {
     if (documents.length === 0) return new Map()
     checkSize(documents)
-    const identity = await this.#keys.identity(ref)
-    const identities = ageIdentities(identity?.revealText() ?? '')
+    const openers = await this.#keys.openers(ref)
     const files = new Map<string, Secret>()
     const origin = new Map<string, string>()
     for (const document of documents) {
-      const values = await documentValues(document, identities).catch((error: unknown) => {
-        throw withRepair(error, ref, document.path)
+      const values = await documentValues(document, openers).catch(async (error: unknown) => {
+        throw await this.#withRepair(error, ref, document.path)
       })
       for (const [name, value] of values) {
         const other = origin.get(name)
@@ -120,6 +119,34 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
     }
     return checkedFolder(ref, files).files
   }
+
+  async #withRepair(error: unknown, ref: AppRef, path: string): Promise<unknown> {
+    if (!(error instanceof FairwayError) || error.code !== 'SECRETS_CLOSED') return error
+    const { app, environment } = ref
+    const refused = serviceError(error)
+    const what = `${path}: the environment ${environment} of ${app} cannot open it`
+    if (refused !== null)
+      return new FairwayError(
+        refused.cause instanceof FairwayError ? refused.cause.code : 'SECRETS_CLOSED',
+        `${what}: ${refused.message}`,
+        { cause: error, hint: SERVICE_HINT },
+      )
+    const command = `fairway secrets recipients add --app ${app} --env ${environment} --file ${path}`
+    const key = await this.#keys.recipient(ref)
+    return new FairwayError('SECRETS_CLOSED', `${what}, its key ${key} is no recipient`, {
+      cause: error,
+      hint: `Let it in with \`${command}\`, then deploy again.`,
+    })
+  }
+}
+
+const SERVICE_HINT =
+  'Instances that run keep their values. Whoever runs the server looks at what its login may do where the key is kept (FAIRWAY_SECRETS_KEYS); docs/secrets.md.'
+
+/** What a service that keeps the environment's key said; null where it was not asked. */
+function serviceError({ cause }: FairwayError): SopsError | null {
+  const refused = cause instanceof SopsError ? cause.cause : null
+  return refused instanceof SopsError && refused.code === 'KEY_FAILED' ? refused : null
 }
 
 function checkedFolder(ref: AppRef, files: ReadonlyMap<string, Secret>): PrivateFolder {
@@ -158,15 +185,5 @@ function checkSize(documents: readonly SecretDocument[]): void {
   throw new FairwayError(
     'SECRETS_INVALID',
     `${String(documents.length)} encrypted files of ${String(bytes)} bytes: at most ${String(MAX_SECRET_DOCUMENTS)} of ${String(MAX_DOCUMENT_BYTES)} together`,
-  )
-}
-
-function withRepair(error: unknown, { app, environment }: AppRef, path: string): unknown {
-  if (!(error instanceof FairwayError) || error.code !== 'SECRETS_CLOSED') return error
-  const command = `fairway secrets recipients add --app ${app} --env ${environment} --file ${path}`
-  return new FairwayError(
-    'SECRETS_CLOSED',
-    `${path}: the environment ${environment} of ${app} cannot open it, its key is no recipient`,
-    { cause: error, hint: `Let it in with \`${command}\`, then deploy again.` },
   )
 }

@@ -22,6 +22,12 @@ const MAX_DEPTH = 20
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** What a rule calls a key that is named by one text. */
+export function ruleNameOf(type: KeyType): string {
+  if (type === 'hc_vault') return 'hc_vault_transit_uri'
+  return Object.keys(TYPES).find((name) => TYPES[name] === type) ?? type
+}
+
 export interface CreationRule extends FileRule {
   /** It names no path: it says how files are encrypted, not which ones must be. */
   readonly isForAll: boolean

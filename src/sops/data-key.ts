@@ -1,5 +1,5 @@
 import type { MetadataObject } from './document.ts'
-import type { KeyKind } from './keys/key-kind.ts'
+import type { KeyKind, KeyOpener } from './keys/key-kind.ts'
 import { idOf, KIND_NAMES, namesOf } from './keys/key-names.ts'
 import type { KeyType, WrappedKey } from './metadata.ts'
 import { combine, split } from './shamir.ts'
@@ -18,6 +18,8 @@ export interface MasterKey {
 
 /** What wraps and opens: one kind, or several of different types. */
 export type Keys = KeyKind | readonly KeyKind[]
+/** What only opens, the same way. */
+export type Openers = KeyOpener | readonly KeyOpener[]
 
 export interface Wrapping {
   readonly keys: Keys
@@ -38,7 +40,7 @@ export function masterKeyOf({ type, fields }: WrappedKey): MasterKey {
 export async function unwrapDataKey(
   groups: readonly (readonly WrappedKey[])[],
   threshold: number,
-  keys: Keys,
+  keys: Openers,
 ): Promise<Buffer> {
   const parts: Buffer[] = []
   const refusals: SopsError[] = []
@@ -99,7 +101,7 @@ async function wrap(
 
 async function openGroup(
   group: readonly WrappedKey[],
-  keys: Keys,
+  keys: Openers,
   refusals: SopsError[],
 ): Promise<Buffer | null> {
   for (const { type, fields } of group.toSorted(
@@ -126,7 +128,7 @@ function mayTryAnother({ code }: SopsError): boolean {
   return code === 'KEY_FAILED' || code === 'UNSUPPORTED' || code === 'INVALID_KEY'
 }
 
-function kindOf(keys: Keys, type: KeyType): KeyKind | undefined {
+function kindOf<T extends KeyOpener>(keys: T | readonly T[], type: KeyType): T | undefined {
   return isList(keys)
     ? keys.find((kind) => kind.type === type)
     : keys.type === type
@@ -134,7 +136,7 @@ function kindOf(keys: Keys, type: KeyType): KeyKind | undefined {
       : undefined
 }
 
-function isList(keys: Keys): keys is readonly KeyKind[] {
+function isList<T>(keys: T | readonly T[]): keys is readonly T[] {
   return Array.isArray(keys)
 }
 
@@ -155,7 +157,7 @@ function closed(
   return new SopsError(
     'NO_KEY',
     `no identity here opens the file${groupsText}; it is encrypted for ${names}${reasons === '' ? '' : `: ${reasons}`}`,
-    refusals[0],
+    refusals.find(({ code }) => code === 'KEY_FAILED') ?? refusals[0],
   )
 }
 

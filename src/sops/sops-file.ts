@@ -6,6 +6,7 @@ import {
   wrapDataKey,
   type Keys,
   type MasterKey,
+  type Openers,
 } from './data-key.ts'
 import { edited, type Document, type Edit, type Format, type Leaf } from './document.ts'
 import { decryptValue, encryptValue, IV_BYTES, looksEncrypted } from './encrypted-value.ts'
@@ -53,7 +54,7 @@ export interface Sources {
  * Decrypts a document and verifies its MAC.
  * @throws SopsError INVALID_DOCUMENT, INVALID_METADATA, NO_KEY, UNSUPPORTED, TAMPERED
  */
-export async function decryptFile(format: Format, text: string, keys: Keys): Promise<OpenFile> {
+export async function decryptFile(format: Format, text: string, keys: Openers): Promise<OpenFile> {
   const document = format.read(text)
   if (document.metadata === null) {
     throw new SopsError('INVALID_METADATA', 'the file is not encrypted: it has no sops block')

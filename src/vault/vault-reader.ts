@@ -1,5 +1,5 @@
 import { FairwayError } from '../model/errors.ts'
-import { Secret } from '../model/secrets.ts'
+import { Secret, type TransitKey, type TransitKeys } from '../model/secrets.ts'
 import type { LeaseTimes } from './renewal.ts'
 import { fieldsOf, type VaultAnswer, type VaultClient, type VaultRequest } from './vault-client.ts'
 import type { VaultLogin } from './vault-login.ts'
@@ -24,8 +24,8 @@ interface Mount {
   readonly isVersioned: boolean
 }
 
-/** Reads paths as the login may, and renews and ends their leases. Knows no App. */
-export class VaultReader {
+/** Reads paths and decrypts as the login may, and renews and ends leases. Knows no App. */
+export class VaultReader implements TransitKeys {
   readonly #client: VaultClient
   readonly #login: VaultLogin
   readonly #now: () => number
@@ -73,6 +73,28 @@ export class VaultReader {
     return answer.status < 300
   }
 
+  async decrypt(key: TransitKey, ciphertext: string): Promise<Secret> {
+    const path = decryptPath(key)
+    const { answer } = await this.#ask({ method: 'PUT', path, body: { ciphertext } })
+    const plain = answer.status === 200 ? fieldsOf(answer.fields['data'])?.['plaintext'] : null
+    if (typeof plain === 'string') return Secret.of(Buffer.from(plain, 'base64'))
+    const said = answer.reason === '' ? `it answered ${String(answer.status)}` : answer.reason
+    throw new FairwayError(
+      'SECRETS_CLOSED',
+      `Vault (${this.#client.host}) does not decrypt with ${key.mount}/keys/${key.name} for this server: ${said}`,
+      { hint: `The policy of the server’s login in Vault needs \`update\` on ${path}.` },
+    )
+  }
+
+  /** Whether the login's policy lets it decrypt. @throws FairwayError VAULT_UNAVAILABLE */
+  async mayDecrypt(key: TransitKey): Promise<boolean> {
+    const path = decryptPath(key)
+    const where = 'sys/capabilities-self'
+    const { answer } = await this.#ask({ method: 'POST', path: where, body: { paths: [path] } })
+    const found: unknown = fieldsOf(answer.fields['data'])?.[path] ?? answer.fields[path]
+    return Array.isArray(found) && (found.includes('update') || found.includes('root'))
+  }
+
   // Private
 
   /** As `vault kv` finds out which version it speaks to: developer.hashicorp.com/vault/api-docs/system/internal-ui-mounts. */
@@ -112,6 +134,10 @@ export class VaultReader {
     const again = await this.#client.ask({ ...request, token: next.token })
     return { answer: again, session: next.number }
   }
+}
+
+function decryptPath({ mount, name }: TransitKey): string {
+  return `${mount}/decrypt/${name}`
 }
 
 function asSecret(value: unknown): Secret {

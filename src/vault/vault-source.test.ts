@@ -24,7 +24,7 @@ test('what no rule names is asked for by nobody: neither at a start nor for inst
     address: 'http://127.0.0.1:9',
     namespace: null,
     auth: { method: 'token', tokenFile: 'token' },
-    rules: [{ app: 'shop', environment: 'production', paths: ['secret/other/'] }],
+    rules: [{ app: 'shop', environment: 'production', words: ['secret/other/'] }],
     refreshMs: 60_000,
     values: noValues,
     // Stands for the network: what counts is that it is never used.

@@ -6,6 +6,8 @@ import { refKey, type AppRef } from '../model/names.ts'
 import type {
   Secret,
   EnvironmentValues,
+  TransitKey,
+  TransitKeys,
   ValueSource,
   ValueState,
   VaultReference,
@@ -38,7 +40,7 @@ export interface VaultSourceOptions {
 const PREFIX = 'vault:'
 
 /** Values of Vault or OpenBao for environments: read once per path and environment, shared by its instances, kept good while any of them runs. */
-export class VaultSource implements ValueSource<VaultReference> {
+export class VaultSource implements ValueSource<VaultReference>, TransitKeys {
   readonly kind = 'vault'
   readonly #options: VaultSourceOptions
   readonly #login: VaultLogin
@@ -118,6 +120,10 @@ export class VaultSource implements ValueSource<VaultReference> {
       // A server that ends leaves the leases to the next one.
       if (!this.#closing.signal.aborted) for (const each of leave) each()
     }
+  }
+
+  decrypt(key: TransitKey, ciphertext: string): Promise<Secret> {
+    return this.#reader.decrypt(key, ciphertext)
   }
 
   /** Nothing is given back: instances go on with what they have. */

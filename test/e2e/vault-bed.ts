@@ -42,7 +42,7 @@ export async function openVaultBed(options: {
     await bao.call('POST', 'sys/mounts/plain', { type: 'kv', options: { version: '1' } })
     await openDatabase(bao, postgres, options.leaseSeconds)
     const secretIdFile = join(home, 'secret-id')
-    const roleId = await openLogin(bao, secretIdFile)
+    const roleId = await openLogin(bao, { secretIdFile, policy: POLICY })
     return {
       bao,
       postgres,
@@ -98,9 +98,12 @@ async function openDatabase(
   })
 }
 
-/** @returns the id of the role */
-async function openLogin(bao: OpenBao, secretIdFile: string): Promise<string> {
-  await bao.call('PUT', 'sys/policies/acl/fairway', { policy: POLICY })
+/** A login by AppRole with the policy `fairway`. @returns the id of the role */
+export async function openLogin(
+  bao: OpenBao,
+  { secretIdFile, policy }: { readonly secretIdFile: string; readonly policy: string },
+): Promise<string> {
+  await bao.call('PUT', 'sys/policies/acl/fairway', { policy })
   await bao.call('POST', 'sys/auth/approle', { type: 'approle' })
   await bao.call('POST', 'auth/approle/role/fairway', {
     token_policies: ['fairway'],

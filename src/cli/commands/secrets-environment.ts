@@ -14,7 +14,11 @@ export async function environmentRecipient(context: Context): Promise<string> {
 export async function printKey(context: Context): Promise<number> {
   const recipient = await environmentRecipient(context)
   if (context.out.json) context.out.object({ recipient })
-  else context.out.line(recipient)
+  else {
+    context.out.line(recipient)
+    const { ruleLine } = await import('../../secrets/rules.ts')
+    context.out.note(`In .sops.yaml: ${await ruleLine(recipient)}`)
+  }
   return 0
 }
 

@@ -5,6 +5,7 @@ import { start, runToEnd, minimalEnv } from '../../lib/process.ts'
 import { FairwayError } from '../../model/errors.ts'
 import { findPlaintext } from '../../secrets/plaintext-check.ts'
 import { withPrivateCopy } from '../../secrets/private-copy.ts'
+import { ruleLine } from '../../secrets/rules.ts'
 import { SecretFile, type Outside } from '../../secrets/secret-file.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -243,7 +244,9 @@ async function recipients(
   }
   await file.changeRecipients(verb === 'add' ? ids : [], verb === 'remove' ? ids : [])
   if (verb === 'add' && named.length === 0)
-    context.out.note(`Let ${ids.join()} in. Add it to .sops.yaml too, for new files.`)
+    context.out.note(
+      `Let ${ids.join()} in. For new files add it to .sops.yaml too: ${await ruleLine(ids.join())}`,
+    )
   if (verb === 'remove')
     context.out.problem('Who was removed knows the values of before: change them.')
   return report(context, path, true)
