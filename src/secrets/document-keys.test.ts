@@ -64,7 +64,7 @@ const sealing: KeyKind = {
 
 async function bed(text: string, vault: TransitKeys = transit) {
   const rules = parseKeyRules(`shop/production=${text}`)
-  assert.ok(typeof rules !== 'string', String(rules))
+  assert.ok(typeof rules !== 'string')
   const { identity, recipient } = await newAgeIdentity()
   const own: EnvironmentKeys = {
     recipient: () => Promise.resolve(recipient),
