@@ -96,6 +96,26 @@ test('a file for other keys is refused by naming them', async () => {
   })
 })
 
+test('of several groups all are needed unless a threshold says otherwise, and the file says how many', async () => {
+  const group = rule.groups[0] ?? []
+  for (const [threshold, written] of [
+    [0, /shamir_threshold: 3\n/],
+    [2, /shamir_threshold: 2\n/],
+  ] as const) {
+    const groups = [group, group, group]
+    const text = await encryptFile(
+      formatOf('a.yaml'),
+      'a: b\n',
+      { ...rule, groups, threshold },
+      sources,
+    )
+    assert.match(text, written)
+    assert.equal((await decryptFile(formatOf('a.yaml'), text, identities)).text, 'a: b\n')
+  }
+  const single = await encryptFile(formatOf('a.yaml'), 'a: b\n', rule, sources)
+  assert.doesNotMatch(single, /shamir_threshold/)
+})
+
 function values(name: string, text: string): string[] {
   return formatOf(name)
     .read(text)

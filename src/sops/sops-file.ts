@@ -85,7 +85,9 @@ export async function encryptFile(
     ...sources,
     keys: sources.keys ?? ageIdentities(''),
   })
-  const metadata = { ...rule, groups, lastModified: '', mac: '', version: VERSION }
+  // As sops: all groups are needed, and the file says how many that are.
+  const threshold = groups.length > 1 && rule.threshold === 0 ? groups.length : rule.threshold
+  const metadata = { ...rule, groups, threshold, lastModified: '', mac: '', version: VERSION }
   return encryptAgain(format, text, { text, metadata, dataKey, sealed: new Map() }, sources)
 }
 

@@ -216,7 +216,9 @@ export function azureService(client: { readonly id: string; readonly secret: str
       const form = new URLSearchParams(request.body)
       const isKnown =
         form.get('client_id') === client.id && form.get('client_secret') === client.secret
-      const isMeant = form.get('scope') === 'https://vault.azure.net/.default'
+      // Microsoft's library asks for more beside it.
+      const scopes = (form.get('scope') ?? '').split(' ')
+      const isMeant = scopes.includes('https://vault.azure.net/.default')
       return isKnown && isMeant
         ? json(200, { access_token: token, expires_in: 600, token_type: 'Bearer' })
         : json(401, { error: 'invalid_client', error_description: 'unknown client' })

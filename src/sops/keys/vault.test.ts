@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { KeyService } from '../../../test/fakes/key-services.ts'
 import { vaultKind } from './vault.ts'
 
-/** Answers as transit does; the wrapping itself is proven against OpenBao in key-servers.all.test.ts. */
+/** Answers as transit does; the wrapping itself is proven against OpenBao in real-sops.all.test.ts. */
 const service = new KeyService(({ path, body }) => {
   const input = JSON.parse(body) as Record<string, string>
   const data = path.includes('/encrypt/')
