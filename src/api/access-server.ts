@@ -126,18 +126,20 @@ class AccessServer {
 
   /** Answers what is about tokens themselves, and instances; false for what is for a cluster. */
   async #own(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-    const { method, url = '' } = request
+    const { method } = request
+    // API servers add `?timeout=30s` to what they ask of a webhook.
+    const [path = ''] = (request.url ?? '').split('?')
     const { gate, secrets } = this.#options
     if (secrets !== undefined && (await answerInstance(request, response, secrets))) return true
-    if (method === 'GET' && url === WELL_KNOWN) {
+    if (method === 'GET' && path === WELL_KNOWN) {
       sendJson(response, 200, gate.discovery())
       return true
     }
-    if (method === 'GET' && url === KEYS) {
+    if (method === 'GET' && path === KEYS) {
       sendJson(response, 200, await gate.keys(), { 'cache-control': 'max-age=300' })
       return true
     }
-    const target = REVIEW.exec(url)?.[1]
+    const target = REVIEW.exec(path)?.[1]
     if (method !== 'POST' || target === undefined) return false
     const secret = bearerToken(request.headers.authorization)
     const name = parseTargetName(target)
