@@ -222,11 +222,12 @@ const api = createApi({
 
 await platform.open()
 await publishClaim()
+// Whoever hears that the server answers may go to a cluster at once.
+if ((await store.listTargets()).length > 0) await kube.open()
 await api.listen(config.api)
 await recordRunning({ name: 'server', folder: folder.programs }, { urls: [apiUrl(config)], runner })
 log.info({ api: config.api, runner, dataDir: config.dataDir }, 'server answers')
 await home?.lead()
-if ((await store.listTargets()).length > 0) await kube.open()
 const collecting = collectSometimes(platform, clock, log)
 const quiet = new AbortController()
 void keepMemoryQuiet({ clock }, quiet.signal)
