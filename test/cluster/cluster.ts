@@ -18,6 +18,7 @@ import { Component } from './component.ts'
 import {
   controlPlane,
   INSIDE,
+  placeInLab,
   serverOf,
   writeControlPlaneFiles,
   type Program,
@@ -84,6 +85,11 @@ export class Cluster {
     return new Cluster(folder, settings, { addresses, holder, authority })
   }
 
+  /** URL of the API server. */
+  get server(): string {
+    return serverOf(placeInLab(this.addresses))
+  }
+
   get holder(): Holder {
     return this.#holder
   }
@@ -100,12 +106,13 @@ export class Cluster {
   /** etcd, API server, controllers and scheduler; ends when the API server says it is ready. */
   async startControlPlane(): Promise<void> {
     const { path } = this.#folder
-    const server = serverOf(this.addresses)
-    const client = await writeControlPlaneFiles(path, this.addresses, this.#authority)
+    const place = placeInLab(this.addresses)
+    const { server } = this
+    const client = await writeControlPlaneFiles(path, place, this.#authority)
     const config = kubeconfig(server, this.#authority, client)
     await writeFile(this.#folder.at('kubeconfig'), config, { mode: 0o600 })
     this.#api = new ApiClient({ server, authority: this.#authority.certificate, client })
-    for (const program of controlPlane(this.addresses, this.#programs())) {
+    for (const program of controlPlane(place, { programs: this.#programs() })) {
       await this.#start(program, this.#holder.pid)
       if (program.name !== 'kube-apiserver') continue
       await waitUntil('API server ready', 120_000, () => this.#client().isReady())

@@ -4,8 +4,8 @@ import { inside, onlyChild, type Child } from './namespaces.ts'
 
 export interface ComponentOptions {
   readonly name: string
-  /** First process of the namespaces it runs in. */
-  readonly within: number
+  /** First process of the namespaces it runs in; null = those of the host. */
+  readonly within: number | null
   readonly program: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -47,7 +47,7 @@ export class Component {
     this.#isWanted = false
     const { pid } = this.#child ?? {}
     if (pid === undefined) return
-    // What we started is nsenter; the program is its only child.
+    // What we started for namespaces is nsenter; the program is its only child.
     const program = (await onlyChild(pid)) ?? pid
     process.kill(program, signal)
     const timer = setTimeout(() => this.#child?.kill('SIGKILL'), 10_000)

@@ -20,10 +20,43 @@ export interface Program {
 /** Where things are inside of the lab's mount namespace, whatever the host calls them. */
 export const INSIDE = { lab: '/mnt/lab', cache: '/mnt/cache' } as const
 
+/** Where the parts of one control plane find their files and each other. */
+export interface Place {
+  /** With `pki` and `etcd`, as the programs see it. */
+  readonly folder: string
+  /** Of loopback; etcd's second one is for other members, of which there are none. */
+  readonly etcdPorts: readonly [number, number]
+  /** Where the API server listens. */
+  readonly bind: string
+  readonly port: number
+  /** How it is reached. */
+  readonly address: string
+  readonly addresses: Pick<Addresses, 'services' | 'apiService' | 'pods'>
+}
+
+export interface ControlPlaneOptions {
+  /** Folder of the built programs, as they see it. */
+  readonly programs: string
+  /** Flags beside those that each has here. */
+  readonly apiServer?: readonly string[]
+  readonly controllerManager?: readonly string[]
+}
+
+export function placeInLab(addresses: Addresses): Place {
+  return {
+    folder: INSIDE.lab,
+    etcdPorts: [2379, 2380],
+    bind: '0.0.0.0',
+    port: 6443,
+    address: addresses.controlPlane,
+    addresses,
+  }
+}
+
 /** Certificates, keys and kubeconfigs of the control plane, below `<folder>/pki`; returns the administrator's client certificate. */
 export async function writeControlPlaneFiles(
   folder: string,
-  addresses: Addresses,
+  place: Place,
   authority: Authority,
 ): Promise<KeyPair> {
   const pki = join(folder, 'pki')
@@ -33,11 +66,11 @@ export async function writeControlPlaneFiles(
   await writeFile(join(pki, 'ca.key'), await authority.key(), { mode: 0o600 })
   await writeFile(join(pki, 'front-proxy-ca.crt'), frontProxy.certificate, { mode: 0o600 })
   await writePair(pki, 'front-proxy', await frontProxy.issue({ name: 'front-proxy' }))
-  await writePair(pki, 'apiserver', await authority.issue(serverSubject(addresses)))
+  await writePair(pki, 'apiserver', await authority.issue(serverSubject(place)))
   const kubelets = { name: 'kube-apiserver', organization: 'system:masters' }
   await writePair(pki, 'kubelet-client', await authority.issue(kubelets))
   await writeTokenKey(pki)
-  const server = serverOf(addresses)
+  const server = serverOf(place)
   for (const name of ['controller-manager', 'scheduler']) {
     const pair = await authority.issue({ name: `system:kube-${name}` })
     await writeFile(join(pki, `${name}.kubeconfig`), kubeconfig(server, authority, pair), {
@@ -47,49 +80,56 @@ export async function writeControlPlaneFiles(
   return authority.issue({ name: 'lab-admin', organization: 'system:masters' })
 }
 
-export function serverOf({ controlPlane }: Addresses): string {
-  return `https://${controlPlane}:6443`
+export function serverOf({ address, port }: Pick<Place, 'address' | 'port'>): string {
+  return `https://${address}:${String(port)}`
 }
 
-/** @param programs folder of the built programs, inside of the lab */
-export function controlPlane(addresses: Addresses, programs: string): readonly Program[] {
+/** In the order in which they start. */
+export function controlPlane(place: Place, options: ControlPlaneOptions): readonly Program[] {
+  const { programs } = options
+  const local = ['--leader-elect=false', '--bind-address=127.0.0.1']
   return [
-    etcd(),
-    { name: 'kube-apiserver', program: `${programs}/kube-apiserver`, args: apiServer(addresses) },
+    etcd(place),
+    {
+      name: 'kube-apiserver',
+      program: `${programs}/kube-apiserver`,
+      args: [...apiServer(place), ...(options.apiServer ?? [])],
+    },
     {
       name: 'kube-controller-manager',
       program: `${programs}/kube-controller-manager`,
-      args: controllerManager(addresses),
+      args: [...controllerManager(place), ...local, ...(options.controllerManager ?? [])],
     },
     {
       name: 'kube-scheduler',
       program: `${programs}/kube-scheduler`,
-      args: [...kubeconfigs('scheduler'), '--leader-elect=false', '--bind-address=127.0.0.1'],
+      args: [...kubeconfigs(place, 'scheduler'), ...local],
     },
   ]
 }
 
-function serverSubject(addresses: Addresses): Subject {
+function serverSubject({ address, addresses }: Place): Subject {
   const short = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc']
   return {
     name: 'kube-apiserver',
     dns: [...short, 'kubernetes.default.svc.cluster.local', 'localhost'],
-    addresses: [addresses.controlPlane, addresses.apiService, '127.0.0.1'],
+    addresses: [address, addresses.apiService, '127.0.0.1'],
   }
 }
 
-function etcd(): Program {
+function etcd({ folder, etcdPorts: [client, peer] }: Place): Program {
+  const [clients, peers] = [client, peer].map((port) => `http://127.0.0.1:${String(port)}`)
   return {
     name: 'etcd',
     program: 'etcd',
     args: [
       '--name=lab',
-      `--data-dir=${INSIDE.lab}/etcd`,
-      '--listen-client-urls=http://127.0.0.1:2379',
-      '--advertise-client-urls=http://127.0.0.1:2379',
-      '--listen-peer-urls=http://127.0.0.1:2380',
-      '--initial-advertise-peer-urls=http://127.0.0.1:2380',
-      '--initial-cluster=lab=http://127.0.0.1:2380',
+      `--data-dir=${folder}/etcd`,
+      `--listen-client-urls=${clients}`,
+      `--advertise-client-urls=${clients}`,
+      `--listen-peer-urls=${peers}`,
+      `--initial-advertise-peer-urls=${peers}`,
+      `--initial-cluster=lab=${peers}`,
       '--auto-compaction-retention=5m',
       // A lab does not outlive the machine, so nothing need reach the disk.
       '--unsafe-no-fsync',
@@ -97,14 +137,15 @@ function etcd(): Program {
   }
 }
 
-function apiServer({ controlPlane: address, services }: Addresses): readonly string[] {
-  const pki = `${INSIDE.lab}/pki`
+function apiServer(place: Place): readonly string[] {
+  const { address, bind, port, etcdPorts, folder } = place
+  const pki = `${folder}/pki`
   return [
-    '--etcd-servers=http://127.0.0.1:2379',
-    '--bind-address=0.0.0.0',
-    '--secure-port=6443',
+    `--etcd-servers=http://127.0.0.1:${String(etcdPorts[0])}`,
+    `--bind-address=${bind}`,
+    `--secure-port=${String(port)}`,
     `--advertise-address=${address}`,
-    `--service-cluster-ip-range=${services}`,
+    `--service-cluster-ip-range=${place.addresses.services}`,
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
     '--allow-privileged=true',
@@ -130,12 +171,11 @@ function apiServer({ controlPlane: address, services }: Addresses): readonly str
   ]
 }
 
-function controllerManager({ pods, services }: Addresses): readonly string[] {
-  const pki = `${INSIDE.lab}/pki`
+function controllerManager(place: Place): readonly string[] {
+  const { pods, services } = place.addresses
+  const pki = `${place.folder}/pki`
   return [
-    ...kubeconfigs('controller-manager'),
-    '--leader-elect=false',
-    '--bind-address=127.0.0.1',
+    ...kubeconfigs(place, 'controller-manager'),
     '--use-service-account-credentials=true',
     '--allocate-node-cidrs=false',
     `--cluster-cidr=${pods}`,
@@ -147,8 +187,8 @@ function controllerManager({ pods, services }: Addresses): readonly string[] {
   ]
 }
 
-function kubeconfigs(name: string): readonly string[] {
-  const path = `${INSIDE.lab}/pki/${name}.kubeconfig`
+function kubeconfigs({ folder }: Place, name: string): readonly string[] {
+  const path = `${folder}/pki/${name}.kubeconfig`
   return [
     `--kubeconfig=${path}`,
     `--authentication-kubeconfig=${path}`,

@@ -21,9 +21,13 @@ export interface Holder {
   end(): Promise<void>
 }
 
-/** What starts a program in the namespaces of `pid`; the program ends when whoever waits for it outside does. */
-export function inside(pid: number, program: string, args: readonly string[]): readonly string[] {
-  const enter = ['nsenter', '-t', String(pid), '-m', '-n', '-p', '--']
+/** What starts a program in the namespaces of `pid`, null = those of the host; the program ends when whoever waits for it outside does. */
+export function inside(
+  pid: number | null,
+  program: string,
+  args: readonly string[],
+): readonly string[] {
+  const enter = pid === null ? [] : ['nsenter', '-t', String(pid), '-m', '-n', '-p', '--']
   return [...enter, 'setpriv', '--pdeathsig', 'KILL', '--', program, ...args]
 }
 

@@ -3,7 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { REGISTRY_PORT, type Addresses, type NodeAddresses } from './addresses.ts'
 import { kubeconfig, writePair, type Authority } from './certificates.ts'
-import { INSIDE, serverOf, type Program } from './control-plane.ts'
+import { INSIDE, placeInLab, serverOf, type Program } from './control-plane.ts'
 import {
   NETWORK_SETTINGS,
   runInNetwork,
@@ -128,7 +128,7 @@ async function writeNodeFiles(options: NodeOptions): Promise<void> {
       typeof content === 'string' ? content : JSON.stringify(content, null, 2),
       { mode: 0o600 },
     )
-  const server = serverOf(addresses)
+  const server = serverOf(placeInLab(addresses))
   const names = { dns: [node.name], addresses: [node.address] }
   const identity = { name: `system:node:${node.name}`, organization: 'system:nodes' }
   const proxy = await authority.issue({ name: 'system:kube-proxy' })

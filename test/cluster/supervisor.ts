@@ -7,7 +7,6 @@ import { z } from 'zod'
 import { identify } from '../../src/lib/process-identity.ts'
 import { Cluster } from './cluster.ts'
 import type { Component } from './component.ts'
-import { serverOf } from './control-plane.ts'
 import { LabFolder, type LabRecord } from './lab-folder.ts'
 
 const [root = '', name = ''] = process.argv.slice(2)
@@ -45,12 +44,12 @@ async function supervise(folder: LabFolder): Promise<void> {
   try {
     const cluster = await Cluster.open(folder, settings)
     closeOnSignal(cluster)
-    const { addresses, holder } = cluster
+    const { addresses, holder, server } = cluster
     holder.process.once('exit', () => process.exit(1))
     await tell({
       index: addresses.index,
       holder: holder.pid,
-      server: serverOf(addresses),
+      server,
       host: addresses.host,
     })
     await takeOrders(cluster, folder.socket, () =>

@@ -51,7 +51,8 @@ export async function openTestCluster(
   }
 }
 
-function clusterOf(
+/** @param program path of kubectl */
+export function clusterOf(
   kubeconfig: string,
   program: string,
   ours: { readonly lab: Lab; readonly host: string; readonly isOurs: boolean } | null,
