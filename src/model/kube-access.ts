@@ -73,6 +73,7 @@ export interface KubeAccess {
     target: TargetName,
     environment: string | null,
   ): Promise<AccessToken>
+  /** With `off` everything that gave people access is taken from the cluster. @throws FairwayError CLUSTER_… where that has to be done again; the way is kept */
   setWay(target: TargetName, way: AccessWay): Promise<void>
   /** Null for ways that need none. */
   files(target: TargetName): Promise<AccessFiles | null>

@@ -132,6 +132,10 @@ export class TargetAccess implements KubeAccess, AccessGate {
   async setWay(target: TargetName, way: AccessWay): Promise<void> {
     if ((await this.#options.store.getTarget(target)) === null) throw unknownTarget(target)
     await this.#ways.set(target, way)
+    if (way !== 'off') return
+    // Tokens that an API server checks itself are good for some minutes more: without the bindings they give no rights.
+    const door = await this.#doors.of(target)
+    await door.prepare({ refs: [], user: null })
   }
 
   async files(target: TargetName): Promise<AccessFiles | null> {
@@ -166,8 +170,7 @@ export class TargetAccess implements KubeAccess, AccessGate {
     const claims = await this.#options.signer.verify(token, this.#audience(target))
     if (claims === null) return null
     const { recall, store } = this.#options
-    if ((await store.getTarget(target)) === null || (await this.#ways.of(target)) === 'off')
-      return null
+    if ((await store.getTarget(target)) === null) return null
     const subject = await recall(claims.credential)
     if (subject === null) return null
     const again = (): Promise<ClusterUser | null> => this.#userNow(claims, target)
@@ -205,7 +208,8 @@ export class TargetAccess implements KubeAccess, AccessGate {
     const { recall, store } = this.#options
     const subject = await recall(credential)
     if (subject === null || clusterUserName(subject) !== user) return null
-    if ((await store.getTarget(target)) === null) return null
+    if ((await store.getTarget(target)) === null || (await this.#ways.of(target)) === 'off')
+      return null
     const scopes = await this.#scopes(subject, target, environment)
     return scopes.length === 0 ? null : userOf(subject, scopes)
   }

@@ -26,12 +26,22 @@ export async function targetAccess(context: Context, name: string): Promise<numb
     if (!/^[a-z]+\.yaml$/.test(file)) throw new FairwayError('INTERNAL', 'unexpected file name')
     await writeAtomically(join(into, file), text, { mode: 0o600 })
   }
-  if (out.json) out.object({ target: name, folder: into, files: Object.keys(files), flags })
+  const found = flags.map((flag) => withFolder(flag, { files, into }))
+  if (out.json) out.object({ target: name, folder: into, files: Object.keys(files), flags: found })
   else {
     out.note(`Wrote ${Object.keys(files).join(', ')} to ${into}. Start kube-apiserver with:`)
-    for (const flag of flags) out.line(flag)
+    for (const flag of found) out.line(flag)
   }
   return 0
+}
+
+/** An API server looks for a bare name wherever it was started. */
+function withFolder(
+  flag: string,
+  { files, into }: { readonly files: object; readonly into: string },
+): string {
+  const [name = '', value = ''] = flag.split('=')
+  return Object.hasOwn(files, value) ? `${name}=${join(into, value)}` : flag
 }
 
 const FILES = ' Write what its API server needs with --files DIR.'
