@@ -72,6 +72,9 @@ export class Listener {
   /** @throws the system's error where the address cannot be bound */
   async listen(inherited: InheritedSockets): Promise<void> {
     await listenOn(this.#server, this.#options.address, inherited)
+    this.#server.on('error', (error: Error) => {
+      this.#options.log.error({ error: error.message }, 'listener failed')
+    })
   }
 
   sweep(now: number): void {
@@ -111,7 +114,6 @@ export class Listener {
             ...tls,
             handshakeTimeout: this.#options.limits.headTimeoutMs,
           })
-    server.on('error', (error: Error) => log.error({ error: error.message }, 'listener failed'))
     server.prependListener('connection', (socket: Socket) => {
       if (!sources.enter(socket, this.#options.door)) socket.destroy()
     })
