@@ -29,6 +29,11 @@ export interface RegistryClientOptions {
 
 const RESUMES = 3
 
+const REFUSALS: ReadonlyMap<number, string> = new Map([
+  [401, 'does not know this login (401)'],
+  [403, 'does not allow it to this login (403)'],
+])
+
 /** One repository of a registry (distribution-spec 1.1), for pulling and pushing. */
 export class RegistryClient implements BlobSource {
   readonly #reference: Reference
@@ -184,7 +189,7 @@ export class RegistryClient implements BlobSource {
   }
 
   #refused(status: number, what: string): OciError {
-    const why = status === 401 || status === 403 ? 'does not allow it' : `answered ${status}`
+    const why = REFUSALS.get(status) ?? `answered ${status}`
     return new OciError('REGISTRY_FAILED', `registry ${this.#reference.host} ${why}: ${what}`)
   }
 }

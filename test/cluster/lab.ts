@@ -10,6 +10,7 @@ import { Cgroup } from './cgroup.ts'
 import { writeImageArchive } from './image-archive.ts'
 import { lacksInotify } from './inotify.ts'
 import { LabFolder, type LabRecord, type LabSettings, type NodeRecord } from './lab-folder.ts'
+import { writeTrustedRegistry } from './node.ts'
 import { importOnNode } from './node-image.ts'
 import { missingPackages } from './packages.ts'
 import { waitFor, waitUntil } from './wait.ts'
@@ -100,6 +101,11 @@ export class Lab {
   /** What nodes find as 127.0.0.1:5000 from now on. */
   async setRegistry(target: string | null): Promise<void> {
     await this.#order('/registry', { target })
+  }
+
+  /** Nodes pull from a registry with TLS. @param name `host:port` of its images @param authority PEM; who signed its certificate */
+  async trustRegistry(name: string, authority: string): Promise<void> {
+    await writeTrustedRegistry(this.#folder.path, name, authority)
   }
 
   /** @param name such as `kube-apiserver` or `node1/kubelet` */

@@ -91,6 +91,20 @@ export async function writeRegistryHosts(folder: string, { host }: Addresses): P
   }
 }
 
+/** As `writeRegistryHosts`, for one with TLS whose certificate `authority` signed. */
+export async function writeTrustedRegistry(
+  folder: string,
+  name: string,
+  authority: string,
+): Promise<void> {
+  const hosts = join(folder, 'certs.d', name)
+  await mkdir(hosts, { recursive: true })
+  await writeFile(join(hosts, 'ca.crt'), authority)
+  const target = `https://${name}`
+  const text = `server = "${target}"\n\n[host."${target}"]\n  capabilities = ["pull", "resolve"]\n  ca = "${INSIDE.lab}/certs.d/${name}/ca.crt"\n`
+  await writeFile(join(hosts, 'hosts.toml'), text)
+}
+
 async function mountNode(pid: number, name: string): Promise<void> {
   const files = `${INSIDE.lab}/nodes/${name}`
   const mount = (...args: string[]): Promise<string> => runInside(pid, 'mount', ...args)

@@ -27,6 +27,11 @@ export interface ClusterPlatformOptions {
   /** Bytes of a lab of its own. */
   readonly memory?: number
   readonly env?: Readonly<Record<string, string>>
+  /** What stands beside the cluster before the platform starts; returns variables for that. */
+  readonly prepare?: (cluster: {
+    readonly lab: Lab
+    readonly host: string
+  }) => Promise<Readonly<Record<string, string>>>
   /** False: the suite adds the target itself. */
   readonly addTarget?: boolean
   /** True: the server listens for instances of the cluster, on the lab's own network. */
@@ -66,10 +71,11 @@ export async function startClusterPlatform(
     const [accessPort = 0] = access ? await freePorts(1) : []
     const listens = { FAIRWAY_ACCESS_HOST: host, FAIRWAY_ACCESS_PORT: String(accessPort) }
     const names = { FAIRWAY_HOST_NAMES: host, ...(access ? listens : {}) }
+    const prepared = (await options.prepare?.({ lab, host })) ?? {}
     platform = await startPrivatePlatform({
       runner: 'container',
       subnet,
-      env: { ...names, ...env },
+      env: { ...names, ...env, ...prepared },
     })
     await lab.setRegistry(`127.0.0.1:${String(platform.apiPort)}`)
     if (addTarget) await platform.must(targetArguments(kubeconfig))
