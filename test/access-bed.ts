@@ -141,11 +141,19 @@ export class AccessBed {
     token: string,
     config: string,
     args: readonly string[],
-    options: { readonly input?: string; readonly timeoutMs?: number } = {},
+    options: {
+      readonly input?: string
+      readonly timeoutMs?: number
+      readonly env?: Readonly<Record<string, string>>
+    } = {},
   ): Promise<RunResult> {
-    const { input = '', timeoutMs = 120_000 } = options
+    const { input = '', timeoutMs = 120_000, env = {} } = options
     const words = ['--kubeconfig', config, ...args]
-    return runToEnd(this.cluster.program, words, { env: this.env(token), input, timeoutMs })
+    return runToEnd(this.cluster.program, words, {
+      env: { ...this.env(token), ...env },
+      input,
+      timeoutMs,
+    })
   }
 
   async revoke(id: string): Promise<void> {

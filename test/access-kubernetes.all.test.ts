@@ -1,10 +1,31 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { start } from '../src/lib/process.ts'
 import { AccessBed, PROD } from './access-bed.ts'
 import { lacksCluster, openTestCluster, type TestCluster } from './cluster/test-cluster.ts'
 import { freePorts } from './e2e/private-platform.ts'
 import { until } from './fakes/until.ts'
+
+const WEB_SOCKETS = ['KUBECTL_REMOTE_COMMAND_WEBSOCKETS', 'KUBECTL_PORT_FORWARD_WEBSOCKETS']
+/** How kubectl leaves HTTP: since 1.31 by WebSocket, which it asks for by GET, before that by SPDY. */
+const TRANSPORTS = [
+  { name: 'WebSocket', method: 'GET', value: 'true' },
+  { name: 'SPDY', method: 'POST', value: 'false' },
+].map(({ value, ...transport }) => ({
+  ...transport,
+  env: Object.fromEntries(WEB_SOCKETS.map((name) => [name, value])),
+}))
+/** Runs a program in a terminal whose size changes once the file is there. */
+const TERMINAL = `stty cols 100 rows 40
+file=$1
+shift
+(until [ -e "$file" ]; do sleep 0.1; done; stty -F /dev/tty cols 77 rows 22) &
+exec "$@"
+`
 
 /** Real kubectl and real API server; between them the proxy. */
 describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900_000 }, () => {
@@ -70,17 +91,8 @@ describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900
     const guest = await bed.person('guest', [bed.grant('mine', 'developer')])
     const guestConfig = await bed.kubeconfig(guest.token)
     const [port = 0] = await freePorts(1)
-    const follow = async (...args: readonly string[]) => {
-      const child = await start(cluster.program, ['--kubeconfig', guestConfig, ...args], {
-        env: bed.env(guest.token),
-        stdio: ['pipe', 'pipe', 'pipe'],
-      })
-      let text = ''
-      child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      child.stderr?.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      const ended = new Promise((done) => child.once('exit', done))
-      return { child, ended, text: () => text }
-    }
+    const follow = (...args: readonly string[]) =>
+      talk(cluster.program, ['--kubeconfig', guestConfig, ...args], bed.env(guest.token))
     const watch = await follow('get', 'configmaps', '-w')
     const logs = await follow('logs', '-f', 'web', '--tail=1')
     const shell = await follow('exec', '-i', 'web', '--', 'sh')
@@ -105,6 +117,88 @@ describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900
       for (const { child } of [watch, logs, shell, forward]) child.kill('SIGKILL')
     }
   })
+
+  for (const { name, env, method } of TRANSPORTS)
+    describe(`by ${name}`, () => {
+      let folder: string
+      before(async () => {
+        folder = await mkdtemp(join(tmpdir(), 'fairway-transport-'))
+        bed.logged.length = 0
+      })
+      after(() => rm(folder, { recursive: true, force: true }))
+      const kubectl = (args: readonly string[], input = '') =>
+        bed.kubectl(dev.token, config, args, { env, input })
+      const opened = (what: string): boolean =>
+        bed.logged.some(
+          (one) =>
+            one['stream'] === true &&
+            one['method'] === method &&
+            String(one['path']).endsWith(`/${what}`),
+        )
+
+      test('exec: output, input, exit codes', async () => {
+        const echoed = await kubectl(['exec', 'web', '--', 'echo', 'hi there'])
+        assert.equal(echoed.stdout, 'hi there\n', echoed.stderr)
+        const piped = await kubectl(['exec', '-i', 'web', '--', 'cat'], 'through\n')
+        assert.equal(piped.stdout, 'through\n', piped.stderr)
+        const both = await kubectl(['exec', 'web', '--', 'sh', '-c', 'echo wrong >&2; exit 7'])
+        assert.equal(both.code, 7)
+        assert.match(both.stderr, /wrong/)
+        assert.ok(opened('exec'))
+      })
+
+      test('a terminal has the size of ours, also when that changes', async () => {
+        const changed = join(folder, 'changed')
+        const script = join(folder, 'terminal.sh')
+        await writeFile(script, TERMINAL)
+        const words = ['sh', script, changed, cluster.program, '--kubeconfig', config]
+        const command = [...words, 'exec', '-it', 'web', '--', 'sh'].join(' ')
+        const shell = await talk('script', ['-qefc', command, '/dev/null'], {
+          ...bed.env(dev.token),
+          ...env,
+        })
+        const asked = setInterval(() => shell.child.stdin?.write('stty size\n'), 500)
+        try {
+          await until('the first size', () => /^40 100\r?$/m.test(shell.text()), 60_000)
+          await writeFile(changed, '')
+          await until('the second size', () => /^22 77\r?$/m.test(shell.text()), 60_000)
+          clearInterval(asked)
+          shell.child.stdin?.write('exit\n')
+          await shell.ended
+        } finally {
+          clearInterval(asked)
+          shell.child.kill('SIGKILL')
+        }
+      })
+
+      test('cp there and back', async () => {
+        const [there, back] = [join(folder, 'there'), join(folder, 'back')]
+        const bytes = randomBytes(3 << 20)
+        await writeFile(there, bytes)
+        const up = await kubectl(['cp', there, 'web:/www/blob'])
+        assert.equal(up.code, 0, up.stderr)
+        const down = await kubectl(['cp', 'web:/www/blob', back])
+        assert.equal(down.code, 0, down.stderr)
+        assert.ok(bytes.equals(await readFile(back)))
+      })
+
+      test('port-forward', async () => {
+        const [port = 0] = await freePorts(1)
+        const words = ['--kubeconfig', config, 'port-forward', 'pod/web', `${String(port)}:8080`]
+        const forward = await talk(cluster.program, words, { ...bed.env(dev.token), ...env })
+        try {
+          await until('the port is forwarded', () => forward.text().includes('Forwarding'), 60_000)
+          const pages = await Promise.all(
+            [1, 2, 3].map(async () => (await fetch(`http://127.0.0.1:${String(port)}/`)).text()),
+          )
+          assert.deepEqual(pages, ['hello\n', 'hello\n', 'hello\n'])
+        } finally {
+          forward.child.kill('SIGKILL')
+        }
+        await forward.ended
+        await until('it is told', () => opened('portforward'), 20_000)
+      })
+    })
 
   test('two kubectl at once make one token, and the next takes it from the cache', async () => {
     const two = await bed.person('two', [bed.grant('mine', 'viewer')])
@@ -167,3 +261,17 @@ describe('kubectl through the proxy', { skip: await lacksCluster(), timeout: 900
     }
   })
 })
+
+/** Starts a program that is spoken to, and keeps what it says. */
+async function talk(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+) {
+  const child = await start(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  const ended = new Promise((done) => child.once('exit', done))
+  return { child, ended, text: () => text }
+}

@@ -19,7 +19,9 @@ const APPLETS = [
     'seq',
     'sleep',
     'stat',
+    'stty',
     'tail',
+    'tar',
   ],
   ...['test', 'timeout', 'touch', 'true', 'wget'],
 ]
