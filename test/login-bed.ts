@@ -54,6 +54,8 @@ export interface LoginBed {
   readonly logged: readonly string[]
   /** What the audit was told. */
   readonly events: readonly AuditEvent[]
+  /** From now on the audit keeps everything, or nothing. */
+  keepAudit(keeps: boolean): void
   /** Moves the server's clock; the provider's stays. */
   later(ms: number): void
   /** One command line of the CLI; each home is a machine of its own. */
@@ -143,6 +145,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     admin,
     logged,
     events: audit.events,
+    keepAudit: (keeps) => (audit.broken = !keeps),
     later: (ms) => (skewMs += ms),
     fairway: async (line, { programs = {}, home = 'laptop', clock: cliClock } = {}) => {
       const io = new TestIo({ home: join(folder, home), cwd: folder, env: {} })

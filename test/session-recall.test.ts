@@ -88,7 +88,9 @@ async function withAda(
       log: silentLog,
       audit: new MemoryAudit(),
     })
-    const { token } = await sessions.issue(provider.vouched(), 'ada@laptop')
+    const { token } = await sessions.issue(provider.vouched(), 'ada@laptop', () =>
+      Promise.resolve(),
+    )
     const recall = createRecall({ store, sessions, clock, rules: identity.rules })
     const groupsNow = async () => (await recall(credentialName(token) ?? ''))?.groups ?? null
     await check({ clock, provider, sessions, token, groupsNow })

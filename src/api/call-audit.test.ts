@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { SECRET } from '../../test/fakes/fake-platform.ts'
+import { USER } from '../../test/fakes/memory-login.ts'
 import { BODIES, createTestApi, goodRequest, type TestApi } from '../../test/fakes/test-api.ts'
 import { ENDPOINTS, type EndpointName } from '../contract/endpoints.ts'
 import { AUDIT_RULES, type AuditEvent } from '../model/audit.ts'
@@ -156,6 +157,30 @@ test('pushes and refusals of the registry are recorded, the question for a login
       ['image:push', 'allowed', 'PUT /v2/shop/manifests/1'],
       ['image:push', 'denied', 'PUT /v2/shop/manifests/2'],
       ['image:pull', 'denied', 'GET /v2/'],
+    ],
+  )
+})
+
+test('a login that was recorded and then came to nothing has a second record', async () => {
+  const { api, audit, login } = await testApi()
+  login.redeemed = async (begins) => {
+    const [session] = USER.sessions
+    assert.ok(session)
+    await begins(USER, session)
+    throw new Error('the disk is full')
+  }
+  const answer = await api.inject(goodRequest('redeemLogin', null))
+  assert.equal(answer.statusCode, 500)
+  assert.deepEqual(
+    audit.events.map(({ action, outcome, actor, reason = null }) => [
+      action,
+      outcome,
+      actor.name,
+      reason,
+    ]),
+    [
+      ['session:login', 'allowed', 'ada', null],
+      ['session:login', 'failed', 'ada', 'INTERNAL'],
     ],
   )
 })

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Audit, AuditActor, AuditEvent } from '../model/audit.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { Login, SessionView, Users } from '../model/login.ts'
+import type { Login, SessionBegins, SessionView, Users } from '../model/login.ts'
 import { actorOf, eventOf } from './call-audit.ts'
 import { bearerToken } from './credentials.ts'
 import { route, type Routes } from './route.ts'
@@ -31,15 +31,12 @@ function sessionRoutes(
       login.begin({ ...body, from: request.ip }),
     ),
     redeemLogin: route('redeemLogin', async ({ params, body, request }) => {
-      const redeemed = await login.redeem(params.login, body)
+      const redeemed = await recorded(audit, request, (begins) =>
+        login.redeem(params.login, body, begins),
+      )
       if (redeemed.status === 'waiting') return redeemed
-      const { user, session, ...rest } = redeemed
-      await audit.note({
-        ...sessionEvent(request, { kind: 'user', id: user.id, name: user.name }, session),
-        action: 'session:login',
-        facts: { client: session.client, groups: user.groups },
-      })
-      return { ...rest, user: { ...user, groups: [...user.groups] } }
+      const { status, token, user } = redeemed
+      return { status, token, user: { ...user, groups: [...user.groups] } }
     }),
     getSession: route('getSession', async ({ request }) => {
       const own = await users.ownSession(bearerToken(request.headers.authorization) ?? '')
@@ -90,6 +87,35 @@ function userRoutes(users: Users): Pick<LoginRoutes, 'listUsers' | 'endSessions'
       known,
     ),
   }
+}
+
+/** The record comes first, and where it cannot be kept there is no session: a server that is killed in between leaves a login that never was, not one that nobody knows of. */
+async function recorded<T>(
+  audit: Audit,
+  request: FastifyRequest,
+  login: (begins: SessionBegins) => Promise<T>,
+): Promise<T> {
+  let begun: AuditEvent | null = null
+  try {
+    return await login(async (user, session) => {
+      const event: AuditEvent = {
+        ...sessionEvent(request, { kind: 'user', id: user.id, name: user.name }, session),
+        action: 'session:login',
+        facts: { client: session.client, groups: user.groups },
+      }
+      await audit.record(event)
+      begun = event
+    })
+  } catch (error) {
+    await noteFailure(audit, begun, error)
+    throw error
+  }
+}
+
+async function noteFailure(audit: Audit, begun: AuditEvent | null, error: unknown): Promise<void> {
+  if (begun === null) return
+  const reason = error instanceof FairwayError ? error.code : 'INTERNAL'
+  await audit.note({ ...begun, outcome: 'failed', reason })
 }
 
 function sessionEvent(

@@ -8,6 +8,7 @@ import type {
   LoginRequest,
   Redeemed,
   Redemption,
+  SessionBegins,
   SessionView,
   UserView,
 } from '../model/login.ts'
@@ -18,10 +19,14 @@ import { hashSecret, randomText, sameHash, type RandomBytes } from './token-secr
 
 /** Makes the session of somebody whom the provider vouches for. */
 export interface SessionIssuer {
-  /** @throws FairwayError LOGIN_REFUSED */
+  /**
+   * @param begins called once it is sure whose it will be, and before it is
+   * @throws FairwayError LOGIN_REFUSED, and whatever `begins` rejects with
+   */
   issue(
     vouched: Vouched,
     client: string,
+    begins: SessionBegins,
   ): Promise<{
     readonly token: string
     readonly user: UserView
@@ -144,17 +149,21 @@ export class ProviderLogin implements Login {
     return target.href
   }
 
-  async redeem(id: string, { verifier, code }: Redemption): Promise<Redeemed> {
+  async redeem(
+    id: string,
+    { verifier, code }: Redemption,
+    begins: SessionBegins,
+  ): Promise<Redeemed> {
     const login = this.#open(id)
     if (!sameHash(hashSecret(challengeOf(verifier)), hashSecret(login.challenge))) throw ended()
     const { device, outcome } = login
-    if (device !== null) return await this.#askDevice(login, device)
+    if (device !== null) return await this.#askDevice(login, device, begins)
     // Whatever comes now, this was its one try.
     if (!this.#pending.remove(id) || outcome === null) throw ended()
     if ('problem' in outcome) throw loginError(outcome.problem)
     const right = code !== null && sameHash(hashSecret(code), outcome.codeHash)
     if (!right || outcome.until <= this.#now()) throw ended()
-    return await this.#done(outcome.vouched, login.client)
+    return await this.#done(outcome.vouched, login.client, begins)
   }
 
   async #beginDevice(provider: Provider, login: PendingLogin): Promise<BegunLogin> {
@@ -178,7 +187,11 @@ export class ProviderLogin implements Login {
   }
 
   /** Asks the provider once where it is time: who asks us more often learns nothing sooner. */
-  async #askDevice(login: PendingLogin, device: DevicePolling): Promise<Redeemed> {
+  async #askDevice(
+    login: PendingLogin,
+    device: DevicePolling,
+    begins: SessionBegins,
+  ): Promise<Redeemed> {
     const now = this.#now()
     if (now < device.nextAt) return { status: 'waiting', intervalMs: device.nextAt - now }
     const { deviceCode, verifier, intervalMs } = device
@@ -188,7 +201,7 @@ export class ProviderLogin implements Login {
       if (answer === 'pending') return { status: 'waiting', intervalMs }
       if (answer === 'slow down') return this.#waitLonger(login, device)
       if (!this.#pending.remove(login.id)) throw ended()
-      return await this.#done(answer, login.client)
+      return await this.#done(answer, login.client, begins)
     } catch (error) {
       if (error instanceof LoginProblem && error.kind === 'down') {
         return this.#waitLonger(login, device)
@@ -205,8 +218,8 @@ export class ProviderLogin implements Login {
     return { status: 'waiting', intervalMs: longer }
   }
 
-  async #done(vouched: Vouched, client: string): Promise<Redeemed> {
-    return { status: 'done', ...(await this.#options.sessions.issue(vouched, client)) }
+  async #done(vouched: Vouched, client: string, begins: SessionBegins): Promise<Redeemed> {
+    return { status: 'done', ...(await this.#options.sessions.issue(vouched, client, begins)) }
   }
 
   #open(id: string): PendingLogin {

@@ -5,7 +5,14 @@ import type { Audit } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { Person, Subject } from '../model/identity.ts'
-import type { OwnSession, SessionTokens, SessionView, Users, UserView } from '../model/login.ts'
+import type {
+  OwnSession,
+  SessionBegins,
+  SessionTokens,
+  SessionView,
+  Users,
+  UserView,
+} from '../model/login.ts'
 import type { SessionRecord, UserRecord, UserStore } from '../model/users.ts'
 import type { CredentialSeal } from './credential-seal.ts'
 import type { SessionIssuer } from './login.ts'
@@ -108,14 +115,17 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
     return await subjectOf({ kind: 'user', id: user.id, name, groups })
   }
 
-  async issue(vouched: Vouched, client: string): ReturnType<SessionIssuer['issue']> {
+  async issue(
+    vouched: Vouched,
+    client: string,
+    begins: SessionBegins,
+  ): ReturnType<SessionIssuer['issue']> {
     return await this.#mutex.run('users', async () => {
       const { store, clock, randomBytes, seal, limits } = this.#options
       const now = clock.now()
       await store.deleteOldSessions(now, now - limits.idleMs)
       const user = await this.#putUser(vouched, now)
       const { id, token } = newSessionToken(randomBytes)
-      await this.#makeRoom(user.id)
       const session: SessionRecord = {
         id,
         user: user.id,
@@ -127,6 +137,8 @@ export class Sessions implements SessionTokens, Users, SessionIssuer {
         expiresAt: now + limits.totalMs,
         credentials: seal.seal(vouched.credentials.reveal(), id),
       }
+      await begins(toUserView(user), toSessionView(session))
+      await this.#makeRoom(user.id)
       await store.addSession(session)
       return { token, user: toUserView(user), session: toSessionView(session) }
     })

@@ -60,6 +60,9 @@ export type Redeemed =
       readonly session: SessionView
     }
 
+/** Told whose session is about to be. */
+export type SessionBegins = (user: UserView, session: SessionView) => Promise<void>
+
 /** Login at an OpenID provider; `identity/` implements it, `api/` offers it. */
 export interface Login {
   /** @throws FairwayError LOGIN_UNAVAILABLE (no provider, or it does not answer), LIMIT_EXCEEDED */
@@ -74,8 +77,12 @@ export interface Login {
    * @throws FairwayError LOGIN_REFUSED where the browser must not be sent anywhere
    */
   finish(query: string, binding: (login: string) => string | undefined): Promise<string>
-  /** Trades the code, once, for a session token. @throws FairwayError LOGIN_REFUSED, LOGIN_UNAVAILABLE */
-  redeem(login: string, redemption: Redemption): Promise<Redeemed>
+  /**
+   * Trades the code, once, for a session token.
+   * @param begins called before there is a session; where it rejects there will be none
+   * @throws FairwayError LOGIN_REFUSED, LOGIN_UNAVAILABLE, and whatever `begins` rejects with
+   */
+  redeem(login: string, redemption: Redemption, begins: SessionBegins): Promise<Redeemed>
 }
 
 /** A session as people see it; never its token. */

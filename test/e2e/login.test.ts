@@ -263,6 +263,31 @@ test('logins, refusals, logouts and ended sessions are in the audit, with who an
   assert.ok(!text.includes(removed.split('_')[2] ?? '-'))
 })
 
+test('a login that cannot be recorded gives nobody a session', async () => {
+  const tried = async (name: string) => {
+    let browsing = Promise.resolve()
+    const openBrowser = (url: string): Promise<boolean> => {
+      browsing = browse(url, name)
+      return Promise.resolve(true)
+    }
+    const ran = await bed.fairway(`login ${bed.url}`, { home: name, programs: { openBrowser } })
+    await browsing
+    return ran
+  }
+  provider.people.set('lou', [])
+  bed.keepAudit(false)
+  const refused = await tried('lou')
+  bed.keepAudit(true)
+  assert.equal(refused.code, 8, refused.err)
+  assert.match(refused.err, /session:login cannot be recorded/)
+  const listed = await bed.fairway('users list --json', { home: 'root' })
+  const { users } = z
+    .object({ users: z.array(z.object({ name: z.string(), sessions: z.array(z.unknown()) })) })
+    .parse(JSON.parse(listed.out))
+  assert.deepEqual(users.find(({ name }) => name === 'lou')?.sessions, [])
+  assert.equal((await tried('lou')).code, 0)
+})
+
 test('a claim link that is opened in a browser says what it is for; no page has a script', async () => {
   const claim = await fetch(`${bed.url}/claim`)
   const refused = await fetch(`${bed.url}/oidc/login/${'a'.repeat(16)}`)

@@ -5,6 +5,7 @@ import type {
   LoginPage,
   OwnSession,
   Redeemed,
+  SessionBegins,
   SessionView,
   Users,
   UserView,
@@ -22,8 +23,11 @@ export const USER: UserView & { readonly sessions: readonly SessionView[] } = {
   ],
 }
 
-/** Logins that wait for ever, and one user. */
+/** Logins that wait for ever unless told otherwise, and one user. */
 export class MemoryLogin implements Login, Users {
+  redeemed: (begins: SessionBegins) => Promise<Redeemed> = () =>
+    Promise.resolve({ status: 'waiting', intervalMs: 1000 })
+
   begin(): Promise<BegunLogin> {
     const url = 'http://127.0.0.1/oidc/login/a'
     const begun = { id: 'a', url, completeUrl: null, code: 'B', intervalMs: null, expiresAt: 1 }
@@ -35,8 +39,8 @@ export class MemoryLogin implements Login, Users {
   finish(): Promise<string> {
     return Promise.reject(new FairwayError('LOGIN_REFUSED', 'this login is unknown'))
   }
-  redeem(): Promise<Redeemed> {
-    return Promise.resolve({ status: 'waiting', intervalMs: 1000 })
+  redeem(_login: string, _redemption: unknown, begins: SessionBegins): Promise<Redeemed> {
+    return this.redeemed(begins)
   }
   list(): Promise<readonly (typeof USER)[]> {
     return Promise.resolve([USER])

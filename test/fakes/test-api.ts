@@ -39,6 +39,7 @@ export interface TestApi {
   readonly store: MemoryTokenStore
   readonly identity: ClaimableIdentity
   readonly audit: MemoryAudit
+  readonly login: MemoryLogin
   readonly access: AccessRules
   readonly tokens: Readonly<Record<Role, string>>
   /** Everything that was logged, as JSON. */
@@ -111,7 +112,8 @@ export async function createTestApi(
     await issue('admin'),
   ]
   const tokens = { viewer, developer, operator, admin }
-  return { api, platform, sources, store, identity, access, audit, tokens, logged, claimCode }
+  const fakes = { platform, sources, store, audit, login }
+  return { api, ...fakes, identity, access, tokens, logged, claimCode }
 }
 
 /** Listens on a free port of 127.0.0.1 and returns it. */
