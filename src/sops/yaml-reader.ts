@@ -2,13 +2,8 @@ import { CST } from 'yaml'
 import type { Leaf } from './document.ts'
 import { NULL, scalar, textOf, type Scalar } from './scalar.ts'
 import { SopsError } from './sops-error.ts'
+import { itemAt, lineAt, lineEnd, type YamlPlace } from './yaml-parts.ts'
 import { plainScalar, yamlText } from './yaml-scalar.ts'
-
-/** Where a new key of a map goes. */
-export interface YamlPlace {
-  readonly indent: number
-  readonly end: number
-}
 
 /** A collection being read: its keys so far and the comments in force. */
 interface Level {
@@ -45,8 +40,8 @@ export class YamlReader {
     return this.#map(map, { path: [], at: [], stack: [[]] }, { flow: false, indent: map.indent })
   }
 
-  mapAt(keys: readonly string[]): YamlPlace | undefined {
-    return this.#maps.get(JSON.stringify(keys))
+  get maps(): ReadonlyMap<string, YamlPlace> {
+    return this.#maps
   }
 
   comments(tokens: Sources, level: Level): void {
@@ -88,7 +83,7 @@ export class YamlReader {
     if (map.type === 'block-map' && map.items.length > 0) {
       this.#maps.set(JSON.stringify(level.at), {
         indent: map.indent,
-        end: this.#lineEnd(this.#end),
+        end: lineEnd(this.#text, this.#end),
       })
     }
     return sops
@@ -222,7 +217,7 @@ export class YamlReader {
       start,
       end: start,
       write: (value) => ` ${yamlText(value, { flow: true, block: null })}`,
-      ...this.#itemAt(first, start),
+      ...itemAt(this.#text, first, start),
     })
   }
 
@@ -256,15 +251,9 @@ export class YamlReader {
       start: tagged?.offset ?? start,
       end,
       write: (other) => yamlText(other, { flow: around.flow, block }),
-      ...(around.flow ? {} : this.#itemAt(first, end)),
+      ...(around.flow ? {} : itemAt(this.#text, first, end)),
     })
     if (newline !== -1) this.comments(after.slice(newline), level)
-  }
-
-  #itemAt(first: number, end: number): Pick<Leaf, 'item'> {
-    const start = this.#text.lastIndexOf('\n', first - 1) + 1
-    if (this.#text.slice(start, first).trim() !== '') return {}
-    return { item: { start, end: this.#lineEnd(end), first, last: end } }
   }
 
   #scalar(token: CST.FlowScalar | CST.BlockScalar, props: Sources): Scalar {
@@ -286,21 +275,9 @@ export class YamlReader {
     return isText ? scalar('str', resolved.value) : plainScalar(resolved.value)
   }
 
-  #lineEnd(position: number): number {
-    const newline = this.#text.indexOf('\n', position)
-    return newline === -1 ? this.#text.length : newline + 1
-  }
-
   #wrong(offset: number, message: string): SopsError {
     return new SopsError('INVALID_DOCUMENT', `line ${lineAt(this.#text, offset)}: ${message}`)
   }
-}
-
-export function lineAt(text: string, offset: number): number {
-  let line = 1
-  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1))
-    line++
-  return line
 }
 
 /** A block scalar ends before the line break that ends it, so that another value can take its place. */
