@@ -2,10 +2,9 @@ import { posix } from 'node:path'
 import { FairwayError } from '../model/errors.ts'
 import { Secret, type SecretDocument } from '../model/secrets.ts'
 import type { Openers } from '../sops/data-key.ts'
-import type { Leaf } from '../sops/document.ts'
 import { formatOf } from '../sops/format-of.ts'
 import { textOf, type Scalar } from '../sops/scalar.ts'
-import { decryptFile } from '../sops/sops-file.ts'
+import { decryptFile, type OpenValue } from '../sops/sops-file.ts'
 import { named } from './failure.ts'
 
 /**
@@ -19,16 +18,15 @@ export async function documentValues(
 ): Promise<ReadonlyMap<string, Secret>> {
   const format = formatOf(path)
   return named(path, async () => {
-    const { text: clear } = await decryptFile(format, text, openers)
-    const leaves = format.read(clear).leaves.filter(({ scalar }) => scalar.type !== 'comment')
+    const leaves = (await decryptFile(format, text, openers)).values()
     if (format.name === 'binary')
       return new Map(leaves.map(({ scalar }) => [posix.basename(path), Secret.of(scalar.bytes)]))
     return valuesOf(leaves, path)
   })
 }
 
-function valuesOf(leaves: readonly Leaf[], path: string): ReadonlyMap<string, Secret> {
-  const groups = new Map<string, Leaf[]>()
+function valuesOf(leaves: readonly OpenValue[], path: string): ReadonlyMap<string, Secret> {
+  const groups = new Map<string, OpenValue[]>()
   for (const leaf of leaves) {
     const name = String(leaf.at[0])
     const group = groups.get(name)
@@ -39,7 +37,7 @@ function valuesOf(leaves: readonly Leaf[], path: string): ReadonlyMap<string, Se
   return new Map([...groups].map(([name, group]) => [name, valueOf(group)]))
 }
 
-function valueOf(leaves: readonly Leaf[]): Secret {
+function valueOf(leaves: readonly OpenValue[]): Secret {
   const [first] = leaves
   if (first !== undefined && first.at.length === 1) return Secret.of(plainBytes(first.scalar))
   return Secret.of(jsonOf(leaves, 1))
@@ -51,10 +49,10 @@ function plainBytes(scalar: Scalar): Uint8Array | string {
 }
 
 /** By hand: numbers keep all their digits. */
-function jsonOf(leaves: readonly Leaf[], depth: number): string {
+function jsonOf(leaves: readonly OpenValue[], depth: number): string {
   const [first] = leaves
   if (first !== undefined && first.at.length === depth) return jsonScalar(first.scalar)
-  const groups = new Map<string | number, Leaf[]>()
+  const groups = new Map<string | number, OpenValue[]>()
   for (const leaf of leaves) {
     const key = leaf.at[depth] ?? ''
     groups.set(key, [...(groups.get(key) ?? []), leaf])

@@ -105,8 +105,11 @@ export class SecretFile {
 
   /** One value. @throws FairwayError NOT_FOUND */
   async value(name: string): Promise<Buffer> {
-    const leaf = await this.#leaf(name)
-    return leaf.scalar.bytes
+    const file = this.#file
+    const values = file !== null && file.text === this.#text ? file.values() : await this.#leaves()
+    const found = values.find((each) => way(each) === name)
+    if (found === undefined) throw this.#lacks(name)
+    return found.scalar.bytes
   }
 
   /** Sets a value as text, at a name that is there or one that a map can take. @throws FairwayError SECRETS_INVALID */
@@ -226,7 +229,11 @@ export class SecretFile {
   async #leaf(name: string): Promise<Leaf> {
     const leaf = (await this.#leaves()).find((each) => way(each) === name)
     if (leaf !== undefined) return leaf
-    throw new FairwayError('NOT_FOUND', `${this.path} has no value ${JSON.stringify(name)}`, {
+    throw this.#lacks(name)
+  }
+
+  #lacks(name: string): FairwayError {
+    return new FairwayError('NOT_FOUND', `${this.path} has no value ${JSON.stringify(name)}`, {
       hint: '`fairway secrets list` shows the names.',
     })
   }

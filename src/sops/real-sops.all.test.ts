@@ -14,7 +14,14 @@ import { formatOf } from './format-of.ts'
 import type { Metadata } from './metadata.ts'
 import { textOf, type Scalar } from './scalar.ts'
 import { DEFAULT_SELECTOR, type Selector } from './selector.ts'
-import { decryptFile, encryptAgain, encryptFile, rotateFile, type FileRule } from './sops-file.ts'
+import {
+  decryptFile,
+  encryptAgain,
+  encryptFile,
+  rotateFile,
+  type FileRule,
+  type OpenValue,
+} from './sops-file.ts'
 
 const SOURCES = { now: () => Date.UTC(2026, 4, 22, 20, 16, 18), random: randomBytes }
 /** Files of each format for each kind of key: `BATCH` documents each, of the binary format one. */
@@ -29,14 +36,17 @@ const FILES: Readonly<Record<FormatName, number>> = {
 type Facts = readonly (readonly [string, string, string])[]
 
 function facts(name: FormatName, document: string): Facts {
-  return formatOf(`x.${ENDINGS[name]}`)
-    .read(document)
-    .leaves.filter(({ scalar }) => scalar.type !== 'comment')
-    .map(({ at, scalar }) => [
-      JSON.stringify(at),
-      typeOf(scalar),
-      name === 'binary' ? scalar.bytes.toString('latin1') : textOf(scalar),
-    ])
+  const { leaves } = formatOf(`x.${ENDINGS[name]}`).read(document)
+  const values = leaves.filter(({ scalar }) => scalar.type !== 'comment')
+  return factsOf(name, values)
+}
+
+function factsOf(name: FormatName, values: readonly OpenValue[]): Facts {
+  return values.map(({ at, scalar }) => [
+    JSON.stringify(at),
+    typeOf(scalar),
+    name === 'binary' ? scalar.bytes.toString('latin1') : textOf(scalar),
+  ])
 }
 
 /** sops writes 1.0 as 1: the MAC has the same bytes for both. */
@@ -80,6 +90,7 @@ describe('the real sops', { skip: await lacks('go'), timeout: 900_000 }, () => {
               const ours = await encryptFile(format, plain, rule, sources)
               const back = await decryptFile(format, ours, bed.keys)
               assert.deepEqual(facts(name, back.text), wanted)
+              assert.deepEqual(factsOf(name, back.values()), wanted)
               assert.equal(
                 encryptAgain(format, back.text, back, {
                   ...sources,
@@ -93,6 +104,7 @@ describe('the real sops', { skip: await lacks('go'), timeout: 900_000 }, () => {
               const theirs = await bed.encryptedBy(set, name, plain)
               const read = await decryptFile(format, theirs, bed.keys)
               assert.deepEqual(facts(name, read.text), wanted)
+              assert.deepEqual(factsOf(name, read.values()), wanted)
               assert.deepEqual(readers(read.metadata), readers(back.metadata))
             }),
             { numRuns: FILES[name], endOnFailure: true },

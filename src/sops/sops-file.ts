@@ -29,7 +29,11 @@ export interface OpenFile {
   readonly dataKey: Buffer
   /** Encrypted texts by path, type and plaintext: written again only for the very same, so that an edit changes few lines (aes/cipher.go stash). */
   readonly sealed: ReadonlyMap<string, string>
+  /** What `format.read(text)` would find beside comments, in its order. */
+  readonly values: () => readonly OpenValue[]
 }
+
+export type OpenValue = Pick<Leaf, 'at' | 'scalar'>
 
 /** Who may read a new file and what is encrypted in it. */
 export interface FileRule {
@@ -62,7 +66,7 @@ export async function decryptFile(format: Format, text: string, keys: Openers): 
   const metadata = parseMetadata(document.metadata)
   const dataKey = await unwrapDataKey(metadata.groups, metadata.threshold, keys)
   const key = createSecretKey(dataKey)
-  const { edits, sealed, mac } = openLeaves(document, metadata, key)
+  const { edits, sealed, mac, values } = openLeaves(document, metadata, key)
   const { value } = decryptValue(metadata.mac, key, metadata.lastModified)
   if (value.bytes.length !== mac.length || !timingSafeEqual(value.bytes, mac)) {
     throw new SopsError(
@@ -70,7 +74,11 @@ export async function decryptFile(format: Format, text: string, keys: Openers): 
       'the MAC does not fit: the file was changed by something other than sops',
     )
   }
-  return { text: edited(text, [...edits, ...document.withoutMetadata]), metadata, dataKey, sealed }
+  const clear = edited(text, [...edits, ...document.withoutMetadata])
+  return {
+    ...{ text: clear, metadata, dataKey, sealed },
+    values: () => values ?? valuesOf(format.read(clear)),
+  }
 }
 
 /** Encrypts a plain document for the first time. @throws SopsError INVALID_DOCUMENT (it has a `sops` block already), UNSUPPORTED, INVALID_KEY */
@@ -88,14 +96,14 @@ export async function encryptFile(
   // As sops: all groups are needed, and the file says how many that are.
   const threshold = groups.length > 1 && rule.threshold === 0 ? groups.length : rule.threshold
   const metadata = { ...rule, groups, threshold, lastModified: '', mac: '', version: VERSION }
-  return encryptAgain(format, text, { text, metadata, dataKey, sealed: new Map() }, sources)
+  return encryptAgain(format, text, { metadata, dataKey, sealed: new Map() }, sources)
 }
 
 /** Encrypts `text`, an edited form of `file.text`, with the same keys: what did not change keeps its bytes. @throws SopsError as encryptFile */
 export function encryptAgain(
   format: Format,
   text: string,
-  file: OpenFile,
+  file: Pick<OpenFile, 'metadata' | 'dataKey' | 'sealed'>,
   sources: Sources,
 ): string {
   const document = format.read(text)
@@ -147,17 +155,35 @@ export function plaintextLeaves(document: Document, selector: Selector): Leaf[] 
   )
 }
 
+/** The values of a document. */
+function valuesOf({ leaves }: Document): readonly OpenValue[] {
+  return leaves.filter(({ scalar: { type } }) => type !== 'comment')
+}
+
+interface Opened {
+  readonly edits: readonly Edit[]
+  readonly sealed: ReadonlyMap<string, string>
+  readonly mac: Buffer
+  /** Null where what is left stands in other places than it stood. */
+  readonly values: readonly OpenValue[] | null
+}
+
 function openLeaves(
   { leaves }: Document,
   { selector, macOnlyEncrypted }: Metadata,
   key: KeyObject,
-): { readonly edits: Edit[]; readonly sealed: Map<string, string>; readonly mac: Buffer } {
+): Opened {
   const isEncrypted = chooser(selector)
   const mac = new Mac(macOnlyEncrypted)
   const sealed = new Map<string, string>()
   const edits: Edit[] = []
+  const values: OpenValue[] = []
+  let isMoved = false
   for (const leaf of leaves) {
-    if (leaf.scalar.type === 'null') continue
+    if (leaf.scalar.type === 'null') {
+      values.push(leaf)
+      continue
+    }
     const encrypted = isEncrypted(leaf)
     const found = encrypted ? openLeaf(leaf, key) : null
     const value = found?.value ?? leaf.scalar
@@ -169,8 +195,10 @@ function openLeaves(
         sealed.set(stashKey(leaf, value), textOf(leaf.scalar))
     }
     mac.add(value, encrypted)
+    if (value.type === 'comment' && leaf.scalar.type !== 'comment') isMoved = true
+    if (leaf.scalar.type !== 'comment') values.push({ at: leaf.at, scalar: value })
   }
-  return { edits, sealed, mac: mac.digest() }
+  return { edits, sealed, mac: mac.digest(), values: isMoved ? null : values }
 }
 
 interface Found {
@@ -217,7 +245,7 @@ function openComment(leaf: Leaf, text: string, key: KeyObject): Found | null {
 
 function sealLeaves(
   { leaves }: Document,
-  { metadata, sealed }: OpenFile,
+  { metadata, sealed }: Pick<OpenFile, 'metadata' | 'sealed'>,
   key: KeyObject,
   { random }: Sources,
 ): { readonly edits: Edit[]; readonly mac: Buffer } {
