@@ -55,7 +55,7 @@ async function run({ say }: { readonly say: (line: string) => void }): Promise<B
     const identities = ageIdentities(identity)
     const inProcess = await times(async () => {
       const file = await decryptFile(format, encrypted, identities)
-      encryptAgain(format, file.text.replace('value number 7\n', 'changed\n'), file, sources)
+      await encryptAgain(format, file.text.replace('value number 7\n', 'changed\n'), file, sources)
     })
     const env = { ...minimalEnv(), SOPS_AGE_KEY: identity }
     const fairway = resolve(import.meta.dirname, '../bin/fairway')

@@ -18,7 +18,7 @@ export async function documentValues(
 ): Promise<ReadonlyMap<string, Secret>> {
   const format = formatOf(path)
   return named(path, async () => {
-    const leaves = (await decryptFile(format, text, openers)).values()
+    const leaves = await (await decryptFile(format, text, openers)).values()
     if (format.name === 'binary')
       return new Map(leaves.map(({ scalar }) => [posix.basename(path), Secret.of(scalar.bytes)]))
     return valuesOf(leaves, path)

@@ -40,8 +40,8 @@ export async function findPlaintext(paths: readonly string[]): Promise<Plaintext
  * @throws FairwayError SECRETS_INVALID
  */
 export async function assertEncrypted(path: string, text: string): Promise<void> {
-  const found = await named(path, () => {
-    const document = formatOf(path).read(text)
+  const found = await named(path, async () => {
+    const document = await formatOf(path).read(text)
     if (document.metadata === null) return null
     const { selector } = parseMetadata(document.metadata)
     return plaintextLeaves(document, selector).map(way)
@@ -63,8 +63,8 @@ async function check(path: string): Promise<Plaintext[]> {
   if (rule === null || rule.isForAll) return []
   const format = formatOf(path)
   const content = await readFile(path, format.name === 'binary' ? 'latin1' : 'utf8')
-  return named(path, () => {
-    const document = format.read(content)
+  return named(path, async () => {
+    const document = await format.read(content)
     if (document.metadata === null) return content === '' ? [] : [{ path, name: null }]
     const { selector } = parseMetadata(document.metadata)
     return plaintextLeaves(document, selector).map((leaf) => ({ path, name: way(leaf) }))

@@ -20,7 +20,6 @@ import {
 } from '../sops/sops-file.ts'
 import { named } from './failure.ts'
 import { ownKeys, type Home } from './keyring.ts'
-import { ruleFor } from './rules.ts'
 
 export interface SecretName {
   readonly name: string
@@ -106,7 +105,8 @@ export class SecretFile {
   /** One value. @throws FairwayError NOT_FOUND */
   async value(name: string): Promise<Buffer> {
     const file = this.#file
-    const values = file !== null && file.text === this.#text ? file.values() : await this.#leaves()
+    const values =
+      file !== null && file.text === this.#text ? await file.values() : await this.#leaves()
     const found = values.find((each) => way(each) === name)
     if (found === undefined) throw this.#lacks(name)
     return found.scalar.bytes
@@ -116,9 +116,9 @@ export class SecretFile {
   async set(name: string, value: string): Promise<void> {
     const leaf = (await this.#leaves()).find((each) => way(each) === name)
     const text = scalar('str', value)
-    const edit = await named(this.path, () =>
+    const edit = await named(this.path, async () =>
       leaf === undefined
-        ? this.#format.read(this.#text).add(pathOf(name), text)
+        ? (await this.#format.read(this.#text)).add(pathOf(name), text)
         : { start: leaf.start, end: leaf.end, text: leaf.write(text) },
     )
     this.#text = edited(this.#text, [edit])
@@ -199,6 +199,7 @@ export class SecretFile {
 
   async #sources(): Promise<Sources> {
     const { now, random } = this.#outside
+    const { ruleFor } = await import('./rules.ts')
     const indents = (await ruleFor(this.path))?.indents
     const { name } = this.#format
     const indent = name === 'dotenv' || name === 'ini' ? null : (indents?.[name] ?? null)
@@ -206,6 +207,7 @@ export class SecretFile {
   }
 
   async #rule(): Promise<CreationRule> {
+    const { ruleFor } = await import('./rules.ts')
     const rule = await ruleFor(this.path)
     if (rule !== null) return rule
     throw new FairwayError(

@@ -1,5 +1,5 @@
 import type { Document, Format, Leaf } from './document.ts'
-import { jsonFormat } from './json-format.ts'
+import { readJson } from './json-format.ts'
 import { textOf } from './scalar.ts'
 
 /** Any bytes, in sops's JSON envelope `{"data": "ENC[…]", "sops": {…}}`. Texts of this format hold one byte per character (latin1). */
@@ -12,7 +12,7 @@ function read(text: string): Document {
 }
 
 function envelope(text: string): Document | null {
-  const document = jsonFormat.read(text)
+  const document = readJson(text)
   const [leaf, extra] = document.leaves
   if (document.metadata === null || leaf === undefined || extra !== undefined) return null
   if (leaf.at.length !== 1 || leaf.at[0] !== 'data') return null

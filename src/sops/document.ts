@@ -54,8 +54,8 @@ export type FormatName = 'yaml' | 'json' | 'dotenv' | 'ini' | 'binary'
 
 export interface Format {
   readonly name: FormatName
-  /** Reads an encrypted document, or a plain one. @throws SopsError INVALID_DOCUMENT, UNSUPPORTED */
-  readonly read: (text: string) => Document
+  /** Reads an encrypted document, or a plain one; a library that is only sometimes needed is loaded then. @throws SopsError INVALID_DOCUMENT, UNSUPPORTED */
+  readonly read: (text: string) => Document | Promise<Document>
 }
 
 /** The text with all edits made. They may come in any order and must not overlap. */

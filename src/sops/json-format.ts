@@ -3,7 +3,12 @@ import { floatLiteral, floatText, isInt64, NULL, scalar, textOf, type Scalar } f
 import { SopsError } from './sops-error.ts'
 
 /** JSON, edited by position; whole numbers keep 64 bits. */
-export const jsonFormat: Format = { name: 'json', read: (text) => new JsonReader(text).document() }
+export const jsonFormat: Format = { name: 'json', read: readJson }
+
+/** @throws SopsError INVALID_DOCUMENT, UNSUPPORTED */
+export function readJson(text: string): Document {
+  return new JsonReader(text).document()
+}
 
 const MAX_DEPTH = 500
 const SPACE = /[ \t\n\r]*/y

@@ -39,7 +39,7 @@ for (const [name, plain] of Object.entries(PLAIN)) {
         /^# head\na: {3}x {3}# tail\n\nb:\n {4}- 1\n {4}- \{c: true, d: \[2\.5, ~\]\}\n/,
       )
     else assert.equal(file.text, plain)
-    const again = encryptAgain(format, file.text, file, sources)
+    const again = await encryptAgain(format, file.text, file, sources)
     const differing = again
       .split('\n')
       .filter((line, index) => line !== encrypted.split('\n')[index])
@@ -50,7 +50,7 @@ for (const [name, plain] of Object.entries(PLAIN)) {
   })
 
   test(`${name}: a change of any one byte is refused or changes no value`, async () => {
-    const wanted = values(name, (await decryptFile(format, encrypted, identities)).text)
+    const wanted = await values(name, (await decryptFile(format, encrypted, identities)).text)
     const block = encrypted.search(/"?sops"?(:|_)|\[sops\]/)
     // Every byte of the values, and of the sops block those that are not the wrapped key.
     for (let at = 0; at < encrypted.length; at++) {
@@ -65,7 +65,7 @@ for (const [name, plain] of Object.entries(PLAIN)) {
       try {
         const opened = await decryptFile(format, changed, identities)
         assert.deepEqual(
-          values(name, opened.text),
+          await values(name, opened.text),
           wanted,
           `byte ${at}: ${JSON.stringify(encrypted.slice(at - 10, at + 10))}`,
         )
@@ -116,9 +116,9 @@ test('of several groups all are needed unless a threshold says otherwise, and th
   assert.doesNotMatch(single, /shamir_threshold/)
 })
 
-function values(name: string, text: string): string[] {
-  return formatOf(name)
-    .read(text)
-    .leaves.filter(({ scalar }) => scalar.type !== 'comment')
+async function values(name: string, text: string): Promise<string[]> {
+  const { leaves } = await formatOf(name).read(text)
+  return leaves
+    .filter(({ scalar }) => scalar.type !== 'comment')
     .map(({ at, scalar }) => `${JSON.stringify(at)} ${scalar.type} ${scalar.bytes.toString('hex')}`)
 }

@@ -30,7 +30,7 @@ export interface OpenFile {
   /** Encrypted texts by path, type and plaintext: written again only for the very same, so that an edit changes few lines (aes/cipher.go stash). */
   readonly sealed: ReadonlyMap<string, string>
   /** What `format.read(text)` would find beside comments, in its order. */
-  readonly values: () => readonly OpenValue[]
+  readonly values: () => Promise<readonly OpenValue[]>
 }
 
 export type OpenValue = Pick<Leaf, 'at' | 'scalar'>
@@ -59,7 +59,7 @@ export interface Sources {
  * @throws SopsError INVALID_DOCUMENT, INVALID_METADATA, NO_KEY, UNSUPPORTED, TAMPERED
  */
 export async function decryptFile(format: Format, text: string, keys: Openers): Promise<OpenFile> {
-  const document = format.read(text)
+  const document = await format.read(text)
   if (document.metadata === null) {
     throw new SopsError('INVALID_METADATA', 'the file is not encrypted: it has no sops block')
   }
@@ -77,7 +77,7 @@ export async function decryptFile(format: Format, text: string, keys: Openers): 
   const clear = edited(text, [...edits, ...document.withoutMetadata])
   return {
     ...{ text: clear, metadata, dataKey, sealed },
-    values: () => values ?? valuesOf(format.read(clear)),
+    values: async () => values ?? valuesOf(await format.read(clear)),
   }
 }
 
@@ -100,13 +100,13 @@ export async function encryptFile(
 }
 
 /** Encrypts `text`, an edited form of `file.text`, with the same keys: what did not change keeps its bytes. @throws SopsError as encryptFile */
-export function encryptAgain(
+export async function encryptAgain(
   format: Format,
   text: string,
   file: Pick<OpenFile, 'metadata' | 'dataKey' | 'sealed'>,
   sources: Sources,
-): string {
-  const document = format.read(text)
+): Promise<string> {
+  const document = await format.read(text)
   if (document.metadata !== null) {
     throw new SopsError('INVALID_DOCUMENT', 'the key "sops" is kept for the sops block')
   }

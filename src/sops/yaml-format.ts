@@ -2,25 +2,29 @@ import type { Document, Edit, Format, MetadataObject } from './document.ts'
 import { readPlainYaml } from './plain-yaml.ts'
 import type { Scalar } from './scalar.ts'
 import { SopsError } from './sops-error.ts'
-import { readAnyYaml } from './yaml-library.ts'
 import { lineAt, type YamlDocument, type YamlParts, type YamlPlace } from './yaml-parts.ts'
 import { yamlText } from './yaml-scalar.ts'
 
 /** YAML, edited by position: whatever is neither a value nor the `sops` block stays byte for byte. */
 export const yamlFormat: Format = { name: 'yaml', read }
 
+/** Most files do without the library, which takes longer to load than to read a file. */
+async function readAny(text: string): Promise<YamlParts> {
+  const { readAnyYaml } = await import('./yaml-library.ts')
+  return readAnyYaml(text)
+}
+
 /** Spaces per level of what sops writes. */
 const INDENT = 4
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/
 
-function read(text: string): Document {
+async function read(text: string): Promise<Document> {
   const control = text.search(CONTROL)
   if (control !== -1) {
     const line = lineAt(text, control)
     throw new SopsError('INVALID_DOCUMENT', `line ${line}: control characters are not allowed`)
   }
-  const plain = readPlainYaml(text) ?? readAnyYaml(text)
-  const { leaves, places } = plain
+  const { leaves, places, maps } = readPlainYaml(text) ?? (await readAny(text))
   const [first] = places
   return {
     leaves,
@@ -32,7 +36,7 @@ function read(text: string): Document {
         ? [insertion(text, { end: text.length, indent: 0 }, block)]
         : places.map((place) => insertion(text, place, block))
     },
-    add: (path, value) => addition(text, plain.maps, { path, value, root: first }),
+    add: (path, value) => addition(text, maps, { path, value, root: first }),
   }
 }
 

@@ -3,13 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { start, runToEnd, minimalEnv } from '../../lib/process.ts'
 import { FairwayError } from '../../model/errors.ts'
-import { findPlaintext } from '../../secrets/plaintext-check.ts'
-import { withPrivateCopy } from '../../secrets/private-copy.ts'
-import { ruleLine } from '../../secrets/rules.ts'
 import { SecretFile, type Outside } from '../../secrets/secret-file.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
-import { environmentRecipient, printKey, push, rotateGenerated } from './secrets-environment.ts'
 import { standardInput } from '../standard-input.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
@@ -100,17 +96,20 @@ async function run(context: Context): Promise<number> {
     case 'rotate':
       return rotate(context, path)
     case 'key':
-      return printKey(context)
+      return (await withServer()).printKey(context)
     case 'push':
-      return push(context, words)
+      return (await withServer()).push(context, words)
     case 'rotate-generated':
-      return rotateGenerated(context, words)
+      return (await withServer()).rotateGenerated(context, words)
     case 'recipients':
       return recipients(context, path, words)
     default:
       return diff(context, path, words)
   }
 }
+
+/** What speaks to a server is loaded by the commands that do. */
+const withServer = () => import('./secrets-environment.ts')
 
 function fileOf({ args, io }: Context): string {
   const given = args.value('file')
@@ -140,6 +139,7 @@ async function edit(context: Context, path: string): Promise<number> {
     .trim()
     .split(/\s+/)
   const before = { path, text: file.text, encoding: file.encoding }
+  const { withPrivateCopy } = await import('../../secrets/private-copy.ts')
   const text = await withPrivateCopy(before, outside(context), async (copy) => {
     const child = await start(editor, [...options, copy], {
       env: editorEnv(io.env),
@@ -235,7 +235,10 @@ async function recipients(
     else for (const { type, id } of file.recipients.flat()) context.out.line(`${type} ${id}`)
     return 0
   }
-  const ids = verb === 'add' && named.length === 0 ? [await environmentRecipient(context)] : named
+  const ids =
+    verb === 'add' && named.length === 0
+      ? [await (await withServer()).environmentRecipient(context)]
+      : named
   if ((verb !== 'add' && verb !== 'remove') || ids.length === 0) {
     throw new FairwayError(
       'INVALID_REQUEST',
@@ -243,10 +246,12 @@ async function recipients(
     )
   }
   await file.changeRecipients(verb === 'add' ? ids : [], verb === 'remove' ? ids : [])
-  if (verb === 'add' && named.length === 0)
+  if (verb === 'add' && named.length === 0) {
+    const { ruleLine } = await import('../../secrets/rules.ts')
     context.out.note(
       `Let ${ids.join()} in. For new files add it to .sops.yaml too: ${await ruleLine(ids.join())}`,
     )
+  }
   if (verb === 'remove')
     context.out.problem('Who was removed knows the values of before: change them.')
   return report(context, path, true)
@@ -277,6 +282,7 @@ async function atHead(context: Context, path: string): Promise<SecretFile | null
 async function check(context: Context): Promise<number> {
   const { args, io, out } = context
   const paths = args.positionals.length === 0 ? ['.'] : args.positionals
+  const { findPlaintext } = await import('../../secrets/plaintext-check.ts')
   const found = await findPlaintext(paths.map((path) => resolve(io.cwd, path)))
   const plain = found.map(({ path, name }) => ({ path: shown(context, path), name }))
   if (out.json) out.object({ plain })
