@@ -6,7 +6,13 @@ import { ageIdentities } from './keys/age.ts'
 import { formatOf } from './format-of.ts'
 import { DEFAULT_SELECTOR } from './selector.ts'
 import { SopsError } from './sops-error.ts'
-import { decryptFile, encryptAgain, encryptFile, type FileRule } from './sops-file.ts'
+import {
+  decryptFile,
+  encryptAgain,
+  encryptFile,
+  type FileRule,
+  type OpenValue,
+} from './sops-file.ts'
 
 const identity = await generateX25519Identity()
 const identities = ageIdentities(identity)
@@ -39,6 +45,7 @@ for (const [name, plain] of Object.entries(PLAIN)) {
         /^# head\na: {3}x {3}# tail\n\nb:\n {4}- 1\n {4}- \{c: true, d: \[2\.5, ~\]\}\n/,
       )
     else assert.equal(file.text, plain)
+    assert.deepEqual((await file.values()).map(shown), await values(name, file.text))
     const again = await encryptAgain(format, file.text, file, sources)
     const differing = again
       .split('\n')
@@ -118,7 +125,9 @@ test('of several groups all are needed unless a threshold says otherwise, and th
 
 async function values(name: string, text: string): Promise<string[]> {
   const { leaves } = await formatOf(name).read(text)
-  return leaves
-    .filter(({ scalar }) => scalar.type !== 'comment')
-    .map(({ at, scalar }) => `${JSON.stringify(at)} ${scalar.type} ${scalar.bytes.toString('hex')}`)
+  return leaves.filter(({ scalar }) => scalar.type !== 'comment').map(shown)
+}
+
+function shown({ at, scalar }: OpenValue): string {
+  return `${JSON.stringify(at)} ${scalar.type} ${scalar.bytes.toString('hex')}`
 }
