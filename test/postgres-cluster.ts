@@ -145,7 +145,8 @@ class Cluster implements PostgresCluster {
     const child = this.#child
     this.#child = null
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise((resolve) => child.once('exit', resolve))
+    // Its own processes have its output too: all of them are gone, none answers a connection any more.
+    const ended = new Promise((resolve) => child.once('close', resolve))
     child.kill(signal)
     await ended
   }

@@ -34,6 +34,8 @@ export class ControlServer {
   readonly #options: ControlOptions
   #server: Server | null = null
   #publishing: Promise<unknown> = Promise.resolve()
+  #isSettled = false
+  readonly #opened = Promise.withResolvers<undefined>()
 
   constructor(options: ControlOptions) {
     this.#options = options
@@ -62,6 +64,18 @@ export class ControlServer {
     await rename(temporary, socketPath)
     this.#server?.close()
     this.#server = server
+    this.#isSettled = false
+  }
+
+  /** Answers from now on; who asked since `listen` waited for it. */
+  open(): void {
+    this.#opened.resolve(undefined)
+  }
+
+  /** Another router has our path. Who is connected already may still ask, but tables go there. Resolves when the last one that was taken here is stored. */
+  async settle(): Promise<void> {
+    this.#isSettled = true
+    await this.#publishing.catch(() => undefined)
   }
 
   close(): void {
@@ -70,6 +84,7 @@ export class ControlServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#opened.promise
     try {
       const body = await this.#route(`${String(request.method)} ${String(request.url)}`, request)
       reply(response, 200, body)
@@ -108,6 +123,7 @@ export class ControlServer {
 
   // One after the other, so that the file never goes back to an older table. Stored first: what was served once is never forgotten by a restart.
   #publish(value: unknown): Promise<unknown> {
+    if (this.#isSettled) throw new FairwayError('ROUTER_UNAVAILABLE', 'another router takes over')
     const published = publishedSchema.parse(value)
     const { plane, tableFile, serve } = this.#options
     const task = async (): Promise<unknown> => {

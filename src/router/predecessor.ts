@@ -44,6 +44,11 @@ export class Predecessor {
     return { cut }
   }
 
+  /** We have the control socket. Resolves when its last table is stored: from now on it takes none but ours. */
+  async settle(): Promise<void> {
+    await this.#ask({ ask: 'settle', number: this.#count++ }, 0)
+  }
+
   /** We serve: it takes nothing new any more. */
   dismiss(): void {
     this.#send({ ask: 'leave' })

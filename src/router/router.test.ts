@@ -184,6 +184,29 @@ describe('a router in its own process', () => {
       agent.destroy()
     })
 
+    test('whoever asks or publishes meanwhile gets an answer, and what was acknowledged is served', async () => {
+      let over = false
+      const failures: unknown[] = []
+      const asking = async (): Promise<void> => {
+        while (!over) await control.status().catch((error: unknown) => failures.push(error))
+      }
+      const publishing = async (): Promise<void> => {
+        while (!over) {
+          const table = tableOf(++revision, [webService([target])])
+          // As the engine does: a call that fails is repeated.
+          while (!(await control.publish(table, []).then(() => true, isUnavailable)));
+          assert.ok(((await control.current())?.revision ?? 0) >= table.revision)
+        }
+      }
+      const busy = [asking(), asking(), publishing()]
+      await takeOver()
+      await eventually(() => old.child.exitCode !== null)
+      over = true
+      await Promise.all(busy)
+      assert.deepEqual(failures, [])
+      assert.equal(await ask(old.port), '200 ok')
+    })
+
     test('one that cannot start leaves the old one in its place, also where it took the socket', async () => {
       const broken = await succeed(['-e', 'process.exit(3)'])
       await eventually(async () => (await identify(broken)) === null)
@@ -212,7 +235,7 @@ describe('a router in its own process', () => {
 
   test('SIGTERM lets keep-alive clients go without an error', async () => {
     const { child, port } = await run()
-    await control.publish(tableOf(30, [webService([target])]), [])
+    await control.publish(tableOf(++revision, [webService([target])]), [])
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     assert.equal(await ask(port, '/', agent), '200 ok')
     const slow = ask(port, '/slow', agent)
@@ -238,7 +261,7 @@ describe('a router in its own process', () => {
 
   test('a large upload passes with little memory', async () => {
     const { port } = await run()
-    await control.publish(tableOf(40, [webService([target])]), [])
+    await control.publish(tableOf(++revision, [webService([target])]), [])
     const before = (await control.status()).memoryBytes
     const total = 500 * 1024 * 1024
     const block = Buffer.alloc(1 << 20, 'x')
@@ -273,3 +296,8 @@ describe('a router in its own process', () => {
     assert.equal(most - before < 200 * 1024 * 1024, true, `grew by ${(most - before) >> 20} MiB`)
   })
 })
+
+function isUnavailable(error: unknown): false {
+  if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
+  throw error
+}

@@ -151,6 +151,7 @@ class RunningRouter implements Router {
       sockets: () => this.#descriptors(),
       publish: (published) => this.#publish(published),
       drain: (id, deadlineMs) => this.#drain(id, deadlineMs),
+      settle: () => this.#control.settle(),
       succeeded: () => succeeded.resolve(undefined),
       failed: () => void this.#reclaim(),
     })
@@ -182,8 +183,10 @@ class RunningRouter implements Router {
     for (const part of required) if (!this.#isInherited(part)) await part.listen(this.#inherited)
     for (const part of optional) if (!this.#isInherited(part)) await this.#keepTrying(part)
     await this.#control.listen()
+    await this.#predecessor.settle()
     // A router that ran until now may have stored a newer table between our first look and our taking over of its socket.
     await this.#loadTable()
+    this.#control.open()
     for (const part of required) if (this.#isInherited(part)) await part.listen(this.#inherited)
     for (const part of optional) if (this.#isInherited(part)) await this.#keepTrying(part)
     await this.#doors.update(this.#plane.published?.callers ?? [])
@@ -201,7 +204,8 @@ class RunningRouter implements Router {
     const listeners = this.#listeners()
     this.#stop.abort()
     const graceMs = this.#succession.done ? SUCCEEDED_GRACE_MS : IDLE_GRACE_MS
-    this.#control.close()
+    // Nobody finds us by our path any more, and who asked before is answered.
+    if (!this.#succession.done) this.#control.close()
     this.#dns?.close()
     for (const listener of listeners) listener.stopAccepting()
     const late = new AbortController()
@@ -221,6 +225,7 @@ class RunningRouter implements Router {
     late.abort()
     clearInterval(this.#sweeper)
     for (const listener of listeners) listener.destroy()
+    this.#control.close()
     this.#plane.close()
   }
 

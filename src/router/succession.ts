@@ -28,6 +28,7 @@ export type StartSuccessor = (
 export type Asked =
   | { readonly ask: 'publish'; readonly number: number; readonly published: Published }
   | { readonly ask: 'drain'; readonly number: number; readonly target: DrainTarget }
+  | { readonly ask: 'settle'; readonly number: number }
 export type FromSuccessor = Asked | { readonly ask: 'leave' }
 
 export interface DrainTarget {
@@ -38,9 +39,10 @@ export interface DrainTarget {
 const fromSuccessor: z.ZodType<FromSuccessor> = z.discriminatedUnion('ask', [
   z.strictObject({ ask: z.literal('publish'), number: z.number(), published: publishedSchema }),
   z.strictObject({ ask: z.literal('drain'), number: z.number(), target: drainSchema }),
+  z.strictObject({ ask: z.literal('settle'), number: z.number() }),
   z.strictObject({ ask: z.literal('leave') }),
 ])
-/** `cut` as in the Traffic port; 0 for a table. */
+/** `cut` as in the Traffic port; 0 for anything else. */
 export const fromPredecessor = z.strictObject({ number: z.number(), cut: z.number() })
 
 export interface SuccessionOptions {
@@ -48,6 +50,8 @@ export interface SuccessionOptions {
   readonly sockets: () => SocketDescriptors
   readonly publish: (published: Published) => Promise<void>
   readonly drain: (id: InstanceId, deadlineMs: number) => Promise<{ readonly cut: number }>
+  /** Takes no tables any more but the successor's; resolves when the one that was being stored is. */
+  readonly settle: () => Promise<void>
   /** The successor serves: this router takes nothing new any more. */
   readonly succeeded: () => void
   /** The successor ended before it served. */
@@ -109,7 +113,8 @@ export class Succession {
     if (asked.ask === 'drain') {
       return this.#options.drain(asked.target.id, asked.target.deadlineMs)
     }
-    await this.#options.publish(asked.published)
+    if (asked.ask === 'settle') await this.#options.settle()
+    else await this.#options.publish(asked.published)
     return { cut: 0 }
   }
 }

@@ -30,12 +30,15 @@ describe('the platform is replaced under way', { timeout: 120_000 }, () => {
   const load = (): ReturnType<typeof startLoad> =>
     startLoad({ port: platform.httpPort, host: 'traffic.localhost', rate: 150 })
 
-  test('`up --restart`: a new router and a new server, and no request is lost', async () => {
+  test('`up --restart` and a deploy right after it: a new router, a new server, a new version, and no request is lost', async () => {
     const before = await Promise.all(['router', 'server'].map(pidOf))
     const sending = load()
     for (let round = 0; round < 3; round++) {
       const said = await platform.must(['up', '--restart', '--json'])
       assert.deepEqual((JSON.parse(said) as { started: unknown }).started, ['router', 'server'])
+      // The old router still holds connections now, which must not lead to the version before.
+      await writeFile(join(folder, 'version.js'), `export const version = '${String(round)}'\n`)
+      await platform.must(['deploy', folder, '--app', 'traffic'])
     }
     const report = await sending.stop()
     assert.deepEqual(report.failures, [])
