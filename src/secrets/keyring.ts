@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readIfExists } from '../lib/atomic-file.ts'
 import { minimalEnv, ProgramError, run } from '../lib/process.ts'
+import { FairwayError } from '../model/errors.ts'
 import { ageKind } from '../sops/keys/age.ts'
 import type { KeyFetch, KeyKind, KeySurroundings } from '../sops/keys/key-kind.ts'
 import type { KeyType } from '../sops/metadata.ts'
@@ -16,9 +17,12 @@ export interface Home {
   readonly now: () => number
 }
 
-/** All kinds of keys as this user has them. Nothing is read, started or asked before a file needs it. */
+/**
+ * All kinds of keys as this user has them, in the order of SOPS_DECRYPTION_ORDER, else first those that need nobody's password and no network. Nothing is read, started or asked before a file needs it.
+ * @throws FairwayError INVALID_REQUEST for another kind in that order
+ */
 export function ownKeys(home: Home): readonly KeyKind[] {
-  return [
+  return inOrder(home.env['SOPS_DECRYPTION_ORDER'] ?? '', [
     ageKind({
       identities: (recipient) => ageIdentities(home, recipient),
       sshKeys: (recipient) => sshKeys(home, recipient),
@@ -26,7 +30,22 @@ export function ownKeys(home: Home): readonly KeyKind[] {
     lazy('pgp', async () => (await import('../sops/keys/pgp.ts')).pgpKind(pgpSources(home))),
     lazy('hc_vault', async () => (await import('../sops/keys/vault.ts')).vaultKind(home)),
     ...cloudKeys(home),
-  ]
+  ])
+}
+
+/** Those that are named come first. */
+function inOrder(order: string, kinds: readonly KeyKind[]): readonly KeyKind[] {
+  const names = order.split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()]))
+  const first = names.map((name, index) => {
+    const kind = kinds.find(({ type }) => type === name)
+    if (kind !== undefined && names.indexOf(name) === index) return kind
+    const known = kinds.map(({ type }) => type).join(', ')
+    throw new FairwayError(
+      'INVALID_REQUEST',
+      `SOPS_DECRYPTION_ORDER: expected each of ${known} at most once, with commas between, found ${JSON.stringify(name.slice(0, 40))}`,
+    )
+  })
+  return [...first, ...kinds.filter((kind) => !first.includes(kind))]
 }
 
 /** Keys of AWS, GCP and Azure, with the credentials that this environment leads to. */

@@ -16,7 +16,7 @@ export interface MasterKey {
   readonly names?: MetadataObject
 }
 
-/** What wraps and opens: one kind, or several of different types. */
+/** What wraps and opens: one kind, or several of different types. A file is opened by the first of them that can. */
 export type Keys = KeyKind | readonly KeyKind[]
 /** What only opens, the same way. */
 export type Openers = KeyOpener | readonly KeyOpener[]
@@ -27,9 +27,6 @@ export interface Wrapping {
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
-
-/** Those that need nobody's password and no network come first, as in sops. */
-const ORDER: readonly KeyType[] = ['age', 'pgp', 'hc_vault', 'kms', 'gcp_kms', 'azure_kv', 'hckms']
 
 export function masterKeyOf({ type, fields }: WrappedKey): MasterKey {
   const names = Object.entries(fields).filter(([name]) => name !== 'enc' && name !== 'created_at')
@@ -104,9 +101,10 @@ async function openGroup(
   keys: Openers,
   refusals: SopsError[],
 ): Promise<Buffer | null> {
-  for (const { type, fields } of group.toSorted(
-    (a, b) => ORDER.indexOf(a.type) - ORDER.indexOf(b.type),
-  )) {
+  const order = isList(keys) ? keys.map(({ type }) => type) : [keys.type]
+  const place = ({ type }: WrappedKey): number =>
+    order.includes(type) ? order.indexOf(type) : order.length
+  for (const { type, fields } of group.toSorted((a, b) => place(a) - place(b))) {
     const kind = kindOf(keys, type)
     if (kind === undefined) {
       refusals.push(unsupported(type))

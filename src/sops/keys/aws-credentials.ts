@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { readIfExists } from '../../lib/atomic-file.ts'
 import { SopsError } from '../sops-error.ts'
+import { awsProfile } from './aws-profile.ts'
 import type { AwsCredentials } from './aws-signature.ts'
 import { signedHeaders } from './aws-signature.ts'
 import { answered, answerJson, answerText } from './key-answer.ts'
@@ -22,7 +21,7 @@ export async function awsCredentials(
   const name = profile === '' ? (env['AWS_PROFILE'] ?? 'default') : profile
   const found =
     (profile === '' ? await ownCredentials(surroundings, region) : null) ??
-    (await sharedProfile(surroundings, name)) ??
+    (await profileCredentials(surroundings, { name, region })) ??
     (profile === '' ? await containerCredentials(surroundings) : null)
   if (found !== null) return found
   throw new SopsError(
@@ -35,10 +34,17 @@ export async function awsCredentials(
 export async function assumedRole(
   { env, fetch, now }: KeySurroundings,
   credentials: AwsCredentials,
-  { role, region }: { readonly role: string; readonly region: string },
+  {
+    role,
+    region,
+    externalId = null,
+  }: { readonly role: string; readonly region: string; readonly externalId?: string | null },
 ): Promise<AwsCredentials> {
   const url = stsUrl(env, region)
-  const body = form({ Action: 'AssumeRole', RoleArn: role })
+  const body = form({
+    ...{ Action: 'AssumeRole', RoleArn: role },
+    ...(externalId === null ? {} : { ExternalId: externalId }),
+  })
   const headers = signedHeaders(
     { url, body, region, service: 'sts', headers: FORM_TYPE },
     credentials,
@@ -118,36 +124,27 @@ function fromSts(xml: string): AwsCredentials {
   }
 }
 
-async function sharedProfile(
-  { env, home }: KeySurroundings,
-  name: string,
+/** Those of a profile, through the roles that lead from one to the next. */
+async function profileCredentials(
+  surroundings: KeySurroundings,
+  { name, region }: { readonly name: string; readonly region: string },
+  seen: readonly string[] = [],
 ): Promise<AwsCredentials | null> {
-  const files = [
-    env['AWS_SHARED_CREDENTIALS_FILE'] ?? join(home, '.aws', 'credentials'),
-    env['AWS_CONFIG_FILE'] ?? join(home, '.aws', 'config'),
-  ]
-  for (const file of files) {
-    const text = await readIfExists(file)
-    const section = text === null ? null : sectionOf(text, name)
-    const accessKeyId = section?.get('aws_access_key_id')
-    const secretAccessKey = section?.get('aws_secret_access_key')
-    if (accessKeyId === undefined || secretAccessKey === undefined) continue
-    const sessionToken = section?.get('aws_session_token') ?? null
-    return { accessKeyId, secretAccessKey, sessionToken }
-  }
-  return null
-}
-
-function sectionOf(text: string, name: string): Map<string, string> {
-  const fields = new Map<string, string>()
-  let isWanted = false
-  for (const line of text.split(/\r?\n/)) {
-    const heading = /^\s*\[\s*(?:profile\s+)?([^\]]+?)\s*\]/.exec(line)?.[1]
-    if (heading !== undefined) isWanted = heading === name
-    const [, key, value] = /^\s*(\w+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
-    if (isWanted && key !== undefined && value !== undefined) fields.set(key, value)
-  }
-  return fields
+  const profile = await awsProfile(surroundings, name)
+  if (profile?.role == null) return profile?.own ?? null
+  const { arn: role, source, externalId } = profile.role
+  const chain = [...seen, name]
+  const login =
+    source === name
+      ? profile.own
+      : chain.includes(source)
+        ? null
+        : await profileCredentials(surroundings, { name: source, region }, chain)
+  if (login !== null) return assumedRole(surroundings, login, { role, region, externalId })
+  throw new SopsError(
+    'KEY_FAILED',
+    `the profile ${JSON.stringify(name)} of ~/.aws takes its login from source_profile ${JSON.stringify(source)}, which has none`,
+  )
 }
 
 async function containerCredentials({

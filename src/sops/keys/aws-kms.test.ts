@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { awsService } from '../../../test/fakes/key-services.ts'
 import { awsKmsKind } from './aws-kms.ts'
@@ -70,6 +73,65 @@ test('wraps and opens, with context and through a role', async () => {
     2,
     'a role is assumed for each',
   )
+})
+
+test('profiles have keys, or a role that another profile takes on; what they ask for beside that is named', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'fairway-aws-'))
+  try {
+    await mkdir(join(home, '.aws'))
+    const files = {
+      credentials: '[team]\naws_access_key_id = AKIDOWN\naws_secret_access_key = own/secret\n',
+      config: `[profile reader]
+role_arn = arn:aws:iam::123456789012:role/reader
+source_profile = team
+external_id = 4711
+[profile further]
+role_arn = arn:aws:iam::123456789012:role/further
+source_profile = reader
+[profile person]
+sso_session = company
+[profile strict]
+role_arn = arn:aws:iam::123456789012:role/strict
+source_profile = team
+mfa_serial = arn:aws:iam::123456789012:mfa/me
+[profile ring]
+role_arn = arn:aws:iam::123456789012:role/ring
+source_profile = ring2
+[profile ring2]
+role_arn = arn:aws:iam::123456789012:role/ring
+source_profile = ring
+`,
+    }
+    for (const [name, text] of Object.entries(files))
+      await writeFile(join(home, '.aws', name), text)
+    const kind = awsKmsKind({ ...surroundings({ AWS_ACCESS_KEY_ID: '' }), home })
+    const bytes = randomBytes(32)
+    const began = service.seen.length
+    for (const aws_profile of ['team', 'reader', 'further']) {
+      const wrapped = await kind.wrap({ arn: ARN, aws_profile }, bytes)
+      assert.deepEqual(await kind.unwrap({ arn: ARN, aws_profile, ...wrapped }), bytes)
+    }
+    const roles = service.seen.slice(began).flatMap(({ body }) => {
+      const form = new URLSearchParams(body)
+      return form.get('Action') === 'AssumeRole'
+        ? [`${form.get('RoleArn')?.split('/')[1] ?? ''} ${form.get('ExternalId') ?? '-'}`]
+        : []
+    })
+    assert.deepEqual(roles.slice(0, 4), ['reader 4711', 'reader 4711', 'reader 4711', 'further -'])
+    for (const [aws_profile, message] of [
+      ['person', /the profile "person" of ~\/\.aws has sso_session, which is not supported here/],
+      ['strict', /the profile "strict" of ~\/\.aws has mfa_serial/],
+      ['ring', /source_profile "ring", which has none/],
+      ['absent', /no AWS credentials .*"absent"/],
+    ] as const) {
+      await assert.rejects(kind.unwrap({ arn: ARN, aws_profile, enc: 'AAAA' }), {
+        code: 'KEY_FAILED',
+        message,
+      })
+    }
+  } finally {
+    await rm(home, { recursive: true, force: true })
+  }
 })
 
 test('other secrets, other regions in the ARN and a service that is away are refused', async () => {
