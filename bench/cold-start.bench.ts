@@ -1,11 +1,17 @@
 import { resolve } from 'node:path'
 import { start } from '../src/lib/process.ts'
-import { freePorts, startPrivatePlatform } from '../test/e2e/private-platform.ts'
+import {
+  freePorts,
+  startPrivatePlatform,
+  type PrivatePlatform,
+} from '../test/e2e/private-platform.ts'
 import { fetchText } from './load.ts'
 import { median, row, type Bench, type BenchOptions, type BenchResult } from './result.ts'
 
 const APP = resolve(import.meta.dirname, 'apps/hello')
 const RUNS = 15
+/** An app is stopped for this long before it is asked for. */
+const STOPPED_MS = 1000
 
 /** The app alone on the host: process start to first answer. */
 async function bootTime(): Promise<number> {
@@ -48,7 +54,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     for (let round = 0; round < RUNS; round++) {
       boots.push(await bootTime())
       await platform.must(['scale', 'web=0', '--app', 'cold'])
-      await untilStopped(get)
+      await untilStopped(platform, get)
       colds.push(await timeToAnswer(() => scaleToOne(platform), get))
     }
     options.say(
@@ -65,7 +71,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
         row('added by the platform, median', 'ms', cold - boot),
       ],
       notes: [
-        `runner ${runner}, ${String(RUNS)} rounds; from the moment the server is asked for one instance; the request is held by the router meanwhile`,
+        `runner ${runner}, ${String(RUNS)} rounds, the app stopped for a second before each; from the moment the server is asked for one instance; the request is held by the router meanwhile`,
       ],
     }
   } finally {
@@ -73,15 +79,21 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-async function untilStopped(get: () => Promise<string>): Promise<void> {
+/** Nobody answers, nothing is listed, and what follows a stop has been done. */
+async function untilStopped(
+  platform: Pick<PrivatePlatform, 'must'>,
+  get: () => Promise<string>,
+): Promise<void> {
   for (;;) {
-    try {
-      await get()
-    } catch {
-      return
-    }
+    const answers = await get().then(
+      () => true,
+      () => false,
+    )
+    const listed = (await platform.must(['ps', '--app', 'cold', '--json'])).includes('"web-1-')
+    if (!answers && !listed) break
     await new Promise((done) => setTimeout(done, 20))
   }
+  await new Promise((done) => setTimeout(done, STOPPED_MS))
 }
 
 async function timeToAnswer(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -420,6 +420,65 @@ export function runnerSuite(suite: RunnerSuite): void {
       )
       assert.ok(Math.max(...sizes) <= 48 * MEBIBYTE, sizes.join())
       await runner.remove(flood.id)
+    })
+
+    it('starts what it made ahead once asked, with what only the start brings', async () => {
+      const { runner } = harness
+      const script = 'echo "$(cat "$FAIRWAY_SECRETS/A") ran"; sleep 1000'
+      const one = { ...spec(['sh', '-c', script]), privateFolders: ['secrets'] as const }
+      const source = await runner.prepare(one)
+      assert.equal(await find(runner, one.id), undefined)
+      assert.equal(await runner.waitForExit(one.id), null)
+      const files = new Map([['A', Secret.of('value')]])
+      const late = sleep(50).then(() => ({ folders: [{ name: 'secrets', files }], env: new Map() }))
+      const introduced: string[] = []
+      const introduce = (address: string): Promise<void> => {
+        introduced.push(address)
+        return Promise.resolve()
+      }
+      const createdAt = one.createdAt + 1
+      const started = await runner.start({ ...one, createdAt }, introduce, late as Promise<never>)
+      assert.equal(started.spec.createdAt, createdAt)
+      if (source !== null) assert.deepEqual([started.source, ...introduced], [source, source])
+      await logged(one, 'value ran')
+      assert.deepEqual(await find(runner, one.id), started)
+      await runner.remove(one.id)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('what was made ahead of another spec is made anew', async () => {
+      const { runner } = harness
+      const before = spec(['sh', '-c', 'echo before; sleep 1000'])
+      await runner.prepare(before)
+      const after = { ...before, argv: ['sh', '-c', 'echo after; sleep 1000'] }
+      await runner.start(after)
+      await logged(after, 'after')
+      assert.ok(!(await loggedLines(harness.logDir, after)).includes('before'))
+      await runner.remove(after.id)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('writes its log also where that was tidied away before the start', async () => {
+      const { runner } = harness
+      const one = spec(['sh', '-c', 'echo ran; sleep 1000'])
+      await runner.prepare(one)
+      await rm(dirname(logFile(harness.logDir, one)), { recursive: true, force: true })
+      await runner.start(one)
+      await logged(one, 'ran')
+      await runner.remove(one.id)
+      assert.deepEqual(await harness.leftovers(), [])
+    })
+
+    it('nothing stays of what was made ahead and never started', async () => {
+      const [removed, closed] = [spec(['sleep', '1000']), spec(['sleep', '1000'])]
+      await harness.runner.prepare(removed)
+      await harness.runner.remove(removed.id)
+      const later = await harness.again()
+      await later.prepare(closed)
+      await later.close()
+      assert.deepEqual(await harness.leftovers(), [])
+      for (const { id } of [removed, closed])
+        await assert.rejects(readFile(logFile(harness.logDir, { ...removed, id })), /ENOENT/)
     })
 
     it('a start that a kill cut off is done by whoever starts the instance again, and its command runs once', async () => {

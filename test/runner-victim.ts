@@ -10,19 +10,21 @@ export async function beVictimOf(runner: Runner, image: ImageFacts, id: string):
   await new Promise(() => setInterval(() => undefined, 1000))
 }
 
-/** A server in the middle of its work, until somebody kills it: three lanes that start, stop and remove instances. */
+/** A server in the middle of its work, until somebody kills it: lanes that start, stop and remove instances, some made ahead. */
 export async function beVictim(runner: Runner, image: ImageFacts): Promise<never> {
   process.stdout.write('ready\n')
-  const lane = async (): Promise<never> => {
+  const lane = async (ahead: boolean): Promise<never> => {
+    const given = ahead ? { ...ONCE_GIVEN, env: new Map() } : ONCE_GIVEN
     for (;;) {
       const spec = {
         ...sampleSpec(image, ['sh', '-c', 'sleep 1000 & sleep 1000']),
-        ...payloadNames(ONCE_GIVEN),
+        ...payloadNames(given),
       }
-      await runner.start(spec, undefined, ONCE_GIVEN)
+      if (ahead) await runner.prepare(spec)
+      await runner.start(spec, undefined, given)
       await runner.stop(spec.id, { signal: 'SIGTERM', graceMs: 100 })
       await runner.remove(spec.id)
     }
   }
-  return await Promise.race([lane(), lane(), lane()])
+  return await Promise.race([lane(false), lane(false), lane(true)])
 }

@@ -1,12 +1,13 @@
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import { readIfExists } from '../lib/atomic-file.ts'
 import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
 import { identify, isAlive, signalProcess } from '../lib/process-identity.ts'
 import { signalName } from '../lib/signal-name.ts'
+import { together } from '../lib/together.ts'
 import type { Clock } from '../model/clock.ts'
-import { FairwayError } from '../model/errors.ts'
 import {
   requireFolder,
   requireRunning,
@@ -17,7 +18,6 @@ import {
   type Usage,
 } from '../model/instance.ts'
 import { logFile } from '../model/log-file.ts'
-import type { Digest } from '../model/release.ts'
 import type { ExecRequest, ExecSession, Runner } from '../model/runner.ts'
 import type { InstancePayload, PrivateFolder, PrivateFolderName } from '../model/secrets.ts'
 import { Cgroup } from './cgroup.ts'
@@ -25,24 +25,19 @@ import { cgroupPath, runFolder, type ContainerHost } from './container-host.ts'
 import { endsByDefault } from './default-action.ts'
 import { forgetEarlierBoot } from './earlier-boot.ts'
 import { execIn } from './exec.ts'
-import { imageUser } from './image-user.ts'
-import { writeBundle } from './instance-bundle.ts'
+import { judgeExit, lostExit } from './exit.ts'
 import { InstanceFolder, instanceIds } from './instance-folder.ts'
+import { InstanceMaker, portOf, type LayerSource, type MadeInstance } from './instance-maker.ts'
 import { endLeftovers, untilUndisturbed } from './leftovers.ts'
 import { listeningPorts } from './listening-ports.ts'
 import { LogRotation } from './log-rotation.ts'
 import { Network } from './network.ts'
-import { mountOverlay, unmount } from './overlay.ts'
-import { createPrivate, mountPrivate, PrivateFolders } from './private-folders.ts'
+import { unmount } from './overlay.ts'
+import { Prepared } from './prepared.ts'
+import { fillPrivate, PrivateFolders } from './private-folders.ts'
 import { OciRuntime } from './runtime.ts'
 import { checkSpec, startFailure } from './start-failure.ts'
 import { DEFAULT_SUBNET, networkName, parseSubnet } from './subnet.ts'
-
-/** What the runner needs of the image store. */
-export interface LayerSource {
-  /** Unpacked layers of an image, topmost first, owned by the host's `ownerOffset`. */
-  lowerDirs(digest: Digest): Promise<readonly string[]>
-}
 
 export interface ContainerRunnerOptions {
   readonly dataDir: string
@@ -73,6 +68,8 @@ export class ContainerRunner implements Runner {
   readonly #logs: LogRotation
   readonly #mutex = new KeyedMutex()
   readonly #starting = new Set<InstanceId>()
+  readonly #prepared = new Prepared()
+  readonly #maker: InstanceMaker
   readonly network: Network
 
   constructor(options: ContainerRunnerOptions) {
@@ -92,6 +89,9 @@ export class ContainerRunner implements Runner {
       cniDir: options.host.cniDir,
       log: options.log,
     })
+    const [runDir, runtime, network] = [this.#runDir, this.#runtime, this.network]
+    const logMaxBytes = this.#logs.hardLimit
+    this.#maker = new InstanceMaker({ ...options, runDir, runtime, network, logMaxBytes })
   }
 
   async open(): Promise<void> {
@@ -113,21 +113,44 @@ export class ContainerRunner implements Runner {
   async start(
     spec: InstanceSpec,
     introduce: Introduce = () => Promise.resolve(),
-    payload: InstancePayload = NOTHING,
+    payload: InstancePayload | Promise<InstancePayload> = NOTHING,
   ): Promise<FoundInstance> {
     checkSpec(spec)
+    const given = Promise.resolve(payload)
+    // Told where it is waited for, if the start gets so far.
+    given.catch(() => undefined)
     return await this.#mutex.run(spec.id, async () => {
       const folder = this.#folder(spec.id)
       const existing = await this.#startedBefore(folder)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec, folder, { introduce, payload })
+        return await this.#start(spec, folder, { introduce, payload: given })
       } catch (error) {
         await this.#clean(folder)
         throw startFailure(error, spec)
       } finally {
         this.#starting.delete(spec.id)
+      }
+    })
+  }
+
+  async prepare(spec: InstanceSpec): Promise<string> {
+    checkSpec(spec)
+    this.#prepared.begin(spec)
+    return await this.#mutex.run(spec.id, async () => {
+      const folder = this.#folder(spec.id)
+      try {
+        await folder.createRun()
+        const made = await this.#maker.make(spec, folder, {
+          privateEnv: NOTHING.env,
+          beside: () => Promise.resolve(),
+        })
+        this.#prepared.done(spec.id, made)
+        return made.lease.address
+      } catch (error) {
+        await this.#discard(folder)
+        throw startFailure(error, spec)
       }
     })
   }
@@ -176,7 +199,7 @@ export class ContainerRunner implements Runner {
   async remove(id: InstanceId): Promise<void> {
     await this.#mutex.run(id, async () => {
       this.#logs.forget(id)
-      await this.#clean(this.#folder(id))
+      await this.#discard(this.#folder(id))
     })
   }
 
@@ -220,6 +243,8 @@ export class ContainerRunner implements Runner {
   async close(): Promise<void> {
     this.#exits.close()
     this.#logs.close()
+    const discard = (id: InstanceId): Promise<void> => this.#discard(this.#folder(id))
+    await together(this.#prepared.ids.map((id) => this.#mutex.run(id, () => discard(id))))
     await this.network.close()
   }
 
@@ -235,49 +260,50 @@ export class ContainerRunner implements Runner {
   async #start(
     spec: InstanceSpec,
     folder: InstanceFolder,
-    { introduce, payload }: { readonly introduce: Introduce; readonly payload: InstancePayload },
+    given: { readonly introduce: Introduce; readonly payload: Promise<InstancePayload> },
   ): Promise<FoundInstance> {
-    const { host, images, logDir, clock } = this.#options
-    const file = logFile(logDir, spec)
+    const made = await this.#made(spec, folder, given)
+    const { startedAt, port } = await this.#maker.run(folder, made)
+    this.#logs.watch(spec, this.#options.logDir, folder)
+    const source = made.lease.address
+    const address = port === null ? null : { host: source, port }
+    return { spec, state: 'running', address, source, startedAt, exit: null }
+  }
+
+  /** Takes the container that was made ahead, or makes one; either way it is introduced and has its files. */
+  async #made(
+    spec: InstanceSpec,
+    folder: InstanceFolder,
+    { introduce, payload }: { introduce: Introduce; payload: Promise<InstancePayload> },
+  ): Promise<MadeInstance> {
+    const furnish = (address: string): Promise<unknown> =>
+      together([introduce(address), payload.then((content) => fillPrivate(folder, content))])
+    const prepared = this.#prepared.take(spec)
+    if (prepared !== null && (await this.#isUsable(prepared, spec))) {
+      await together([folder.create(spec), furnish(prepared.lease.address)])
+      return prepared
+    }
+    // What was made of another spec, or is of no use any more.
+    if (await folder.isOfThisBoot()) await this.#clean(folder)
     await folder.create(spec)
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-    const lowerDirs = await images.lowerDirs(spec.image.digest)
-    const [lease, user] = await Promise.all([
-      this.network.take(folder.lease),
-      imageUser(spec.image.user, lowerDirs, { userNamespace: host.ownerOffset > 0 }),
-      mountOverlay(folder.run, lowerDirs, host.ownerOffset),
-      mountPrivate(folder, payload, host),
-    ])
-    await createPrivate(folder, payload, { user, offset: host.ownerOffset })
-    const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
-    await writeBundle({
-      runDir: this.#runDir,
-      spec,
-      folder,
-      host,
-      lease,
-      user,
-      port,
-      gateway: this.network.gateway,
-      payload,
+    const privateEnv = (spec.privateEnv ?? []).length === 0 ? NOTHING.env : (await payload).env
+    return await this.#maker.make(spec, folder, {
+      privateEnv,
+      beside: ({ address }) => furnish(address),
     })
-    const [pid] = await Promise.all([
-      this.#runtime.create(folder, file, this.#logs.hardLimit),
-      introduce(lease.address),
-    ])
-    const process = await identify(pid)
-    if (process === null) throw new FairwayError('INSTANCE_FAILED', `${spec.id} ended at once`)
-    const monitor = await folder.pid(folder.conmonPid)
-    await Promise.all([
-      this.#runtime.start(spec.id, process, clock),
-      monitor === null ? undefined : this.#cgroup(spec.id).charge(monitor),
-    ])
-    const record = { process, startedAt: clock.now(), port, hasInit: host.init !== null }
-    await folder.saveRecord(record)
-    this.#logs.watch(spec, logDir, folder)
-    const address = port === null ? null : { host: lease.address, port }
-    const source = lease.address
-    return { spec, state: 'running', address, source, startedAt: record.startedAt, exit: null }
+  }
+
+  /** False once it has ended, or its log was tidied away: nobody would see what it writes. */
+  async #isUsable({ init }: MadeInstance, spec: InstanceSpec): Promise<boolean> {
+    const log = await readIfExists(logFile(this.#options.logDir, spec))
+    return log !== null && (await isAlive(init))
+  }
+
+  /** As `#clean`; of what never was an instance nothing stays, not even an empty log. */
+  async #discard(folder: InstanceFolder): Promise<void> {
+    const prepared = this.#prepared.forget(folder.id)
+    await this.#clean(folder)
+    if (prepared !== null) await rm(logFile(this.#options.logDir, prepared), { force: true })
   }
 
   async #running(id: InstanceId): Promise<FoundInstance> {
@@ -296,12 +322,14 @@ export class ContainerRunner implements Runner {
         : { host: lease.address, port: record.port }
     const source = lease?.address ?? null
     const startedAt = record?.startedAt ?? spec.createdAt
-    const known = (await folder.exit()) ?? (await this.#judgeExit(folder))
+    const { clock } = this.#options
+    const look = { folder, cgroup: this.#cgroup(folder.id), clock }
+    const known = (await folder.exit()) ?? (await judgeExit(look))
     if (known !== null) return { spec, state: 'exited', address, source, startedAt, exit: known }
     if (record !== null && (await isAlive(record.process))) {
       return { spec, state: 'running', address, source, startedAt, exit: null }
     }
-    const exit = await this.#lostExit(folder, record !== null)
+    const exit = await lostExit(look, record !== null)
     return { spec, state: 'exited', address, source, startedAt, exit }
   }
 
@@ -324,43 +352,11 @@ export class ContainerRunner implements Runner {
     if (pid === null || (await this.#runtime.status(folder.id)) !== 'running') return null
     const process = await identify(pid)
     if (process === null) return null
-    const port = spec.listens ? (spec.port ?? spec.image.port ?? 8080) : null
+    const port = portOf(spec)
     const hasInit = this.#options.host.init !== null
     const record = { process, startedAt: this.#options.clock.now(), port, hasInit }
     await folder.saveRecord(record)
     return record
-  }
-
-  async #judgeExit(folder: InstanceFolder): Promise<ExitFacts | null> {
-    const status = await folder.exitCode()
-    if (status === null) return null
-    const oom = status !== 0 && (await this.#cgroup(folder.id).oomKills()) > 0
-    const stopped = await folder.stopSignal()
-    const killed = status > 128 && status <= 128 + 64
-    const exit: ExitFacts = {
-      code: killed ? null : status,
-      signal: killed ? (stopped ?? signalName(status - 128)) : null,
-      reason: oom ? 'oom' : killed ? 'killed' : 'exited',
-      at: this.#options.clock.now(),
-    }
-    await folder.saveExit(exit)
-    return exit
-  }
-
-  /** Ended without a word: conmon was killed, or the host restarted. conmon writes its file a moment after the end: look again. */
-  async #lostExit(folder: InstanceFolder, ran: boolean): Promise<ExitFacts> {
-    const monitor = await folder.pid(folder.conmonPid)
-    if (ran && monitor !== null) {
-      for (let tries = 0; tries < 50 && (await identify(monitor)) !== null; tries++) {
-        await this.#options.clock.sleep(10)
-      }
-    }
-    const exit = await this.#judgeExit(folder)
-    if (exit !== null) return exit
-    const at = this.#options.clock.now()
-    const unknown: ExitFacts = { code: null, signal: null, reason: 'unknown', at }
-    if (ran) await folder.saveExit(unknown)
-    return unknown
   }
 
   /** Only ever called once nothing else works on the instance: the key of the mutex is its id. */

@@ -20,12 +20,12 @@ export interface InstanceBundle {
   readonly user: ContainerUser
   readonly port: number | null
   readonly gateway: string
-  readonly payload: InstancePayload
+  readonly privateEnv: InstancePayload['env']
 }
 
 /** Writes config.json and the files that tell the instance who and where it is. */
 export async function writeBundle(input: InstanceBundle): Promise<void> {
-  const { spec, folder, lease, gateway, port, payload } = input
+  const { spec, folder, lease, gateway, port, privateEnv } = input
   const files = [
     { name: 'hosts', text: `127.0.0.1 localhost\n${lease.address} ${spec.id}\n` },
     { name: 'resolv.conf', text: `nameserver ${gateway}\noptions timeout:2 attempts:2\n` },
@@ -53,7 +53,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
       ...(init === null
         ? []
         : [{ source: init, destination: INIT, writable: false, executable: true }]),
-      ...new PrivateFolders(folder.private).binds(payload.folders.map(({ name }) => name)),
+      ...new PrivateFolders(folder.private).binds(spec.privateFolders ?? []),
     ],
     limits: spec.resources,
     tmpBytes: spec.resources.memory / 2,
@@ -62,7 +62,7 @@ export async function writeBundle(input: InstanceBundle): Promise<void> {
   })
   await Promise.all([
     ...files.map(({ name, text }) => writeFile(join(folder.bundle, name), text, { mode: 0o644 })),
-    writeConfig(folder, JSON.stringify(config), payload.env.size > 0),
+    writeConfig(folder, JSON.stringify(config), privateEnv.size > 0),
   ])
 }
 
@@ -96,16 +96,16 @@ async function checkCommand(
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-function environment({ spec, port, payload }: InstanceBundle): Record<string, string> {
+function environment({ spec, port, privateEnv }: InstanceBundle): Record<string, string> {
   return {
     PATH: DEFAULT_PATH,
     HOME: '/tmp',
     HOSTNAME: spec.id,
     ...spec.image.env,
     ...spec.env,
-    ...Object.fromEntries([...payload.env].map(([name, value]) => [name, value.revealText()])),
+    ...Object.fromEntries([...privateEnv].map(([name, value]) => [name, value.revealText()])),
     ...Object.fromEntries(
-      payload.folders.flatMap(({ name }) =>
+      (spec.privateFolders ?? []).flatMap((name) =>
         Object.entries(folderVariables(name, pathInside(name))),
       ),
     ),

@@ -56,9 +56,13 @@ export class InstanceFolder {
   }
 
   async create(spec: InstanceSpec): Promise<void> {
-    await mkdir(this.data, { recursive: true, mode: 0o700 })
-    await mkdir(this.bundle, { recursive: true, mode: 0o711 })
+    await Promise.all([mkdir(this.data, { recursive: true, mode: 0o700 }), this.createRun()])
     await this.#write('spec.json', spec)
+  }
+
+  /** Only what ends with the boot: without a spec it is no instance, and the next server removes it. */
+  async createRun(): Promise<void> {
+    await mkdir(this.bundle, { recursive: true, mode: 0o711 })
   }
 
   /** Null where there is no such instance, or where its start was cut off before anything of it existed. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { isInMemory, swapFiles } from '../lib/memory-files.ts'
 import { runToEnd } from '../lib/process.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceSpec } from '../model/instance.ts'
 import {
   MAX_PRIVATE_BYTES,
   MAX_PRIVATE_FILES,
@@ -48,11 +49,10 @@ export class PrivateFolders {
   }
 
   /** @param owner uid and gid as the host sees the app's user */
-  async create(folder: PrivateFolder, owner: { readonly uid: number; readonly gid: number }) {
-    const path = this.folder(folder.name)
+  async create(name: PrivateFolderName, owner: { readonly uid: number; readonly gid: number }) {
+    const path = this.folder(name)
     await mkdir(path, { mode: 0o700 })
     await chown(path, owner.uid, owner.gid)
-    await this.swap(folder)
   }
 
   /** @throws FairwayError SECRETS_INVALID, DISK_FULL */
@@ -84,34 +84,41 @@ export class PrivateFolders {
 }
 
 /**
- * Mounts what a payload needs, if it needs anything.
+ * Mounts what an instance with such a spec needs, if it needs anything, and makes its folders, empty.
+ * @param to the user as seen inside, and how far the host's numbers are from that
  * @throws FairwayError RUNNER_UNAVAILABLE; also for private variables where a runtime copies them to a disk: crun keeps config.json beside its state
  */
 export async function mountPrivate(
   folder: InstanceFolder,
-  { folders, env }: InstancePayload,
-  host: Pick<ContainerHost, 'runtime'>,
+  { privateFolders = [], privateEnv = [] }: Pick<InstanceSpec, 'privateFolders' | 'privateEnv'>,
+  to: {
+    readonly user: Promise<ContainerUser>
+    readonly host: Pick<ContainerHost, 'runtime' | 'ownerOffset'>
+  },
 ): Promise<void> {
-  if (folders.length === 0 && env.size === 0) return
-  if (env.size > 0 && host.runtime.name === 'crun' && !(await isInMemory(folder.run))) {
+  if (privateFolders.length === 0 && privateEnv.length === 0) return
+  if (privateEnv.length > 0 && to.host.runtime.name === 'crun' && !(await isInMemory(folder.run))) {
     throw new FairwayError(
       'RUNNER_UNAVAILABLE',
       'variables with secret values need /run in memory (tmpfs) where the runtime is crun',
       { hint: 'Read the values from the files in FAIRWAY_SECRETS instead, or install runc.' },
     )
   }
-  await new PrivateFolders(folder.private).mount()
+  const all = new PrivateFolders(folder.private)
+  await all.mount()
+  const user = await to.user
+  const offset = to.host.ownerOffset
+  for (const name of privateFolders)
+    await all.create(name, { uid: user.uid + offset, gid: user.gid + offset })
 }
 
-/** @param to the user as seen inside, and how far the host's numbers are from that */
-export async function createPrivate(
+/** Before the command runs. @throws FairwayError SECRETS_INVALID, DISK_FULL */
+export async function fillPrivate(
   folder: InstanceFolder,
   { folders }: InstancePayload,
-  to: { readonly user: ContainerUser; readonly offset: number },
 ): Promise<void> {
-  const owner = { uid: to.user.uid + to.offset, gid: to.user.gid + to.offset }
   const all = new PrivateFolders(folder.private)
-  for (const each of folders) await all.create(each, owner)
+  for (const each of folders) await all.swap(each)
 }
 
 export function pathInside(name: PrivateFolderName): string {

@@ -11,9 +11,11 @@ import type { InstanceSecrets } from '../model/secrets.ts'
 import type { Traffic } from '../model/traffic.ts'
 import { CrashHistory } from './crashes.ts'
 import { LiveValues } from './live-values.ts'
+import { instanceSpec } from './instance-spec.ts'
 import { watchInstance, type WatchEvent } from './instance-watch.ts'
-import { payloadOf, plannedNames, runningOf, valuesInUse, withVersion } from './payload.ts'
+import { payloadOf, runningOf, valuesInUse, withVersion } from './payload.ts'
 import { plan, releaseKey, specKey, type PlanStep } from './plan.ts'
+import type { Standbys } from './standbys.ts'
 import { appTable, type AppTable } from './table.ts'
 import { describeExit, toPlanned, type Tracked, type TrackedMap } from './tracked.ts'
 
@@ -22,6 +24,7 @@ export interface AppLoopDeps {
   readonly traffic: Traffic
   readonly logs: LogReader
   readonly secrets: InstanceSecrets
+  readonly standbys: Pick<Standbys, 'keep' | 'claim' | 'keepOnly'>
   readonly clock: Clock
   readonly log: Log
   readonly randomId: () => string
@@ -92,6 +95,7 @@ export class AppLoop {
       tracks.map(({ release }) => releaseKey(process, release)),
     )
     this.crashes.keepOnly(new Set(keys))
+    this.#deps.standbys.keepOnly(this.ref, new Set(keys))
     this.wake()
   }
 
@@ -191,7 +195,9 @@ export class AppLoop {
   async #start(process: string, release: number): Promise<void> {
     const found = this.#findTrack(process, release)
     if (found === null) return
-    const spec = this.#instanceSpec(found.workload, found.track)
+    const fresh = this.#newSpec(found)
+    const standby = this.#deps.standbys.claim(fresh)
+    const spec = standby === null ? fresh : { ...fresh, id: standby.id }
     const key = releaseKey(process, release)
     this.#since.set(spec.id, this.#deps.clock.elapsed())
     this.#put({
@@ -199,7 +205,8 @@ export class AppLoop {
       phase: 'starting',
       reason: 'starting',
       address: null,
-      source: null,
+      // Where it is known already, the table that tells of the start introduces it as well.
+      source: standby?.source ?? null,
       startedAt: spec.createdAt,
       restarts: this.crashes.restarts(key),
       exit: null,
@@ -245,7 +252,17 @@ export class AppLoop {
     this.#tracked.delete(id)
     this.values.forget(id)
     this.#since.delete(id)
+    this.#keepStandby(tracked.spec)
     this.wake()
+  }
+
+  /** Where the last copy of a stopped web process has left, the next one is made ahead: somebody's request will wait for it. */
+  #keepStandby({ process, release, listens }: InstanceSpec): void {
+    const found = this.#findTrack(process, release)
+    if (!listens || found?.track.replicas !== 0 || this.#deps.signal.aborted) return
+    const key = releaseKey(process, release)
+    if ([...this.#tracked.values()].some(({ spec }) => specKey(spec) === key)) return
+    this.#deps.standbys.keep(this.#newSpec(found))
   }
 
   /** Repeats what must happen in the end, however often the router or the runner fails meanwhile. */
@@ -350,25 +367,9 @@ export class AppLoop {
     return workload === undefined || track === undefined ? null : { workload, track }
   }
 
-  #instanceSpec(workload: Workload, track: Track): InstanceSpec {
-    const { spec } = track
-    return {
-      id: `${workload.process}-${String(track.release)}-${this.#deps.randomId()}`,
-      ref: this.ref,
-      process: workload.process,
-      kind: 'service',
-      release: track.release,
-      image: track.image,
-      argv: spec.command ?? track.image.command,
-      env: track.env,
-      port: spec.port ?? track.image.port,
-      listens: spec.type === 'web',
-      health: spec.health,
-      shutdown: spec.shutdown,
-      resources: spec.resources,
-      ...plannedNames(track.secrets),
-      createdAt: this.#deps.clock.now(),
-    }
+  #newSpec(found: { readonly workload: Workload; readonly track: Track }): InstanceSpec {
+    const { clock, randomId } = this.#deps
+    return instanceSpec(this.ref, found, { suffix: randomId(), createdAt: clock.now() })
   }
 
   #exitText(found: FoundInstance): string {

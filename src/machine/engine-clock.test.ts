@@ -71,6 +71,9 @@ class RecordRunner implements Runner {
     this.#exits.set(spec.id, Promise.withResolvers<ExitFacts>())
     return Promise.resolve({ ...instance, exit: null })
   }
+  prepare(): Promise<null> {
+    return Promise.resolve(null)
+  }
   crashAll(): void {
     for (const { resolve } of this.#exits.values())
       resolve({ code: 3, signal: null, reason: 'exited', at: 0 })

@@ -22,6 +22,7 @@ import { diagnose } from './diagnosis.ts'
 import { jobId, runJob } from './job.ts'
 import { releaseKey } from './plan.ts'
 import { TablePublisher, type TableContent } from './publisher.ts'
+import { Standbys } from './standbys.ts'
 import { actualApp } from './status.ts'
 import { unsupportedKeys } from './unsupported-keys.ts'
 
@@ -52,11 +53,13 @@ export class MachineEngine implements Engine {
   readonly #jobCallers = new Map<string, AppRef>()
   readonly #closing = new AbortController()
   readonly #publisher: TablePublisher
+  readonly #standbys: Standbys
   #open = false
 
   constructor(options: MachineEngineOptions) {
     this.#options = options
     const { traffic, clock, log } = options
+    this.#standbys = new Standbys(options)
     this.#publisher = new TablePublisher({
       traffic,
       clock,
@@ -101,6 +104,7 @@ export class MachineEngine implements Engine {
       const seen = this.#changes.version(refKey(ref))
       if (loop.tracked.size > 0) await this.#changes.after(refKey(ref), seen, this.#closing.signal)
     }
+    await this.#standbys.settled()
     loop.close()
     this.#loops.delete(refKey(ref))
     await this.#publisher.publish()
@@ -186,6 +190,7 @@ export class MachineEngine implements Engine {
     if (existing !== undefined) return existing
     const loop = new AppLoop(ref, {
       ...this.#options,
+      standbys: this.#standbys,
       publish: () => this.#publisher.publish(),
       introduce: () => this.#introduce(),
       onChange: () => this.#onChange(loop),

@@ -18,15 +18,22 @@ export interface Runner {
   /**
    * Starts the instance and returns once its process runs; readiness is the engine's business. Starting an id that exists returns it as found.
    * `introduce` gets the address by which the router will know the instance as caller of others (`source` of what is found), and has ended before the first instruction runs.
-   * `payload` is what the instance gets that must not touch a disk: files in memory (tmpfs; mode 0400, the app's user; the folders that `spec.privateFolders` names) and
+   * `payload` may still be in the making; it is waited for before the first instruction runs. It is what the instance gets that must not touch a disk: files in memory (tmpfs; mode 0400, the app's user; the folders that `spec.privateFolders` names) and
    * variables (`spec.privateEnv`). A runner keeps neither beyond the instance; one that is adopted still has its files.
    * @throws FairwayError INSTANCE_FAILED (bad command, user, image), RUNNER_UNAVAILABLE (also where the host has no folder in memory), DISK_FULL, SECRETS_INVALID
    */
   start(
     spec: InstanceSpec,
     introduce?: (source: string) => Promise<void>,
-    payload?: InstancePayload,
+    payload?: InstancePayload | Promise<InstancePayload>,
   ): Promise<FoundInstance>
+  /**
+   * Makes ahead what it can of an instance that may be started later, all but its command and its payload: a `start` of the same spec (`createdAt` and `values` aside) then takes less time.
+   * Until then it is no instance: nothing lists it, `remove` ends it, as do `close` and the next `open`. Not for specs with `privateEnv`.
+   * Returns its `source`; null where this runner makes nothing ahead.
+   * @throws FairwayError as `start`, with nothing left behind
+   */
+  prepare(spec: InstanceSpec): Promise<string | null>
   /**
    * Puts these files in the place of the ones that the folder has, for a running instance that was started with that folder. All at once: whoever reads through `..data`
    * sees the old files or the new ones. Files that were open stay readable. On failure the old files stay.

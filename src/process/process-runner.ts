@@ -73,6 +73,8 @@ export class ProcessRunner implements Runner {
   readonly name = 'process'
   readonly isolates = false
   readonly flavour = 'host'
+  /** There is little of a process that could be made ahead. */
+  readonly prepare = (): Promise<null> => Promise.resolve(null)
   readonly #options: ProcessRunnerOptions
   readonly #exits: FolderWatch
   readonly #mutex = new KeyedMutex()
@@ -101,14 +103,14 @@ export class ProcessRunner implements Runner {
   async start(
     spec: InstanceSpec,
     introduce?: Introduce,
-    payload: InstancePayload = NOTHING,
+    payload: InstancePayload | Promise<InstancePayload> = NOTHING,
   ): Promise<FoundInstance> {
     return await this.#mutex.run(spec.id, async () => {
       const existing = await this.#startedBefore(spec.id)
       if (existing !== null) return existing
       this.#starting.add(spec.id)
       try {
-        return await this.#start(spec, payload, introduce)
+        return await this.#start(spec, await payload, introduce)
       } catch (error) {
         await this.#clean(spec.id)
         throw translated(error, spec)

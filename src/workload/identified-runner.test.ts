@@ -235,6 +235,8 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
     })
 
     test('a new root is in the bundle of what runs, and nothing breaks', async () => {
+      const ahead = specOf('ahead', ['sleep', '1000'])
+      await runner.prepare(ahead)
       await authority.rotate()
       const bundle = join(await folderOf(server), 'bundle.pem')
       await eventually(
@@ -243,6 +245,12 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
         30_000,
       )
       assert.match(await call(await folderOf(client), 'server'), /welcome/)
+      const folder = await folderOf(await runner.start(ahead))
+      const read = (file: string) => readFile(join(folder, file), 'utf8')
+      assert.equal((await read('bundle.pem')).split('BEGIN CERTIFICATE').length, 3)
+      const certificate = new X509Certificate(await read('svid.pem'))
+      assert.equal(certificate.subjectAltName, `URI:${idOf('ahead')}`)
+      assert.ok(certificate.checkPrivateKey(createPrivateKey(await read('svid_key.pem'))))
     })
 
     test('nothing is left when they are gone', async () => {

@@ -19,6 +19,7 @@ import {
   type ReloadSignal,
 } from '../model/secrets.ts'
 import type { Authority } from './authority.ts'
+import type { X509Svid } from './certificate.ts'
 import { Holder, identityFolder, renewalTime } from './holder.ts'
 import { workloadId } from './spiffe-id.ts'
 
@@ -45,6 +46,8 @@ export class IdentifiedRunner implements Runner {
   readonly #options: IdentifiedRunnerOptions
   readonly #runner: Runner
   readonly #holders = new Map<InstanceId, Holder>()
+  /** Of instances that are made ahead. */
+  readonly #ahead = new Map<InstanceId, X509Svid>()
   readonly #mutex = new KeyedMutex()
   readonly #closing = new AbortController()
   readonly #work = new Set<Promise<void>>()
@@ -64,7 +67,10 @@ export class IdentifiedRunner implements Runner {
     const { authority } = this.#options
     await this.#runner.open()
     await authority.open()
-    this.#stopListening = authority.onChange(() => this.#background(this.#placeAll()))
+    this.#stopListening = authority.onChange(() => {
+      this.#ahead.clear()
+      this.#background(this.#placeAll())
+    })
     for (const found of await this.#runner.list()) await this.#adopt(found)
     this.#background(authority.keepRotating(this.#closing.signal))
     this.#background(this.#keepRenewing())
@@ -73,23 +79,33 @@ export class IdentifiedRunner implements Runner {
   async start(
     spec: InstanceSpec,
     introduce?: (source: string) => Promise<void>,
-    payload: InstancePayload = NOTHING,
+    payload: InstancePayload | Promise<InstancePayload> = NOTHING,
   ): Promise<FoundInstance> {
-    const { authority } = this.#options
-    const svid = await authority.x509Svid(this.#idOf(spec))
-    const folder = identityFolder(svid, await authority.bundle())
+    const svid = this.#svidOf(spec)
+    const given = this.#withIdentity(payload, svid)
+    // Nobody waits for it where the instance runs already, or cannot be made.
+    given.catch(() => undefined)
     const introduced = new Set<string>()
-    const found = await this.#runner.start(
-      { ...spec, privateFolders: [...(spec.privateFolders ?? []), folder.name] },
-      async (source) => {
-        introduced.add(source)
-        await introduce?.(source)
-      },
-      { ...payload, folders: [...payload.folders, folder] },
-    )
-    if (introduced.size > 0) await this.#keep(spec.id, new Holder(svid))
+    const introduceIt = async (source: string): Promise<void> => {
+      introduced.add(source)
+      await introduce?.(source)
+    }
+    const found = await this.#runner.start(withFolder(spec), introduceIt, given)
+    if (introduced.size > 0) await this.#keep(spec.id, new Holder(await svid))
     else await this.#adopt(found)
     return found
+  }
+
+  async prepare(spec: InstanceSpec): Promise<string | null> {
+    const source = await this.#runner.prepare(withFolder(spec))
+    if (source === null) return null
+    try {
+      this.#ahead.set(spec.id, await this.#options.authority.x509Svid(this.#idOf(spec)))
+    } catch (error) {
+      // The start tries again, and fails if it has to.
+      this.#tellOf(spec.id, error)
+    }
+    return source
   }
 
   place(id: InstanceId, folder: PrivateFolder): Promise<void> {
@@ -144,6 +160,24 @@ export class IdentifiedRunner implements Runner {
 
   // Private
 
+  /** Signed ahead with the instance, if nothing has changed since and it is not due for renewal; else now, while the instance is made. */
+  async #svidOf(spec: InstanceSpec): Promise<X509Svid> {
+    const { authority, clock } = this.#options
+    const ahead = this.#ahead.get(spec.id)
+    this.#ahead.delete(spec.id)
+    if (ahead !== undefined && renewalTime(ahead, 0) > clock.now()) return ahead
+    return await authority.x509Svid(this.#idOf(spec))
+  }
+
+  async #withIdentity(
+    payload: InstancePayload | Promise<InstancePayload>,
+    svid: Promise<X509Svid>,
+  ): Promise<InstancePayload> {
+    const [given, made] = await Promise.all([payload, svid])
+    const folder = identityFolder(made, await this.#options.authority.bundle())
+    return { ...given, folders: [...given.folders, folder] }
+  }
+
   #idOf({ ref, process }: Pick<InstanceSpec, 'ref' | 'process'>) {
     return workloadId(this.#options.authority.trustDomain, ref, process)
   }
@@ -179,6 +213,7 @@ export class IdentifiedRunner implements Runner {
   }
 
   async #forget(id: InstanceId): Promise<void> {
+    this.#ahead.delete(id)
     const holder = this.#holders.get(id)
     this.#holders.delete(id)
     await holder?.api?.close()
@@ -248,6 +283,10 @@ export class IdentifiedRunner implements Runner {
       .finally(() => this.#work.delete(ended))
     this.#work.add(ended)
   }
+}
+
+function withFolder(spec: InstanceSpec): InstanceSpec {
+  return { ...spec, privateFolders: [...(spec.privateFolders ?? []), 'identity'] }
 }
 
 const GONE: ReadonlySet<string> = new Set(['NOT_RUNNING', 'NOT_FOUND'])
