@@ -194,6 +194,7 @@ describe(
         bed.ageKey(29.5 * DAY)
         // What it knows of keys is not older than the next one.
         await bed.api.restart(flags)
+        await untilLetIn(await bed.token(ann))
         const old = await ask()
         const [first, next, ...more] = bed.keys().slice(-2)
         assert.deepEqual([headOf(old)['kid'], more], [first?.kid, []])
@@ -215,17 +216,22 @@ describe(
       const revoke = () => bed.platform.must(['tokens', 'revoke', who.id])
       return { who, revoke, token: await bed.token(who) }
     }
-    /** Seconds until the API server refuses the token, asked all the time. */
-    const untilRefused = async (token: string): Promise<number> => {
+    /** Seconds until the API server answers the token so, asked all the time. */
+    const untilAnswered = async (token: string, isIn: boolean): Promise<number> => {
       const from = performance.now()
-      await waitUntil('refused', 60_000, async () => (await bed.whoami(token)).code !== 0)
+      const what = isIn ? 'let in' : 'refused'
+      await waitUntil(what, 60_000, async () => ((await bed.whoami(token)).code === 0) === isIn)
       return (performance.now() - from) / 1000
     }
+    const untilRefused = (token: string) => untilAnswered(token, false)
+    /** An API server asks an issuer about itself every ten seconds until that answers. */
+    const untilLetIn = (token: string) => untilAnswered(token, true)
 
     describe('issuer', () => {
       before(async () => {
         flags = await bed.choose('issuer')
         config = await bed.kubeconfig(ann)
+        await untilLetIn(await bed.token(ann))
       })
       rights()
       refusals()
@@ -257,6 +263,7 @@ describe(
 
       test('without the server, tokens that are out count and new ones are not to be had', async () => {
         const token = await bed.token(ann)
+        await untilLetIn(token)
         await killServer(bed.platform)
         try {
           assert.equal((await bed.whoami(token)).code, 0)
@@ -281,9 +288,7 @@ describe(
         } finally {
           await bed.platform.must(['up'])
         }
-        const from = performance.now()
-        await waitUntil('let in', 60_000, async () => (await bed.whoami(token)).code === 0)
-        t.diagnostic(`let in after ${((performance.now() - from) / 1000).toFixed(1)} s`)
+        t.diagnostic(`let in after ${(await untilLetIn(token)).toFixed(1)} s`)
       })
     })
 
@@ -351,7 +356,11 @@ describe(
           const from = performance.now()
           await bed.whoami(token)
           t.diagnostic(`a refusal takes ${((performance.now() - from) / 1000).toFixed(1)} s`)
-          await bed.api.cluster.kubectl(['get', 'namespaces'])
+          const { cluster } = bed.api
+          await cluster.kubectl(['get', 'namespaces'])
+          await cluster.kubectl(['create', 'serviceaccount', 'robot', '-n', 'default'])
+          const robot = await cluster.kubectl(['create', 'token', 'robot', '-n', 'default'])
+          assert.match((await bed.whoami(robot.trim())).said, /serviceaccount:default:robot/)
         } finally {
           await bed.platform.must(['up'])
         }
@@ -397,6 +406,7 @@ describe(
 
       test('tokens that the API server checks itself give no rights any more', async () => {
         await bed.choose('issuer')
+        await untilLetIn(await bed.token(ann))
         // Tokens of before name no groups: those were looked up.
         await bed.forget(ann)
         const path = await bed.kubeconfig(ann)
