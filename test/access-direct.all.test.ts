@@ -419,6 +419,20 @@ describe(
         assert.match(stderr, /access to prod is switched off/)
       })
 
+      test('a cluster that does not answer is told as such, and is off once it is said again', async () => {
+        const now = await bed.choose('issuer')
+        await untilLetIn(await bed.token(ann))
+        await bed.api.stop()
+        const words = ['target', 'access', 'prod', '--way', 'off']
+        const { code, stderr } = await bed.platform.fairway(words)
+        assert.equal(code, 8)
+        assert.match(stderr, /nobody gets further tokens for prod, but .* does not answer/)
+        await bed.api.restart(now)
+        assert.notEqual(await bound(), '')
+        await off()
+        assert.equal(await bound(), '')
+      })
+
       test('what is open through the proxy ends, and its account is gone', async () => {
         await bed.platform.must(['target', 'access', 'prod', '--way', 'proxy'])
         const path = await bed.kubeconfig(ann)

@@ -132,10 +132,7 @@ export class TargetAccess implements KubeAccess, AccessGate {
   async setWay(target: TargetName, way: AccessWay): Promise<void> {
     if ((await this.#options.store.getTarget(target)) === null) throw unknownTarget(target)
     await this.#ways.set(target, way)
-    if (way !== 'off') return
-    // Tokens that an API server checks itself are good for some minutes more: without the bindings they give no rights.
-    const door = await this.#doors.of(target)
-    await door.prepare({ refs: [], user: null })
+    if (way === 'off') await this.#takeAway(target)
   }
 
   async files(target: TargetName): Promise<AccessFiles | null> {
@@ -199,6 +196,24 @@ export class TargetAccess implements KubeAccess, AccessGate {
   }
 
   // Private
+
+  /** Tokens that an API server checks itself are good for some minutes more: without the bindings they give no rights. */
+  async #takeAway(target: TargetName): Promise<void> {
+    try {
+      const door = await this.#doors.of(target)
+      await door.prepare({ refs: [], user: null })
+    } catch (error) {
+      if (!(error instanceof FairwayError)) throw error
+      throw new FairwayError(
+        error.code,
+        `nobody gets further tokens for ${target}, but what access gave there is still there: ${error.message}`,
+        {
+          cause: error,
+          hint: `Say it again once the cluster answers: fairway target access ${target} --way off.`,
+        },
+      )
+    }
+  }
 
   /** Whoever the credential behind a token is now, with the rights of now; null where nothing is left. */
   async #userNow(

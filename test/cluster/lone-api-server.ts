@@ -64,8 +64,13 @@ export class LoneApiServer {
 
   /** Starts the API server again, with these flags beside its own; it keeps nothing itself, so it is simply killed. */
   async restart(flags: readonly string[]): Promise<void> {
-    await this.#components.get(API_SERVER)?.stop('SIGKILL')
+    await this.stop()
     await this.#launch(API_SERVER, flags)
+  }
+
+  /** Nobody answers until `restart`. */
+  async stop(): Promise<void> {
+    await this.#components.get(API_SERVER)?.stop('SIGKILL')
   }
 
   /** What the API server logged. */
