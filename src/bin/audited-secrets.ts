@@ -1,6 +1,11 @@
 import { SYSTEM, type Audit } from '../model/audit.ts'
 import type { AppRef } from '../model/names.ts'
-import type { InstancePayload, InstanceSecrets, SecretPlan } from '../model/secrets.ts'
+import {
+  secretPlaces,
+  type InstancePayload,
+  type InstanceSecrets,
+  type SecretPlan,
+} from '../model/secrets.ts'
 
 /** Adds to a way of opening secrets that every opening for an instance is in the audit: files and variables by name, and how it ended. */
 export function auditedSecrets(
@@ -14,7 +19,7 @@ export function auditedSecrets(
       outcome: failure === null ? 'done' : 'failed',
       app: ref.app,
       environment: ref.environment,
-      target: placesOf(plan).join(', ') || null,
+      target: secretPlaces(plan).join(', ') || null,
       reason: failure,
     })
   return {
@@ -31,12 +36,4 @@ export function auditedSecrets(
       }
     },
   }
-}
-
-/** Encrypted files by path, and what else values come from: never a value. */
-function placesOf({ documents, env, files = {} }: SecretPlan): readonly string[] {
-  const sourced = [...Object.values(env), ...Object.values(files)].flatMap((reference) =>
-    reference.kind === 'vault' ? [`vault ${reference.path}`] : [],
-  )
-  return [...new Set([...documents.map(({ path }) => path), ...sourced])]
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { noSecrets } from '../../test/fakes/no-secrets.ts'
 import { parseTargetName } from '../model/names.ts'
 import type { Config, HomeConfig } from './config.ts'
 import { secretsDoors } from './secrets-door.ts'
@@ -27,6 +28,7 @@ function doorOf(
     owner: 'fairway-1',
     access: () => Promise.resolve({ port: 7443, ca: 'PEM' }),
     image: () => Promise.resolve('registry.test/fairway-secrets@sha256:1'),
+    values: noSecrets,
     lookup: (host) =>
       host === 'shop.example.com'
         ? Promise.resolve(['2001:db8::1', '192.0.2.9'])

@@ -5,6 +5,7 @@ import { ACCESS_PORT, ACCESS_SERVICE, selector } from '../kubernetes/plan-platfo
 import { FairwayError } from '../model/errors.ts'
 import { secretsAudience, secretsPath } from '../model/instance-secrets.ts'
 import type { TargetName } from '../model/names.ts'
+import type { InstanceSecrets } from '../model/secrets.ts'
 import type { TargetRecord } from '../model/store.ts'
 import { serverUrlOf } from '../reconcile/target-server.ts'
 import type { Config } from './config.ts'
@@ -23,6 +24,8 @@ export interface SecretsDoorOptions {
   readonly access: () => Promise<AccessPoint | null>
   /** Reference by digest of an image that lies where the nodes of the target pull. */
   readonly image: (target: TargetRecord) => Promise<string>
+  /** Opens what plans of objects need to know of values. */
+  readonly values: InstanceSecrets
   /** Addresses of a host name. */
   readonly lookup: (host: string) => Promise<readonly string[]>
 }
@@ -30,6 +33,7 @@ export interface SecretsDoorOptions {
 export function secretsDoors(options: SecretsDoorOptions): (target: TargetRecord) => EngineSecrets {
   return (target) => ({
     audience: secretsAudience(options.owner, target.name),
+    values: options.values,
     door: () => openDoor(options, target),
   })
 }

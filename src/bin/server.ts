@@ -128,6 +128,7 @@ const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } 
   secrets: {
     config,
     access: () => kube.point(),
+    values: auditedSecrets(secrets, audit),
     image: async (target) => {
       const { fetcherImage } = await import('./fetcher-image.ts')
       return fetcherImage({ config, images, sandbox, folder, clock, log, store }, target)

@@ -9,6 +9,7 @@ import type {
 import type { FairwayError } from '../model/errors.ts'
 import type { AppRef } from '../model/names.ts'
 import { textAt } from './json-value.ts'
+import { releaseKey } from './ref-key.ts'
 import type { PodFacts } from './pod-facts.ts'
 import { podState, toInstance, type PodState } from './pod-state.ts'
 import type { WorkloadFacts } from './workload-facts.ts'
@@ -42,6 +43,8 @@ export interface Observation {
   readonly answerOf: (pod: PodFacts) => string | null
   readonly comingNode?: (pod: PodFacts) => string | null
   readonly everReady: (pod: PodFacts) => boolean
+  /** Why values of a copy are not looked after. */
+  readonly trouble?: (pod: PodFacts) => string | null
   readonly now: number
   /** When the engine began to look. */
   readonly since?: number
@@ -66,13 +69,12 @@ export function actualApp(ref: AppRef, desired: DesiredApp | null, seen: Observa
     ref,
     instances: pods
       .filter(({ pod }) => pod.phase !== 'Succeeded')
-      .map(({ pod, state }) => toInstance(pod, state, ref, trackOf(pod, desired))),
+      .map(({ pod, state }) => {
+        const reason = state.reason === '' ? (seen.trouble?.(pod) ?? '') : state.reason
+        return toInstance(pod, { ...state, reason }, ref, trackOf(pod, desired))
+      }),
     workloads: (desired?.workloads ?? []).map((workload) => workloadStatus(workload, pods, seen)),
   }
-}
-
-export function releaseKey(process: string, release: number): string {
-  return `${process}@${String(release)}`
 }
 
 // Private

@@ -100,7 +100,8 @@ export class KubernetesEngine implements Engine {
       objects: this.#objects,
       facts: () => readFacts(client, this.#closing.signal),
       settings,
-      secrets: options.secrets?.door,
+      secrets: options.secrets,
+      onValues: (ref) => this.#queue.add(refKey(ref), true),
       clock,
       log,
     })
@@ -206,6 +207,7 @@ export class KubernetesEngine implements Engine {
       answerOf: (pod) => this.#attention.answerOf(pod),
       comingNode: (pod) => this.#attention.comingNode(pod),
       everReady: ({ uid }) => this.#everReady.has(uid),
+      trouble: ({ process, release }) => this.#reconciler.trouble(ref, process, release),
       now: this.#options.clock.now(),
       since: this.#since,
     })
@@ -226,20 +228,20 @@ export class KubernetesEngine implements Engine {
     signal: AbortSignal,
   ): Promise<JobResult> {
     const { client, clock } = this.#options
-    const key = refKey(job.ref)
     const deps = {
       client,
       applier: this.#reconciler.applier,
       podsOf: (namespace: string, name: string): readonly PodFacts[] =>
         this.#objects.pods.in(namespace).filter((pod) => pod.job === name),
-      change: (stop: AbortSignal) => this.#changes.after(key, this.#changes.version(key), stop),
+      change: (stop: AbortSignal) => this.changed(job.ref, stop),
       clock,
     }
-    return this.#running.run(job, async () => {
-      const planned = planJob(job, await this.#reconciler.settings(job.ref, [job.secrets]))
-      const until = AbortSignal.any([signal, this.#closing.signal])
-      return await runClusterJob(job, planned, deps, onLine, until)
-    })
+    const until = AbortSignal.any([signal, this.#closing.signal])
+    return this.#running.run(job, () =>
+      this.#reconciler.forRun(job, (settings) =>
+        runClusterJob(job, planJob(job, settings), deps, onLine, until),
+      ),
+    )
   }
 
   async exec(ref: AppRef, instance: InstanceId, request: ExecRequest): Promise<ExecSession> {
@@ -281,6 +283,7 @@ export class KubernetesEngine implements Engine {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the engine closes'))
     this.#queue.close()
+    this.#reconciler.close()
     await this.#options.client.close()
   }
 
@@ -341,6 +344,7 @@ export class KubernetesEngine implements Engine {
     return {
       ready: workloads.every(({ ready, desired }) => ready >= desired),
       old: workloads.some(({ old }) => old > 0),
+      settled: this.#objects.workloads(namespaceOf(ref)).every(({ settled }) => settled),
     }
   }
 

@@ -12,6 +12,7 @@ import {
 import type { Clock } from '../model/clock.ts'
 import type { JobRequest, JobResult } from '../model/engine.ts'
 import type { LogLine } from '../model/runner.ts'
+import type { ObjectName } from './cluster-client.ts'
 import { runClusterJob, type JobDeps } from './job.ts'
 import type { Json } from './json-value.ts'
 import { planJob } from './plan-job.ts'
@@ -39,11 +40,12 @@ interface Told {
   readonly result: JobResult
   readonly lines: readonly string[]
   readonly patched: readonly unknown[]
+  readonly deleted: readonly string[]
   readonly tookMs: number
 }
 
 /** A run whose pod gets its node after so many seconds; the API server is scripted, for no lab has an autoscaler. */
-async function runWith(events: readonly Json[], nodeAfterS: number): Promise<Told> {
+async function runWith(events: readonly Json[], nodeAfterS: number, job = JOB): Promise<Told> {
   let now = Date.parse('2026-01-01T00:00:00Z')
   const began = now
   const clock: Clock = {
@@ -56,6 +58,7 @@ async function runWith(events: readonly Json[], nodeAfterS: number): Promise<Tol
   }
   const lines: LogLine[] = []
   const patched: unknown[] = []
+  const deleted: string[] = []
   const pod = () => {
     const done = now - began >= nodeAfterS * 1000
     const ended = { terminated: { exitCode: 0, finishedAt: new Date(now).toISOString() } }
@@ -75,7 +78,10 @@ async function runWith(events: readonly Json[], nodeAfterS: number): Promise<Tol
       patched.push(patch)
       return Promise.resolve({})
     },
-    delete: () => Promise.resolve(true),
+    delete: ({ name }: ObjectName) => {
+      deleted.push(name)
+      return Promise.resolve(true)
+    },
     podLog: async function* () {
       // It printed nothing.
     },
@@ -87,15 +93,15 @@ async function runWith(events: readonly Json[], nodeAfterS: number): Promise<Tol
     change: () => new Promise(() => undefined),
     clock,
   }
-  const planned = planJob(JOB, settingsWith())
+  const planned = planJob(job, settingsWith())
   const result = await runClusterJob(
-    JOB,
+    job,
     planned,
     deps,
     (line) => lines.push(line),
     new AbortController().signal,
   )
-  return { result, lines: lines.map(({ text }) => text), patched, tookMs: now - began }
+  return { result, lines: lines.map(({ text }) => text), patched, deleted, tookMs: now - began }
 }
 
 const comes: Json = {
@@ -129,4 +135,10 @@ test('a node that does not come in two minutes ends it, and so does word that no
   const none = { ...comes, reason: 'NotTriggerScaleUp', message: 'no group fits' }
   const refused = await runWith([comes, none], 400)
   assert.ok(refused.tookMs < 90_000, String(refused.tookMs))
+})
+
+test('the values of a run go when it has ended, though the Job stays to be asked', async () => {
+  const { deleted } = await runWith([], 5, { ...JOB, env: { TOKEN: 'planted' } })
+  assert.equal(deleted.length, 1)
+  assert.match(deleted.join(), /^web-1-[0-9a-f]{10}--env-/)
 })

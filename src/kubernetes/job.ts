@@ -71,6 +71,7 @@ export async function runClusterJob(
   })
   const end = await follow(job, name, { ...deps, began, output, nodes }, signal)
   await output.finish(END_OF_LOG_MS)
+  await dropValues(planned, object, deps)
   return {
     instance: output.pod ?? name.name,
     code: end.code,
@@ -103,6 +104,16 @@ async function start(
     ({ metadata, kind }) => OF_RUNS.has(kind) && isOf(metadata, object),
   ))
     await client.mergePatch(nameOf(own), { metadata: { ownerReferences: [owner] } })
+}
+
+/** The Job stays for a while to be asked for, its values do not. Where they cannot go now they go with it. */
+async function dropValues(
+  planned: readonly KubeObject[],
+  job: KubeObject,
+  { client }: JobDeps,
+): Promise<void> {
+  const own = planned.filter(({ kind, metadata }) => kind === 'Secret' && isOf(metadata, job))
+  for (const secret of own) await client.delete(nameOf(secret)).catch(() => false)
 }
 
 function isOf(metadata: KubeObject['metadata'], job: KubeObject): boolean {

@@ -22,6 +22,9 @@ export const LABELS = Object.freeze({
 /** Hash of the plan that an object was last applied from. */
 export const PLAN_ANNOTATION = 'fairway/plan'
 
+/** On pods: fingerprint of the values that they began with and that can change without a release. */
+export const VALUES_ANNOTATION = 'fairway/values'
+
 /** Selects what this installation owns in a cluster, and nothing of another one's. */
 export function ownedBy(owner: string): string {
   return `${LABELS.managedBy}=fairway,${LABELS.owner}=${owner}`

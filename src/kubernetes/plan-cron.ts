@@ -1,6 +1,6 @@
 import type { Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
-import { podEnv } from './pod-env.ts'
+import { podEnv, secretsOf } from './pod-env.ts'
 import { LABELS, namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
@@ -23,10 +23,7 @@ export function planCron(
   const { schedule } = track?.spec ?? process
   if (schedule === null || track === undefined) return []
   const of = { release: track.release, kind: 'cron' } as const
-  const env = podEnv(
-    { ref, process: process.name, env: track.env, secretEnv: track.secretEnv, of },
-    settings,
-  )
+  const env = podEnv({ ref, process: process.name, ...track, of }, settings)
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   // The pods of a run are no copies of the process.
   const runLabels = { ...labels, [LABELS.job]: 'cron' }
@@ -63,7 +60,7 @@ export function planCron(
     },
   }
   return [
-    ...(env.secret === null ? [] : [env.secret]),
+    ...secretsOf(env),
     kubeObject({
       apiVersion: 'batch/v1',
       kind: 'CronJob',

@@ -3,7 +3,7 @@ import type { ProcessSpec } from '../model/app-spec.ts'
 import type { JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey } from '../model/names.ts'
-import { podEnv } from './pod-env.ts'
+import { podEnv, secretsOf } from './pod-env.ts'
 import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
@@ -34,10 +34,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
   const name = jobName(job)
   const of = { release: job.release, kind: 'job', job: name } as const
-  const env = podEnv(
-    { ref, process: process.name, env: job.env, secretEnv: job.secretEnv, of },
-    settings,
-  )
+  const env = podEnv({ ...job, process: process.name, of }, settings)
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   const template = podTemplate(
     {
@@ -56,7 +53,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   return [
     ...planBase(ref, [...processes].sort(byName), settings),
     ...planSecretsPolicy(ref, [job.secrets], settings, { name, labels }),
-    ...(env.secret === null ? [] : [env.secret]),
+    ...secretsOf(env),
     kubeObject({
       apiVersion: 'batch/v1',
       kind: 'Job',

@@ -10,6 +10,7 @@ import {
   trackOf,
   workloadOf,
 } from '../../test/fakes/cluster-plan.ts'
+import type { SecretPlan } from '../model/secrets.ts'
 import { achievedShare, planNotes } from './plan-notes.ts'
 import { unsupportedKeys } from './unsupported-keys.ts'
 
@@ -71,13 +72,34 @@ test('keys that no cluster honours are named', () => {
   assert.deepEqual(unsupportedKeys(specOf(appOf(workloadOf())), { isMeasured: false }), [])
 })
 
-test('secrets as variables are refused by name, as files they are not', () => {
+test('files whose change needs something in a running pod are refused by name, all other secrets are not', () => {
   const envFrom = { TOKEN: { kind: 'secret' as const, name: 'T' } }
   const spec = specOf(appOf(workloadOf({ envFrom })))
-  assert.deepEqual(
-    unsupportedKeys({ ...spec, envFrom, secrets: ['secrets.yaml'] }, { isMeasured: false }),
-    ['env.TOKEN', 'processes.web.env.TOKEN'],
+  const file = { kind: 'generated', name: 'A', bytes: 32 } as const
+  const files = {
+    PLAIN: file,
+    NEW: { ...file, onChange: 'restart' },
+    TOLD: { ...file, onChange: 'signal' },
+    SWAPPED: { ...file, onChange: 'swap' },
+  } as const
+  const asked = { ...spec, envFrom, files, secrets: ['secrets.yaml'] }
+  assert.deepEqual(unsupportedKeys(asked, { isMeasured: false }), [
+    'files.TOLD.onChange',
+    'files.SWAPPED.onChange',
+  ])
+})
+
+test('a variable from a secret is said to stand in the cluster', () => {
+  const env = { KEY: { kind: 'secret', name: 'K' } } as const
+  const documents = [{ path: 's.yaml', text: 'x' }]
+  const notes = (of: SecretPlan): string =>
+    planNotes(appOf(workloadOf({}, [trackOf({ secrets: of })])), settingsWith()).join('\n')
+  const said = notes({ documents, env })
+  assert.match(
+    said,
+    /^web: KEY from secrets as a variable: .*a Secret of the namespace shop--production/m,
   )
+  assert.doesNotMatch(notes({ documents, env: {} }), /secrets/)
 })
 
 test('a canary is judged only where something says what it serves', () => {

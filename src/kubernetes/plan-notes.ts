@@ -1,5 +1,7 @@
 import type { DesiredApp, Workload } from '../model/engine.ts'
+import type { AppRef } from '../model/names.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
+import { namespaceOf } from './labels.ts'
 import { slotsOf } from './plan-app.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import { graceSeconds } from './pod-template.ts'
@@ -18,6 +20,7 @@ export function planNotes(desired: DesiredApp, settings: PlanSettings): readonly
         volumeNote(workload, facts),
         userNote(workload),
         spotNote(workload),
+        variablesNote(workload, desired.ref),
       ].flatMap((note) => (note === null ? [] : [`${workload.process}: ${note}`])),
     )
 }
@@ -61,6 +64,14 @@ function scalerNote({ spec }: Workload, { metrics }: ClusterFacts): string | nul
 function volumeNote({ spec }: Workload, { defaultStorageClass }: ClusterFacts): string | null {
   if (spec.volumes.length === 0 || defaultStorageClass !== null) return null
   return 'the cluster has no default StorageClass: instances wait until its volumes are there'
+}
+
+/** The one kind of value that lies in the cluster's store, as a variable cannot come from anywhere else. */
+function variablesNote({ tracks }: Workload, ref: AppRef): string | null {
+  const names = [...new Set(tracks.flatMap(({ secrets }) => Object.keys(secrets?.env ?? {})))]
+  if (names.length === 0) return null
+  const whose = names.length === 1 ? 'its value' : 'their values'
+  return `${names.sort().join(', ')} from secrets as ${names.length === 1 ? 'a variable' : 'variables'}: ${whose} will stand in the cluster’s own store, in a Secret of the namespace ${namespaceOf(ref)}, for everybody who may read Secrets there; files in FAIRWAY_SECRETS do not`
 }
 
 /** Only the image itself could say which number a name stands for. */

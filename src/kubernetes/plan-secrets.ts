@@ -5,6 +5,7 @@ import {
   hasSecretFiles,
   MAX_PRIVATE_BYTES,
   MAX_PRIVATE_FILES,
+  type InstanceSecrets,
   type SecretPlan,
 } from '../model/secrets.ts'
 import { LABELS, namespaceOf } from './labels.ts'
@@ -30,6 +31,8 @@ export interface SecretsDoor {
 /** The same as an engine is given it: the door is made when the first app with values asks. */
 export interface EngineSecrets {
   readonly audience: string
+  /** Opens what the server itself has to know of them: variables, and when a value is another one. */
+  readonly values: InstanceSecrets
   /** @throws FairwayError RUNNER_UNAVAILABLE where pods cannot reach the server, REGISTRY_FAILED */
   readonly door: () => Promise<SecretsDoor>
 }

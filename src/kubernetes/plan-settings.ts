@@ -3,6 +3,7 @@ import type { AppRef } from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
 import type { SecretsDoor } from './plan-secrets.ts'
+import type { OpenedValues } from './pod-values.ts'
 import type { ObservedSlots } from './slots.ts'
 
 /** What a plan depends on besides the model. Equal settings and equal input give equal objects. */
@@ -19,6 +20,8 @@ export interface PlanSettings {
   readonly defaultHost: (ref: AppRef) => string
   /** Where pods get their values; only apps that have some need it. */
   readonly secrets?: SecretsDoor | null
+  /** Opened values by `process@release`, of processes with variables from secrets or files that change without a release. */
+  readonly values?: ReadonlyMap<string, OpenedValues>
   /** Seconds that a copy must stay ready until it counts. */
   readonly minReadySeconds?: number
 }

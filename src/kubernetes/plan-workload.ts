@@ -1,9 +1,10 @@
 import type { ProcessSpec } from '../model/app-spec.ts'
 import type { Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
-import { podEnv } from './pod-env.ts'
+import { podEnv, secretsOf } from './pod-env.ts'
 import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject, type Labels } from './object.ts'
+import { releaseKey } from './ref-key.ts'
 import { isStateful, peersServiceName, workloadName } from './object-names.ts'
 import { copiesSelector, ownershipLabels } from './ownership.ts'
 import { volumeClaim } from './plan-volumes.ts'
@@ -24,10 +25,7 @@ export function planTrack(
   const process = workload.spec
   const own = track.spec
   const of = { release: track.release, slot, kind: 'service' } as const
-  const env = podEnv(
-    { ref, process: process.name, env: track.env, secretEnv: track.secretEnv, of },
-    settings,
-  )
+  const env = podEnv({ ref, process: process.name, ...track, of }, settings)
   const labels = ownershipLabels({ ref, owner: settings.owner, process: process.name, ...of })
   const template = podTemplate(
     {
@@ -37,6 +35,7 @@ export function planTrack(
       argv: own.command ?? track.image.command,
       env,
       secrets: track.secrets,
+      valuesVersion: settings.values?.get(releaseKey(process.name, track.release))?.restart,
       labels,
       kind: 'service',
       replicas: hasScaler(process, track) ? process.scale.max : track.replicas,
@@ -54,7 +53,7 @@ export function planTrack(
     ? { ...common, ...statefulFields(ref, process, settings) }
     : { ...common, ...deploymentFields(process, own, settings) }
   return [
-    ...(env.secret === null ? [] : [env.secret]),
+    ...secretsOf(env),
     kubeObject({
       apiVersion: 'apps/v1',
       kind: isStateful(process) ? 'StatefulSet' : 'Deployment',

@@ -1,9 +1,12 @@
+import { FairwayError } from '../model/errors.ts'
 import type { AppRef, ProcessName } from '../model/names.ts'
+import type { SecretPlan } from '../model/secrets.ts'
 import { withClusterNames } from './internal-names.ts'
 import { namespaceOf } from './labels.ts'
 import { contentHash, kubeObject, type KubeObject, type Labels } from './object.ts'
 import { ownershipLabels, type Ownership } from './ownership.ts'
 import type { BaseSettings } from './plan-settings.ts'
+import { releaseKey } from './ref-key.ts'
 
 export interface PodEnvInput {
   readonly ref: AppRef
@@ -11,14 +14,20 @@ export interface PodEnvInput {
   readonly env: Readonly<Record<string, string>>
   /** Absent = all names. */
   readonly secretEnv?: readonly string[] | undefined
-  readonly of: Pick<Ownership, 'release' | 'kind' | 'job' | 'slot'>
+  /** As in `Track`. */
+  readonly secrets?: SecretPlan | undefined
+  readonly of: Pick<Ownership, 'kind' | 'job' | 'slot'> & { readonly release: number }
 }
 
-/** The variables of a process: those of the app file stand in its pods, what a person has set in a Secret. */
+/** The variables of a process: those of the app file stand in its pods, what a person has set in a Secret, and what it takes from secrets in another. */
 export interface PodEnv {
   readonly plain: Labels
   /** Null where there are none. */
   readonly secret: KubeObject | null
+  /** Only the values that the app file asks for as variables; null where there are none. */
+  readonly taken: KubeObject | null
+  /** How a container refers to those. */
+  readonly references: readonly unknown[]
   readonly names: readonly string[]
 }
 
@@ -33,11 +42,25 @@ export function podEnv(input: PodEnvInput, settings: BaseSettings): PodEnv {
     ([name, value]) => [name, withClusterNames(value, ref, settings.facts.clusterDomain)] as const,
   )
   const secret = values.filter(([name]) => isSecret(name))
+  const asked = Object.keys(input.secrets?.env ?? {}).sort()
+  const taken = asked.length === 0 ? null : takenSecret(input, asked, settings)
+  // One name, one entry: what is nearer to the process counts.
+  const plain = values.filter(([name]) => !isSecret(name) && !asked.includes(name))
   return {
-    plain: Object.fromEntries(values.filter(([name]) => !isSecret(name)).sort(byName)),
+    plain: Object.fromEntries(plain.sort(byName)),
     secret: secret.length === 0 ? null : envSecret(input, secret, settings),
-    names: Object.keys(env),
+    taken,
+    references: asked.map((key) => ({
+      name: key,
+      valueFrom: { secretKeyRef: { name: taken?.metadata.name, key } },
+    })),
+    names: [...Object.keys(env), ...asked],
   }
+}
+
+/** The Secrets that a pod with these variables needs. */
+export function secretsOf({ secret, taken }: PodEnv): readonly KubeObject[] {
+  return [secret, taken].filter((one) => one !== null)
 }
 
 // Private
@@ -59,10 +82,36 @@ function envSecret(
   return kubeObject({
     apiVersion: 'v1',
     kind: 'Secret',
-    name: `${process}--env-${contentHash(data)}`,
+    // What a run has goes with the run.
+    name: `${of.job ?? process}--env-${contentHash(data)}`,
     namespace: namespaceOf(ref),
     labels: ownershipLabels({ ref, owner: settings.owner, process, ...of }),
     fields: { type: 'Opaque', immutable: true, data },
+  })
+}
+
+/** Its name says nothing of the values to whoever sees it in a pod: it is made with the environment's key. */
+function takenSecret(
+  { ref, process, of }: PodEnvInput,
+  asked: readonly string[],
+  { owner, values }: BaseSettings,
+): KubeObject {
+  const opened = values?.get(releaseKey(process, of.release))
+  const data = asked.flatMap((name) => {
+    const value = opened?.env.get(name)
+    return value === undefined
+      ? []
+      : [[name, Buffer.from(value.reveal()).toString('base64')] as const]
+  })
+  if (opened === undefined || data.length < asked.length)
+    throw new FairwayError('RUNNER_UNAVAILABLE', 'nobody opens the variables of this app’s secrets')
+  return kubeObject({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    name: `${of.job ?? process}--secret-${opened.envVersion.slice(0, 10)}`,
+    namespace: namespaceOf(ref),
+    labels: ownershipLabels({ ref, owner, process, ...of }),
+    fields: { type: 'Opaque', immutable: true, data: Object.fromEntries(data) },
   })
 }
 

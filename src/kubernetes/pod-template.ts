@@ -4,6 +4,7 @@ import type { ProcessSpec, VolumeSpec } from '../model/app-spec.ts'
 import type { AppRef } from '../model/names.ts'
 import type { ImageFacts } from '../model/release.ts'
 import type { SecretPlan } from '../model/secrets.ts'
+import { VALUES_ANNOTATION } from './labels.ts'
 import type { Labels } from './object.ts'
 import { isStateful, peersDns } from './object-names.ts'
 import { DO_NOT_DISRUPT, keepAnnotations, placement } from './placement.ts'
@@ -20,6 +21,8 @@ export interface PodInput {
   readonly env: PodEnv
   /** As in `Track`. */
   readonly secrets?: SecretPlan | undefined
+  /** Another one = other values that only another pod gets. */
+  readonly valuesVersion?: string | undefined
   readonly labels: Labels
   readonly kind: 'service' | 'job' | 'cron'
   /** Most copies that there may be, for the spread over nodes. */
@@ -40,7 +43,11 @@ export function portOf(
 /** `spec.template` of a workload: hardened, limited, bound to one image by its digest. */
 export function podTemplate(input: PodInput, settings: BaseSettings): unknown {
   const { process, kind, labels } = input
-  const annotations = kind === 'service' ? keepAnnotations(process) : DO_NOT_DISRUPT
+  const { valuesVersion = '' } = input
+  const annotations = {
+    ...(kind === 'service' ? keepAnnotations(process) : DO_NOT_DISRUPT),
+    ...(valuesVersion === '' ? {} : { [VALUES_ANNOTATION]: valuesVersion.slice(0, 16) }),
+  }
   const secrets = secretsParts(input.secrets, settings)
   return {
     metadata: {
@@ -105,7 +112,7 @@ function container(
     imagePullPolicy: 'IfNotPresent',
     ...(command.length === 0 ? {} : { command }),
     ...(port === null ? {} : { ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),
-    env: [...platformEnv(input, port, settings), ...secrets.env],
+    env: [...platformEnv(input, port, settings), ...input.env.references, ...secrets.env],
     ...(secret === undefined ? {} : { envFrom: [{ secretRef: { name: secret } }] }),
     resources: resources(process),
     securityContext: CONTAINER_SECURITY_CONTEXT,

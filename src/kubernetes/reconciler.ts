@@ -1,10 +1,10 @@
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
-import type { DesiredApp } from '../model/engine.ts'
+import type { DesiredApp, JobRequest, Track } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type ProcessName } from '../model/names.ts'
 import { parseProcessName } from '../model/names.ts'
-import { hasSecretFiles, type SecretPlan } from '../model/secrets.ts'
+import { hasSecretFiles } from '../model/secrets.ts'
 import { Applier, outlineOf, type Outline } from './apply.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
@@ -15,8 +15,10 @@ import { removeNamespace } from './namespace-end.ts'
 import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
-import type { SecretsDoor } from './plan-secrets.ts'
+import type { EngineSecrets, SecretsDoor } from './plan-secrets.ts'
 import type { PlanSettings } from './plan-settings.ts'
+import { PodValues, type OpenedValues, type WantedValues } from './pod-values.ts'
+import { releaseKey } from './ref-key.ts'
 import { SLOTS, type ObservedSlots } from './slots.ts'
 
 export interface ReconcilerOptions {
@@ -24,14 +26,15 @@ export interface ReconcilerOptions {
   readonly objects: OwnedObjects
   readonly facts: () => Promise<ClusterFacts>
   readonly settings: EngineSettings
-  /** Made when the first app with values asks for it. @throws FairwayError where there is none */
-  readonly secrets?: (() => Promise<SecretsDoor>) | undefined
+  readonly secrets?: EngineSecrets | undefined
+  /** What is planned for an app is something else now, as a value of it is. */
+  readonly onValues: (ref: AppRef) => void
   readonly clock: Clock
   readonly log: Log
 }
 
 /** Of the plan's settings what does not come from the cluster. */
-export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots' | 'secrets'>
+export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots' | 'secrets' | 'values'>
 
 /** Looks at an app that needs nothing this often all the same. */
 const RESYNC_MS = 1_800_000
@@ -44,6 +47,8 @@ export interface Progress {
   readonly ready: boolean
   /** Copies of other releases still exist. */
   readonly old: boolean
+  /** Every copy is of what was applied last. */
+  readonly settled: boolean
 }
 
 /** Makes the cluster hold what is planned for one app; called again and again, it writes only what differs. */
@@ -55,37 +60,59 @@ export class Reconciler {
     { readonly facts: ClusterFacts; readonly basis: string; readonly outlines: readonly Outline[] }
   >()
   readonly #facts: KnownFacts
-  #secrets: SecretsDoor | null = null
+  readonly #values: PodValues | null
+  #door: SecretsDoor | null = null
 
   constructor(options: ReconcilerOptions) {
-    const { client, objects, settings, clock, log } = options
+    const { client, objects, settings, secrets, onValues, clock, log } = options
     this.#options = options
+    this.#values =
+      secrets === undefined
+        ? null
+        : new PodValues({ secrets: secrets.values, onChange: onValues, clock, log })
     this.#facts = new KnownFacts({ read: options.facts, clock, log })
     this.applier = new Applier({ client, objects, owner: settings.owner })
   }
 
-  /** @param plans values of what is planned */
-  async settings(
-    ref: AppRef,
-    plans: readonly (SecretPlan | undefined)[] = [],
-  ): Promise<PlanSettings> {
+  /** What a plan of the app depends on, without its values. */
+  async settings(ref: AppRef): Promise<PlanSettings> {
     const facts = await this.#facts.get()
-    if (this.#secrets === null && plans.some(hasSecretFiles))
-      this.#secrets = (await this.#options.secrets?.()) ?? null
-    return { ...this.#options.settings, secrets: this.#secrets, facts, slots: this.#slots(ref) }
+    return { ...this.#options.settings, facts, slots: this.#slots(ref) }
+  }
+
+  /** The same for a run, with its values, which are kept good until `task` has ended. */
+  async forRun<T>(job: JobRequest, task: (settings: PlanSettings) => Promise<T>): Promise<T> {
+    const wanted = wantedOf([[job.process, job]])
+    try {
+      return await task(await this.#withValues(job.ref, wanted, job))
+    } finally {
+      this.#values?.release(job.ref, job)
+    }
+  }
+
+  /** Why values of a process of a release are not looked after; null where they are. */
+  trouble(ref: AppRef, process: string, release: number): string | null {
+    return this.#values?.trouble(ref, releaseKey(process, release)) ?? null
+  }
+
+  close(): void {
+    this.#values?.close()
   }
 
   /** True where nothing of the plan is left to write. Asked for every change that anybody watches: the plan is made once and only its outline kept. */
   isApplied(desired: DesiredApp): boolean {
     const facts = this.#facts.current
     if (facts === null || !this.#options.objects.synced) return false
-    const secrets = this.#secrets
-    if (secrets === null && plansOf(desired).some(hasSecretFiles)) return false
+    const wanted = wantedIn(desired)
+    const secrets = this.#door
+    if (secrets === null && [...wanted.values()].some(hasSecretFiles)) return false
+    const values = this.#values === null ? NONE_OPEN : this.#values.known(desired.ref, wanted)
+    if (values === null) return false
     const slots = this.#slots(desired.ref)
-    const basis = JSON.stringify([...slots])
+    const basis = JSON.stringify([...slots, ...[...values].map(versionsOf)])
     const known = this.#outlines.get(desired)
     if (known?.facts === facts && known.basis === basis) return this.#areApplied(known.outlines)
-    const settings = { ...this.#options.settings, secrets, facts, slots }
+    const settings = { ...this.#options.settings, secrets, values, facts, slots }
     const outlines = planApp(desired, settings).map(outlineOf)
     this.#outlines.set(desired, { facts, basis, outlines })
     return this.#areApplied(outlines)
@@ -98,27 +125,39 @@ export class Reconciler {
     adopt: ReadonlySet<string>,
   ): Promise<number> {
     const { ref } = desired
-    const planned = planApp(desired, await this.settings(ref, plansOf(desired)))
+    const wanted = wantedIn(desired)
+    const planned = planApp(desired, await this.#withValues(ref, wanted, SERVED))
     const { applied } = await this.applier.apply(planned, { adopt })
-    const { ready, old } = progress()
+    const { ready, old, settled } = progress()
+    const isOver = ready && !old && settled
     const pruned = await this.applier.prune(ref, planned, (kind) => {
       if (AT_ONCE.has(kind.kind)) return true
-      return USED_BY_COPIES.has(kind.kind) ? ready && !old : ready
+      return USED_BY_COPIES.has(kind.kind) ? isOver : ready
     })
+    if (isOver) this.#values?.release(ref, SERVED, new Set(wanted.keys()))
     if (applied + pruned > 0)
       this.#options.log.info({ app: refKey(ref), applied, pruned }, 'objects written')
-    return ready && !old ? RESYNC_MS : SOON_MS
+    return isOver ? RESYNC_MS : SOON_MS
   }
 
   /** One pass towards nothing: true when nothing is left. @throws FairwayError CLUSTER_… */
   async end(ref: AppRef): Promise<boolean> {
     const { client, objects, settings } = this.#options
+    this.#values?.release(ref, SERVED)
     const gone = await removeNamespace(namespaceOf(ref), { client, objects, owner: settings.owner })
     if (gone) this.applier.forget(namespaceOf(ref))
     return gone
   }
 
   // Private
+
+  async #withValues(ref: AppRef, wanted: WantedValues, holder: unknown): Promise<PlanSettings> {
+    const { secrets } = this.#options
+    if (this.#door === null && [...wanted.values()].some(hasSecretFiles))
+      this.#door = (await secrets?.door()) ?? null
+    const values = (await this.#values?.open(ref, wanted, holder)) ?? NONE_OPEN
+    return { ...(await this.settings(ref)), secrets: this.#door, values }
+  }
 
   #areApplied(outlines: readonly Outline[]): boolean {
     return outlines.every((outline) => this.applier.isApplied(outline))
@@ -137,8 +176,28 @@ export class Reconciler {
   }
 }
 
-function plansOf({ workloads }: DesiredApp): readonly (SecretPlan | undefined)[] {
-  return workloads.flatMap(({ tracks }) => tracks.map(({ secrets }) => secrets))
+/** Holds the values of what serves. */
+const SERVED = 'served'
+const NONE_OPEN: ReadonlyMap<string, OpenedValues> = new Map()
+
+function wantedIn({ workloads }: DesiredApp): WantedValues {
+  return wantedOf(
+    workloads.flatMap(({ process, tracks }) => tracks.map((track) => [process, track] as const)),
+  )
+}
+
+function wantedOf(
+  parts: readonly (readonly [ProcessName, Pick<Track, 'release' | 'secrets'>])[],
+): WantedValues {
+  return new Map(
+    parts.flatMap(([process, { release, secrets }]) =>
+      secrets === undefined ? [] : [[releaseKey(process, release), secrets] as const],
+    ),
+  )
+}
+
+function versionsOf([key, { envVersion, restart }]: readonly [string, OpenedValues]): string {
+  return `${key} ${envVersion} ${restart}`
 }
 
 /** What must not act any longer than it is wanted. */

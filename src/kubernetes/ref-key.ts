@@ -5,3 +5,8 @@ export function refOfKey(key: string): AppRef {
   const [app = '', environment = ''] = key.split('/')
   return { app: parseAppName(app), environment: parseEnvironmentName(environment) }
 }
+
+/** Names a process of a release. */
+export function releaseKey(process: string, release: number): string {
+  return `${process}@${String(release)}`
+}

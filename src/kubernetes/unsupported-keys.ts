@@ -20,14 +20,11 @@ export function unsupportedKeys(
       ['maxAge', process.maxAgeMs !== null],
       ['deploy.analysis', process.canary?.analysis != null && !isMeasured],
     ]
-    return [
-      ...asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : [])),
-      ...Object.keys(process.envFrom ?? {}).map((name) => `processes.${process.name}.env.${name}`),
-    ]
+    return asked.flatMap(([key, wanted]) => (wanted ? [`processes.${process.name}.${key}`] : []))
   })
-  return [
-    ...Object.keys(spec.envFrom ?? {}).map((name) => `env.${name}`),
-    ...Object.keys(spec.files ?? {}).map((name) => `files.${name}`),
-    ...keys,
-  ]
+  // Nothing of ours is in a pod once its app has begun: another value is another pod.
+  const live = Object.entries(spec.files ?? {}).filter(
+    ([, { onChange = 'restart' }]) => onChange !== 'restart',
+  )
+  return [...live.map(([name]) => `files.${name}.onChange`), ...keys]
 }

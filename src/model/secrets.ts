@@ -89,6 +89,8 @@ export interface InstancePayload {
   readonly folders: readonly PrivateFolder[]
   /** Variables whose values are nobody's to read: only those that the app file asks for. */
   readonly env: ReadonlyMap<string, Secret>
+  /** Fingerprint of the variables under the environment's key: equal = the same names with the same values. Absent = there are none. */
+  readonly envVersion?: string
   /** Absent = none of it changes without a release. */
   readonly version?: LiveVersion
 }
@@ -142,6 +144,14 @@ export interface SecretPlan {
 /** Whether an instance of this plan has a folder `secrets`. */
 export function hasSecretFiles(plan: SecretPlan | null | undefined): boolean {
   return plan != null && (plan.documents.length > 0 || plan.files !== undefined)
+}
+
+/** Where the values of a plan come from, for people: encrypted files by path, and paths of Vault. */
+export function secretPlaces({ documents, env, files = {} }: SecretPlan): readonly string[] {
+  const sourced = [...Object.values(env), ...Object.values(files)].flatMap((reference) =>
+    reference.kind === 'vault' ? [`vault ${reference.path}`] : [],
+  )
+  return [...new Set([...documents.map(({ path }) => path), ...sourced])]
 }
 
 /** A file whose content comes from elsewhere, and what its change means to whoever reads it. */

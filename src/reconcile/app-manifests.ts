@@ -93,10 +93,20 @@ export class AppManifests implements Manifests {
 
 /** Pods ask this server for their values, and it knows only what it runs itself. */
 function refuseSecrets(release: Release): void {
-  const plans = Object.values(release.spec.processes).map((process) => secretPlan(release, process))
-  if (plans.every((plan) => plan === null)) return
-  throw new FairwayError('INVALID_REQUEST', `${refKey(release.ref)} has secrets`, {
-    hint: 'An app with secrets gets them from its server, so it cannot be applied from files: deploy it, or take `secrets` out of its app file.',
+  const { spec } = release
+  const processes = Object.values(spec.processes)
+  if (processes.every((process) => secretPlan(release, process) === null)) return
+  const names = (path: string, of: Readonly<Record<string, unknown>> = {}): readonly string[] =>
+    Object.keys(of).map((name) => `\`${path}.${name}\``)
+  const keys = [
+    ...((spec.secrets ?? []).length > 0 ? ['`secrets`'] : []),
+    ...names('env', spec.envFrom),
+    ...names('files', spec.files),
+    ...processes.flatMap(({ name, envFrom }) => names(`processes.${name}.env`, envFrom)),
+  ]
+  const message = `${refKey(release.ref)} has secrets, whose values are in no manifest: ${keys.join(', ')}`
+  throw new FairwayError('INVALID_REQUEST', message, {
+    hint: 'An app with secrets gets them from its server, so it cannot be applied from files: deploy it, or take these keys out of its app file.',
   })
 }
 

@@ -91,16 +91,20 @@ function refuseKeys(
   if (keys.length === 0) return
   const name = reading.spec.target === null ? engine.name : 'kubernetes'
   const unjudged = keys.some(({ path }) => path.endsWith('.deploy.analysis'))
+  const isLive = keys.every(({ path }) => /^files\..*\.onChange$/.test(path))
   const lines = keys.map(({ path, at }) => `${at === null ? '' : `${at}: `}\`${path}\``)
   throw new FairwayError(
     'UNSUPPORTED_KEY',
     `the ${name} engine does not honour these keys yet:\n${lines.join('\n')}`,
     {
-      ...(unjudged ? { hint: unjudgedHint(reading.spec) } : {}),
+      ...(unjudged ? { hint: unjudgedHint(reading.spec) } : isLive ? { hint: LIVE_HINT } : {}),
       details: { engine: name, keys: keys.map(({ path }) => path) },
     },
   )
 }
+
+const LIVE_HINT =
+  'On a cluster other instances take over when a value changes: leave `onChange` out, or set it to `restart`.'
 
 function unjudgedHint({ target }: AppSpec): string {
   const add = `fairway target add ${target ?? 'NAME'} … --metrics URL`

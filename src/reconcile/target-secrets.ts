@@ -10,6 +10,7 @@ import {
 import { refKey, type TargetName } from '../model/names.ts'
 import {
   hasSecretFiles,
+  secretPlaces,
   type InstancePayload,
   type ReleaseSecrets,
   type SecretPlan,
@@ -51,7 +52,7 @@ export class TargetSecrets implements InstanceSecrets {
       plan = claim.run ?? (await this.#planOf(target, claim))
       if (plan === null || !hasSecretFiles(plan)) throw noValues(claim)
       // Variables never come this way: a process has them from its start.
-      const payload = await secrets.open(claim.ref, { documents: plan.documents, env: {} })
+      const payload = await secrets.open(claim.ref, { ...plan, env: {} })
       await audit.record(eventOf(target, claim, plan, null))
       return payload
     } catch (error) {
@@ -101,7 +102,7 @@ function eventOf(
     return { ...shared, actor: NOBODY, outcome: isDenied ? 'denied' : 'failed' }
   }
   const { instance, process, release } = claim
-  const files = (plan?.documents ?? []).map(({ path }) => path).join(', ')
+  const files = plan === null ? '' : secretPlaces({ ...plan, env: {} }).join(', ')
   const facts = { instance, process, release, files }
   return { ...shared, actor: SYSTEM, outcome: error === null ? 'done' : 'failed', facts }
 }

@@ -42,6 +42,11 @@ export class LiveVersions {
     }
   }
 
+  /** All variables, wherever they come from; undefined where there are none. @throws as `of` */
+  async ofEnv(ref: AppRef, env: ReadonlyMap<string, Secret>): Promise<string | undefined> {
+    return env.size === 0 ? undefined : this.#print(ref, 'env', [...env])
+  }
+
   async #print(ref: AppRef, use: string, entries: readonly Entry[]): Promise<string> {
     if (entries.length === 0) return ''
     const texts = entries.map(([name, value]) => [

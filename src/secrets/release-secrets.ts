@@ -57,7 +57,13 @@ export class SopsReleaseSecrets implements ReleaseSecrets {
     })
     const folders = hasSecretFiles(plan) ? [checkedFolder(ref, files)] : []
     const version = await this.#versions?.of(ref, plan, sourced)
-    return { folders, env: new Map(env), ...(version === undefined ? {} : { version }) }
+    const envVersion = await this.#versions?.ofEnv(ref, new Map(env))
+    return {
+      folders,
+      env: new Map(env),
+      ...(envVersion === undefined ? {} : { envVersion }),
+      ...(version === undefined ? {} : { version }),
+    }
   }
 
   watch(ref: AppRef, plan: SecretPlan, signal: AbortSignal): AsyncIterable<ValueState> {

@@ -30,7 +30,7 @@ http.createServer((request, response) => {
   let written = 'yes'
   try { fs.writeFileSync(dir + '/mine', 'x') } catch (error) { written = error.code }
   const mount = fs.readFileSync('/proc/self/mounts', 'utf8').split('\\n').find((line) => line.split(' ')[1] === dir)
-  response.end(JSON.stringify({ release: process.env.FAIRWAY_RELEASE, dir, names, written, kind: mount.split(' ')[2], mode: (fs.statSync(path).mode & 0o777).toString(8),
+  response.end(JSON.stringify({ release: process.env.FAIRWAY_RELEASE, variable: (process.env.AS_VARIABLE || '').slice(-1), dir, names, written, kind: mount.split(' ')[2], mode: (fs.statSync(path).mode & 0o777).toString(8),
     own: fs.statSync(path).uid === process.getuid(), ends: names.map((name) => fs.readFileSync(dir + '/' + name, 'utf8').slice(-1)), token: fs.existsSync('/var/run/fairway/token') }))
 }).listen(process.env.PORT)`
 
@@ -43,7 +43,7 @@ processes:
 environments: { production: { target: ${TARGET}, secrets: [secrets.production.yaml] } }
 `
 
-describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
+describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
   const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
   const namespace = 'vault--production'
   const stranger = `stranger-${freshOwner()}`
@@ -94,6 +94,7 @@ describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
     await must(['deploy'])
     assert.deepEqual(await answer(), {
       release: '1',
+      variable: '',
       dir: '/run/secrets',
       names: ['API_KEY', 'TOKEN'],
       written: 'EROFS',
@@ -246,18 +247,65 @@ describe('secrets on a real cluster', { skip, timeout: 560_000 }, () => {
     for (const mark of marks) assert.ok(!everything.includes(mark), `${mark} was said`)
   })
 
-  test('an app with secrets is not exported, and variables are refused with their place', async () => {
-    const exported = await fairway(['export', '--app', 'vault', '--target', TARGET])
-    assert.notEqual(exported.code, 0)
-    assert.match(exported.stderr, /vault\/production has secrets/)
-    await writeFile(
-      join(folder, 'fairway.yaml'),
-      APP_FILE.replace('env: {', 'env: { KEY: { secret: TOKEN },'),
+  test('a variable from a secret is one Secret with that value alone, and goes with its release', async () => {
+    const asked = ['asked-planted-4', 'asked-planted-5']
+    const secrets = async (): Promise<readonly KubeSecret[]> => {
+      const query = ['get', 'secrets', '-A', '-l', 'fairway/release', '-o', 'json']
+      return (JSON.parse(await bed.cluster.kubectl(query)) as { items: KubeSecret[] }).items
+    }
+    const describe = (env: string): Promise<void> =>
+      writeFile(join(folder, 'fairway.yaml'), APP_FILE.replace('env: {', `env: { ${env}`))
+    assert.deepEqual(await secrets(), [], 'nobody asked for one')
+    await must(['secrets', 'set', 'VARIABLE=-', '--env', 'production'], asked[0])
+    await describe('AS_VARIABLE: { secret: VARIABLE },')
+    assert.match(
+      await must(['plan']),
+      /web: AS_VARIABLE from secrets as a variable: its value will stand in the cluster’s own store, in a Secret of the namespace vault--production/,
     )
-    const { code, stderr } = await fairway(['deploy'])
-    assert.notEqual(code, 0)
-    assert.match(stderr, /env\.KEY/)
-    await writeFile(join(folder, 'fairway.yaml'), APP_FILE)
+    await must(['deploy'])
+    assert.equal((await answer())['variable'], '4')
+    const [secret, ...more] = await secrets()
+    assert.deepEqual(more, [])
+    assert.ok(secret)
+    assert.equal(secret.metadata.namespace, namespace)
+    assert.equal(secret.immutable, true)
+    const text = (value: string): string => Buffer.from(value).toString('base64')
+    assert.deepEqual(secret.data, { AS_VARIABLE: text(asked[0] ?? '') })
+
+    await must(['secrets', 'set', 'VARIABLE=-', '--env', 'production'], asked[1])
+    await must(['secrets', 'push'])
+    await eventually(async () => (await answer())['variable'] === '5', { withinMs: 60_000 })
+    const dataOf = async (): Promise<string> =>
+      JSON.stringify((await secrets()).map(({ data }) => data))
+    const now = JSON.stringify([{ AS_VARIABLE: text(asked[1] ?? '') }])
+    await eventually(async () => (await dataOf()) === now, { withinMs: 60_000 })
+    await must([
+      'run',
+      '--',
+      'node',
+      '-e',
+      `process.exit(process.env.AS_VARIABLE.endsWith('5') ? 0 : 9)`,
+    ])
+
+    const exported = await fairway(['export', '--app', 'vault', '--target', TARGET, '--secrets'])
+    assert.notEqual(exported.code, 0)
+    assert.match(exported.stderr, /whose values are in no manifest: `secrets`, `env\.AS_VARIABLE`/)
+    const objects = 'pods,replicasets,deployments,configmaps,events,serviceaccounts'
+    repository.said.push(await bed.cluster.kubectl(['get', objects, '-n', namespace, '-o', 'yaml']))
+    const said = repository.said.join('\n')
+    for (const mark of [...asked, ...asked.map(text)]) assert.ok(!said.includes(mark), mark)
+    assert.deepEqual(await filesWith([bed.platform.dataDir], [...asked, ...marks]), [])
+    const written = await filesWith(bed.lab.written, asked)
+    assert.ok(written.length > 0, 'it stands in the store of the cluster')
+    assert.deepEqual(
+      written.filter((path) => !path.includes('/etcd/')),
+      [],
+    )
+    assert.deepEqual(await filesWith(bed.lab.written, marks), [], 'what was not asked for does not')
+
+    await describe('')
+    await must(['deploy'])
+    await eventually(async () => (await secrets()).length === 0, { withinMs: 60_000 })
   })
 })
 
@@ -276,6 +324,15 @@ const RESTRICTED = {
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
     },
   ],
+}
+
+interface KubeSecret {
+  readonly metadata: {
+    readonly namespace: string
+    readonly labels: Readonly<Record<string, string>>
+  }
+  readonly immutable?: boolean
+  readonly data: Readonly<Record<string, string>>
 }
 
 interface Pod {
