@@ -79,6 +79,9 @@ suite('who owns the number of copies', { skip: await lacksCluster(), timeout: 60
     assert.deepEqual(pods(await object(KINDS.Deployment)), pods(before), 'no copy was replaced')
     await bed.engine.apply(workersOf(2))
     await waitFor('two copies', 30_000, async () => ((await replicas()) === 2 ? true : null))
-    assert.equal(await object(KINDS.HorizontalPodAutoscaler), null)
+    // It is taken away after the number is named, by the same pass.
+    await waitFor('no scaler', 30_000, async () =>
+      (await object(KINDS.HorizontalPodAutoscaler)) === null ? true : null,
+    )
   })
 })
