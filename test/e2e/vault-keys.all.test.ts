@@ -8,6 +8,7 @@ import { lacksBao } from '../openbao.ts'
 import { filesWith } from '../planted.ts'
 import { killServer } from './kill-server.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+import { eventually } from './probe-app.ts'
 import { SecretsRepository } from './secrets-repository.ts'
 import { openTransitBed, type TransitBed } from './transit-bed.ts'
 
@@ -119,6 +120,11 @@ environments: { production: { secrets: [${FILE}] } }
       assert.match(stderr, /Instances that run keep their values/)
     }
     assert.equal((await answer()).pid, pid)
+    await must(['scale', 'web=2'])
+    const saysWhy = /cannot open it: Vault .*permission denied.*, next start after/
+    await eventually(async () => saysWhy.test(await must(['ps'])), { withinMs: 60_000 })
+    assert.equal((await answer()).pid, pid)
+    await must(['scale', 'web=1'])
     await killServer(platform)
     await must(['up'])
     assert.equal((await answer()).pid, pid)
