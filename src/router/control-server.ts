@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { dirname } from 'node:path'
 import { ZodError } from 'zod'
 import type { Log } from '../lib/log.ts'
+import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceId } from '../model/instance.ts'
 import {
@@ -24,10 +25,13 @@ export interface ControlOptions {
   readonly succeed: (order: SuccessorOrder) => Promise<{ readonly pid: number }>
   readonly tableFile: TableFile
   readonly status: () => RouterStatus
+  readonly clock: Clock
   readonly log: Log
 }
 
 const MAX_BODY = 64 * 1024 * 1024
+/** How long the last answers may take when another router has our path. */
+const LEAVE_MS = 1_000
 
 /** The router's side of the Traffic port: HTTP and JSON on a Unix socket that only its owner may open. */
 export class ControlServer {
@@ -76,6 +80,23 @@ export class ControlServer {
   async settle(): Promise<void> {
     this.#isSettled = true
     await this.#publishing.catch(() => undefined)
+  }
+
+  /** Ends once whoever came while the path still led here is answered, or after a moment. */
+  async leave(): Promise<void> {
+    const { clock } = this.#options
+    // Who was waiting to be accepted is accepted by now.
+    await clock.sleep(LEAVE_MS / 20)
+    const late = new AbortController()
+    await Promise.race([
+      new Promise((resolve) => {
+        if (this.#server === null) resolve(undefined)
+        else this.#server.close(resolve)
+      }),
+      clock.sleep(LEAVE_MS, late.signal).catch(() => undefined),
+    ])
+    late.abort()
+    this.close()
   }
 
   close(): void {

@@ -142,6 +142,7 @@ class RunningRouter implements Router {
       succeed: (order) => this.#succession.begin(order),
       tableFile: this.#tableFile,
       status: () => this.#status(),
+      clock,
       log,
     })
     const succeeded = Promise.withResolvers<undefined>()
@@ -225,7 +226,7 @@ class RunningRouter implements Router {
     late.abort()
     clearInterval(this.#sweeper)
     for (const listener of listeners) listener.destroy()
-    this.#control.close()
+    if (this.#succession.done) await this.#control.leave()
     this.#plane.close()
   }
 
