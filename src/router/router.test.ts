@@ -145,8 +145,8 @@ describe('a router in its own process', () => {
     }
     const takeOver = async (): Promise<number> => {
       const pid = await succeed()
-      await eventually(async () => (await control.status()).pid === pid)
       successor = pid
+      await eventually(async () => (await control.status()).pid === pid)
       return pid
     }
     const slowOne = async (): Promise<Promise<string>[]> => {
