@@ -25,6 +25,7 @@ describe('a router in its own process', () => {
   let target: Target
   let control: RouterControl
   let uploaded = 0
+  let release = (): void => undefined
   let revision = 20
   const running = new Set<ChildProcess>()
 
@@ -33,6 +34,7 @@ describe('a router in its own process', () => {
     control = connectTraffic(join(folder, 'control.sock'))
     server = createServer((incoming, response) => {
       if (incoming.url === '/slow') setTimeout(() => response.end('slow'), 400)
+      else if (incoming.url === '/held') release = () => response.end('held')
       else {
         incoming.on('data', (chunk: Buffer) => (uploaded += chunk.length))
         incoming.on('end', () => response.end('ok'))
@@ -166,13 +168,20 @@ describe('a router in its own process', () => {
     })
 
     test('a target is not drained before the old one has nothing for it', async () => {
-      const [slow] = await slowOne()
+      const held = ask(old.port, '/held')
+      await eventually(async () => (await control.status()).inflight === 1)
       await takeOver()
-      let answered = false
-      void slow?.then(() => (answered = true))
       await control.publish(tableOf(++revision, [webService([])]), [])
-      assert.deepEqual(await control.drain('t1', 10_000), { cut: 0 })
-      assert.equal(answered, true)
+      let drained = false
+      const drain = control.drain('t1', 10_000).then((result) => {
+        drained = true
+        return result
+      })
+      for (let calls = 0; calls < 5; calls++) await control.status()
+      assert.equal(drained, false)
+      release()
+      assert.equal(await held, '200 held')
+      assert.deepEqual(await drain, { cut: 0 })
     })
 
     test('the old one learns what is published after it: its connections do not lead to what is gone', async () => {
