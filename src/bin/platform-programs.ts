@@ -198,7 +198,7 @@ async function ensureRunning(
   await startInBackground(program, {
     program: process.execPath,
     args: [...NODE_FLAGS[program.name], resolve(import.meta.dirname, `${program.name}.ts`)],
-    start: name === 'router' && answering ? startByPredecessor(folder) : startDetached,
+    start: name === 'router' && answering ? startInPlaceOf(program, folder) : startDetached,
     env: {
       ...minimalEnv(),
       ...passedOn(),
@@ -213,13 +213,18 @@ async function ensureRunning(
   return old === null ? 'started' : 'replaced'
 }
 
-function startByPredecessor(folder: DataFolder): StartOptions['start'] {
+function startInPlaceOf(router: BackgroundProgram, folder: DataFolder): StartOptions['start'] {
   return async (command) => {
-    const { pid } = await connectTraffic(folder.routerSocket).succeed({
-      ...command,
-      args: [...command.args],
-    })
-    return watchStarted(pid)
+    const order = { ...command, args: [...command.args] }
+    try {
+      const { pid } = await connectTraffic(folder.routerSocket).succeed(order)
+      return await watchStarted(pid)
+    } catch (error) {
+      if (!(error instanceof FairwayError) || error.code !== 'NOT_FOUND') throw error
+      // A router of a version that cannot hand over: nothing is open between the two.
+      await stopInBackground(router, STOP_MS)
+      return startDetached(command)
+    }
   }
 }
 

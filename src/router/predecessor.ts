@@ -22,8 +22,9 @@ export class Predecessor {
     this.#clock = clock
     this.#gone = channel === null
     channel?.onMessage((message) => {
-      const { number, cut } = fromPredecessor.parse(message)
-      this.#waiting.get(number)?.(cut)
+      const parsed = fromPredecessor.safeParse(message)
+      // One of another version may say more than we understand.
+      if (parsed.success) this.#waiting.get(parsed.data.number)?.(parsed.data.cut)
     })
     channel?.onClose(() => {
       this.#gone = true

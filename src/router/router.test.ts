@@ -216,8 +216,17 @@ describe('a router in its own process', () => {
       assert.equal(await ask(old.port), '200 ok')
     })
 
+    test('words of another version end neither: what one does not understand it leaves alone', async () => {
+      const stranger = `process.send('hello'); process.send({ ask: 'dance', number: 1 }); process.send(null)
+        setTimeout(() => process.exit(0), 200)`
+      const pid = await succeed(['-e', stranger, 'stranger'])
+      await eventually(async () => (await identify(pid)) === null)
+      assert.equal((await control.status()).pid, old.child.pid)
+      assert.equal(await ask(old.port), '200 ok')
+    })
+
     test('one that cannot start leaves the old one in its place, also where it took the socket', async () => {
-      const broken = await succeed(['-e', 'process.exit(3)'])
+      const broken = await succeed(['-e', 'process.exit(3)', 'broken'])
       await eventually(async () => (await identify(broken)) === null)
       assert.equal((await control.status()).pid, old.child.pid)
       const thief = `const { createServer } = require('node:net')

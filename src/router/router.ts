@@ -178,18 +178,16 @@ class RunningRouter implements Router {
   async start(): Promise<void> {
     await this.#tableFile.prepare()
     await this.#loadTable()
-    const required = await this.#requiredParts()
-    const optional = [this.#internal, this.#dns].filter((part) => part !== null)
+    const parts = await this.#parts()
+    const inherited = parts.filter((part) => this.#isInherited(part))
     // What can fail comes first: the router before still has everything.
-    for (const part of required) if (!this.#isInherited(part)) await part.listen(this.#inherited)
-    for (const part of optional) if (!this.#isInherited(part)) await this.#keepTrying(part)
+    for (const part of parts) if (!inherited.includes(part)) await this.#open(part)
     await this.#control.listen()
     await this.#predecessor.settle()
     // A router that ran until now may have stored a newer table between our first look and our taking over of its socket.
     await this.#loadTable()
     this.#control.open()
-    for (const part of required) if (this.#isInherited(part)) await part.listen(this.#inherited)
-    for (const part of optional) if (this.#isInherited(part)) await this.#keepTrying(part)
+    for (const part of inherited) await this.#open(part)
     await this.#doors.update(this.#plane.published?.callers ?? [])
     this.#inherited.closeRest()
     this.#predecessor.dismiss()
@@ -260,16 +258,23 @@ class RunningRouter implements Router {
     if (this.#closed === null) await this.#control.listen()
   }
 
-  async #requiredParts(): Promise<readonly Part[]> {
+  async #parts(): Promise<readonly Part[]> {
     const { https = null, stateDir } = this.#options
-    if (https === null) return [this.#http]
-    const certificates = {
-      stateDir,
-      now: () => this.#clock.now(),
-      serves: (host: string) => this.#plane.serves(host),
+    if (https !== null) {
+      const certificates = {
+        stateDir,
+        now: () => this.#clock.now(),
+        serves: (host: string) => this.#plane.serves(host),
+      }
+      this.#https = this.#listener(https, false, await tlsOptionsOf(https, certificates))
     }
-    this.#https = this.#listener(https, false, await tlsOptionsOf(https, certificates))
-    return [this.#http, this.#https]
+    return [this.#http, this.#https, this.#internal, this.#dns].filter((part) => part !== null)
+  }
+
+  // The interface of the instances' network can come up after the router.
+  async #open(part: Part): Promise<void> {
+    if (part === this.#internal || part === this.#dns) await this.#keepTrying(part)
+    else await part.listen(this.#inherited)
   }
 
   #isInherited(part: Part): boolean {
@@ -329,7 +334,6 @@ class RunningRouter implements Router {
     }
   }
 
-  // The interface of the instances' network can come up after the router.
   async #keepTrying(part: Part): Promise<void> {
     try {
       await part.listen(this.#inherited)

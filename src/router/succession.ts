@@ -97,7 +97,10 @@ export class Succession {
   }
 
   async #answer(channel: KinChannel, message: unknown): Promise<void> {
-    const asked = fromSuccessor.parse(message)
+    // The other one may be of another version: what we do not understand ends neither of us.
+    const parsed = fromSuccessor.safeParse(message)
+    if (!parsed.success) return
+    const asked = parsed.data
     if (asked.ask === 'leave') {
       this.#state = 'done'
       this.#options.succeeded()

@@ -4,8 +4,22 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fetchText, startLoad } from '../../bench/load.ts'
+import { identify } from '../../src/lib/process-identity.ts'
+import { minimalEnv, start } from '../../src/lib/process.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
+
+/** Speaks on the control socket as far as the routers before this one did. */
+const OLDER = `const { createServer } = require('node:http')
+const address = { host: '127.0.0.1', port: 1 }
+createServer((request, response) => {
+  const known = request.url === '/status'
+  response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(known
+    ? { pid: process.pid, startedAt: 1, revision: null, connections: 0, inflight: 0, memoryBytes: 0,
+        addresses: { http: address, https: null, internal: null, dns: null, control: process.argv[1] } }
+    : { code: 'NOT_FOUND', message: 'the router has no operation' }))
+}).listen(process.argv[1], () => console.log('listens'))`
 
 const TRAFFIC = resolve(import.meta.dirname, '../../bench/apps/traffic')
 
@@ -71,6 +85,20 @@ describe('the platform is replaced under way', { timeout: 120_000 }, () => {
     assert.notEqual(await pidOf('router'), old)
   })
 
+  test('a router of a version that cannot start another one is ended, then followed', async () => {
+    const router = await pidOf('router')
+    process.kill(router, 'SIGTERM')
+    await eventually(() => Promise.resolve(isGone(router)))
+    const older = await startOlderRouter(platform.dataDir)
+    try {
+      assert.match(await platform.must(['up', '--restart']), /router replaced/)
+      assert.notEqual(await pidOf('router'), older.pid)
+      assert.match(await getTraffic(platform.httpPort), /^ok/)
+    } finally {
+      await older.end()
+    }
+  })
+
   test('`down --keep-router`: requests go on without a server, and a deploy works once it is back', async () => {
     const sending = load()
     await platform.must(['down', '--keep-router'])
@@ -126,4 +154,30 @@ function connectAnew({ port, host, clients }: Connecting): {
       return { answered, failures }
     },
   }
+}
+
+async function startOlderRouter(
+  dataDir: string,
+): Promise<{ pid: number; end: () => Promise<unknown> }> {
+  const socket = join(dataDir, 'router/control.sock')
+  await rm(socket, { force: true })
+  const env = { ...minimalEnv(), FAIRWAY_DATA_DIR: dataDir }
+  const child = await start(process.execPath, ['-e', OLDER, socket], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise((done) => child.once('exit', done))
+  await new Promise((done) => child.stdout?.once('data', done))
+  const identity = await identify(child.pid ?? 0)
+  const record = { ...identity, urls: ['http://localhost:1'], runner: null, version: '0.0.1' }
+  await writeFile(join(dataDir, 'programs/router.pid'), JSON.stringify(record))
+  const end = (): Promise<unknown> => {
+    child.kill('SIGKILL')
+    return ended
+  }
+  return { pid: child.pid ?? 0, end }
+}
+
+function getTraffic(port: number): Promise<string> {
+  return fetchText({ port, host: 'traffic.localhost', path: '/', agent: false, body: null })
 }
