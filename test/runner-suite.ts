@@ -506,6 +506,29 @@ export function runnerSuite(suite: RunnerSuite): void {
       }
     })
 
+    it('may be looked at while an instance starts, ends and goes', async () => {
+      const { runner } = harness
+      for (let round = 0; round < 12; round++) {
+        const one = spec(['sh', '-c', 'sleep 1000'])
+        const { id } = one
+        const looks = new AbortController()
+        const looking = [
+          () => runner.usage(id),
+          () => runner.list(),
+          () => runner.listeningPorts(id),
+          () => runner.privatePath(id, 'secrets'),
+        ].flatMap((look) => [repeated(look, looks.signal), repeated(look, looks.signal)])
+        const watched = Promise.all(looking)
+        await Promise.race([watched, runner.start(one)])
+        const waiting = runner.waitForExit(id)
+        await Promise.race([watched, runner.stop(id, { signal: 'SIGKILL', graceMs: 0 })])
+        await Promise.race([watched, runner.remove(id)])
+        looks.abort()
+        await Promise.all([watched, waiting])
+        assert.deepEqual(await harness.leftovers(), [])
+      }
+    })
+
     it('leaves nothing that list and remove cannot find when the server is killed at any moment', async () => {
       for (const afterMs of [5, 60, 130, 240]) {
         const [program = '', ...args] = harness.victim
@@ -529,6 +552,11 @@ export function runnerSuite(suite: RunnerSuite): void {
       }
     })
   })
+}
+
+/** Until told to stop; what fails is thrown. */
+async function repeated(look: () => Promise<unknown>, until: AbortSignal): Promise<void> {
+  while (!until.aborted) await look()
 }
 
 /** Prints once and ends; the same for whoever starts it again. */

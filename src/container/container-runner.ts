@@ -4,7 +4,7 @@ import { readIfExists } from '../lib/atomic-file.ts'
 import { FolderWatch } from '../lib/folder-watch.ts'
 import type { Log } from '../lib/log.ts'
 import { KeyedMutex } from '../lib/mutex.ts'
-import { identify, isAlive, signalProcess } from '../lib/process-identity.ts'
+import { isAlive, signalProcess } from '../lib/process-identity.ts'
 import { signalName } from '../lib/signal-name.ts'
 import { together } from '../lib/together.ts'
 import type { Clock } from '../model/clock.ts'
@@ -25,9 +25,9 @@ import { cgroupPath, runFolder, type ContainerHost } from './container-host.ts'
 import { endsByDefault } from './default-action.ts'
 import { forgetEarlierBoot } from './earlier-boot.ts'
 import { execIn } from './exec.ts'
-import { judgeExit, lostExit } from './exit.ts'
 import { InstanceFolder, instanceIds } from './instance-folder.ts'
-import { InstanceMaker, portOf, type LayerSource, type MadeInstance } from './instance-maker.ts'
+import { findInstance } from './instance-look.ts'
+import { InstanceMaker, type LayerSource, type MadeInstance } from './instance-maker.ts'
 import { endLeftovers, untilUndisturbed } from './leftovers.ts'
 import { listeningPorts } from './listening-ports.ts'
 import { LogRotation } from './log-rotation.ts'
@@ -230,8 +230,9 @@ export class ContainerRunner implements Runner {
   }
 
   async usage(id: InstanceId): Promise<Usage | null> {
-    const found = await this.#find(this.#folder(id))
-    return found?.state === 'running' ? await this.#cgroup(id).usage() : null
+    const record = await this.#folder(id).record()
+    if (record === null || !(await isAlive(record.process))) return null
+    return await this.#cgroup(id).usage()
   }
 
   async listeningPorts(id: InstanceId): Promise<readonly number[]> {
@@ -310,27 +311,11 @@ export class ContainerRunner implements Runner {
     return requireRunning(await this.#find(this.#folder(id)), id)
   }
 
-  /** What there is of an instance now; null where nothing is, or only the rest of a start that never got to its spec. */
-  async #find(folder: InstanceFolder): Promise<FoundInstance | null> {
-    const spec = await folder.spec()
-    if (spec === null) return null
-    const record = (await folder.record()) ?? (await this.#adoptCutOffStart(folder, spec))
-    const lease = await folder.leased()
-    const address =
-      lease === null || record === null || record.port === null
-        ? null
-        : { host: lease.address, port: record.port }
-    const source = lease?.address ?? null
-    const startedAt = record?.startedAt ?? spec.createdAt
-    const { clock } = this.#options
-    const look = { folder, cgroup: this.#cgroup(folder.id), clock }
-    const known = (await folder.exit()) ?? (await judgeExit(look))
-    if (known !== null) return { spec, state: 'exited', address, source, startedAt, exit: known }
-    if (record !== null && (await isAlive(record.process))) {
-      return { spec, state: 'running', address, source, startedAt, exit: null }
-    }
-    const exit = await lostExit(look, record !== null)
-    return { spec, state: 'exited', address, source, startedAt, exit }
+  #find(folder: InstanceFolder): Promise<FoundInstance | null> {
+    const { clock, host } = this.#options
+    const cgroup = this.#cgroup(folder.id)
+    const hasInit = host.init !== null
+    return findInstance({ folder, cgroup, clock, runtime: this.#runtime, hasInit })
   }
 
   /** As `#find`; but what an earlier server left of a start that never got as far as the command goes, and null is the answer. */
@@ -344,19 +329,6 @@ export class ContainerRunner implements Runner {
     if ((await this.#runtime.status(folder.id)) === 'stopped') return found
     await this.#clean(folder)
     return null
-  }
-
-  /** The start of an earlier server ended between running the command and recording it. */
-  async #adoptCutOffStart(folder: InstanceFolder, spec: InstanceSpec) {
-    const pid = await folder.pid(folder.containerPid)
-    if (pid === null || (await this.#runtime.status(folder.id)) !== 'running') return null
-    const process = await identify(pid)
-    if (process === null) return null
-    const port = portOf(spec)
-    const hasInit = this.#options.host.init !== null
-    const record = { process, startedAt: this.#options.clock.now(), port, hasInit }
-    await folder.saveRecord(record)
-    return record
   }
 
   /** Only ever called once nothing else works on the instance: the key of the mutex is its id. */

@@ -124,7 +124,8 @@ export class InstanceFolder {
   async delete(): Promise<void> {
     await rm(this.run, { recursive: true, force: true })
     await rm(join(this.#exits, this.id), { force: true })
-    await rm(this.data, { recursive: true, force: true })
+    // Again where a look at the instance wrote how it ended meanwhile.
+    await rm(this.data, { recursive: true, force: true, maxRetries: 10, retryDelay: 5 })
   }
 
   async #write(name: string, value: unknown): Promise<void> {

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { minimalEnv, runToEnd, type RunResult } from '../../src/lib/process.ts'
+import { ERRORS } from '../../src/model/errors.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const cli = join(root, 'bin/fairway')
@@ -66,8 +67,9 @@ export async function startPrivatePlatform(
   const must: PrivatePlatform['must'] = async (args, given) => {
     const result = await fairway(args, given)
     if (result.code === 0) return result.stdout
+    const failures = result.code === ERRORS.INTERNAL.exit ? await loggedFailures(dataDir) : ''
     throw new Error(
-      `fairway ${args.join(' ')}: exit ${String(result.code)}\n${result.stdout}\n${result.stderr}`,
+      `fairway ${args.join(' ')}: exit ${String(result.code)}\n${result.stdout}\n${result.stderr}\n${failures}`,
     )
   }
   const destroy = async (): Promise<void> => {
@@ -81,6 +83,16 @@ export async function startPrivatePlatform(
     throw error
   }
   return { dataDir, apiPort, httpPort, env, fairway, must, destroy }
+}
+
+/** What the server itself says of requests that failed by its fault. */
+async function loggedFailures(dataDir: string): Promise<string> {
+  const log = await readFile(join(dataDir, 'programs/server.log'), 'utf8').catch(String)
+  return log
+    .split('\n')
+    .filter((line) => line.includes('request failed'))
+    .slice(-3)
+    .join('\n')
 }
 
 /** Package managers are configured by the environment on some machines; builds need the same. */
