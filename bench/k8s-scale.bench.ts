@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
+import { fingerprints } from '../src/bin/fingerprints.ts'
 import { ClusterClient } from '../src/kubernetes/cluster-client.ts'
 import { readFacts } from '../src/kubernetes/facts.ts'
 import { textAt } from '../src/kubernetes/json-value.ts'
@@ -12,6 +13,7 @@ import { planApp } from '../src/kubernetes/plan-app.ts'
 import { systemClock } from '../src/lib/clock.ts'
 import { parseAppName, parseEnvironmentName, type AppRef } from '../src/model/names.ts'
 import type { Release } from '../src/model/release.ts'
+import { Secret } from '../src/model/secrets.ts'
 import { desiredApp } from '../src/reconcile/desired.ts'
 import { openSqliteStore } from '../src/store/sqlite-store.ts'
 import { lacksCluster } from '../test/cluster/test-cluster.ts'
@@ -161,6 +163,7 @@ async function plansOf(
     pullSecret: { name: 'fairway-pull', dockerConfigJson: '{"auths":{}}' },
     slots: new Map(),
     defaultHost: ({ app }: AppRef) => `${app}.localhost`,
+    fingerprint: fingerprints(Secret.of(PLAIN)),
   }
   return Array.from({ length: APPS }, (_, index) => {
     const ref = refOf(`plain${String(index)}`)

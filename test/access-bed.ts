@@ -235,6 +235,7 @@ export class AccessBed {
       imageOf: () => () => '',
       pullSecret: () => null,
       defaultHost: () => '',
+      fingerprint: (text) => text,
       metrics: () => null,
       fetch: globalThis.fetch,
       clock: systemClock,

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
+import { fingerprints } from '../src/bin/fingerprints.ts'
 import { ClusterClient } from '../src/kubernetes/cluster-client.ts'
 import { KubernetesEngine } from '../src/kubernetes/engine.ts'
 import { textAt } from '../src/kubernetes/json-value.ts'
@@ -13,6 +14,7 @@ import { systemClock } from '../src/lib/clock.ts'
 import { silentLog } from '../src/lib/log.ts'
 import { run } from '../src/lib/process.ts'
 import type { ImageFacts } from '../src/model/release.ts'
+import { Secret } from '../src/model/secrets.ts'
 import { writeImageArchive } from './cluster/image-archive.ts'
 import type { TestCluster } from './cluster/test-cluster.ts'
 
@@ -77,6 +79,7 @@ export async function engineOn(
       imageOf: options.imageOf ?? (() => BEHAVIOUR_IMAGE),
       pullSecret: null,
       defaultHost: ({ app }) => `${app}.localhost`,
+      fingerprint: fingerprints(Secret.of(options.owner)),
       minReadySeconds: 1,
     },
     clock: systemClock,

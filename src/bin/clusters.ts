@@ -14,17 +14,19 @@ export interface ClusterOptions extends Pick<
   'clock' | 'log' | 'defaultHost' | 'inCluster' | 'secrets'
 > {
   readonly owner: string
+  readonly fingerprint: (text: string) => string
 }
 
 const PULL_SECRET = 'fairway-pull'
 
 /** Clusters as targets: images named and pulled as each target's registry says. */
 export function openClusters(options: ClusterOptions): Clusters {
-  const { owner, clock, log, defaultHost, inCluster, secrets } = options
+  const { owner, clock, log, defaultHost, fingerprint, inCluster, secrets } = options
   return new KubernetesClusters({
     owner,
     clock,
     defaultHost,
+    fingerprint,
     random: Math.random,
     logOf: () => log,
     userAgent: `fairway/${packageVersion()}`,

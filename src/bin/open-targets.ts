@@ -7,6 +7,7 @@ import type { LogReader } from '../model/logs.ts'
 import type { Manifests } from '../model/manifests.ts'
 import type { Nodes } from '../model/nodes.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
+import type { Secret } from '../model/secrets.ts'
 import type { Store } from '../model/store.ts'
 import type { Clusters, Targets } from '../model/targets.ts'
 import type { DoorMaker } from '../reconcile/access-doors.ts'
@@ -18,6 +19,7 @@ import { TargetedEngine } from '../reconcile/targeted-engine.ts'
 import { TargetNodes } from '../reconcile/target-nodes.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
 import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
+import { fingerprints } from './fingerprints.ts'
 import { once } from './once.ts'
 import type { SecretsDoorOptions } from './secrets-door.ts'
 
@@ -33,6 +35,8 @@ export interface TargetOptions {
   readonly defaultHost: (ref: AppRef) => string
   /** The cluster that this server itself runs in. */
   readonly inCluster?: () => Promise<ClusterConnection>
+  /** The installation's key. */
+  readonly serverKey: () => Promise<Secret>
   /** How pods get their values. */
   readonly secrets: Omit<SecretsDoorOptions, 'owner' | 'lookup'>
 }
@@ -82,7 +86,8 @@ export function openTargets(options: TargetOptions): Places {
 function lazyClusters(options: TargetOptions): Clusters {
   const made = once(async () => {
     const { openClusters } = await import('./clusters.ts')
-    return openClusters({ ...options, owner: await ownerOf(options) })
+    const [owner, key] = await Promise.all([ownerOf(options), options.serverKey()])
+    return openClusters({ ...options, owner, fingerprint: fingerprints(key) })
   })
   return {
     describe: async (target) => (await made()).describe(target),

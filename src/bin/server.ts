@@ -30,6 +30,7 @@ import { openDocumentKeys } from './open-document-keys.ts'
 import { noIdentities, openIdentities } from './open-identities.ts'
 import { openLogin, publicUrl } from './open-login.ts'
 import { openStore } from './open-store.ts'
+import { once } from './once.ts'
 import { openTargets, ownerOf } from './open-targets.ts'
 import { openVault } from './open-vault.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -90,9 +91,11 @@ const { login, sessions } = await openLogin({
   audit,
   grantsFor: (person) => identity.grantsFor(person),
 })
+// One, also where two ask for the first.
+const installationKey = once(() => serverKey(config, folder))
 const own = new StoredEnvironmentKeys({
   store,
-  serverKey: () => serverKey(config, folder),
+  serverKey: installationKey,
   now: () => clock.now(),
   random: randomBytes,
 })
@@ -125,6 +128,7 @@ const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } 
   randomId,
   given,
   defaultHost,
+  serverKey: installationKey,
   secrets: {
     config,
     access: () => kube.point(),

@@ -27,6 +27,8 @@ export interface KubernetesClustersOptions {
   readonly imageOf: (target: TargetRecord) => (digest: Digest, ref: AppRef) => string
   readonly pullSecret: (target: TargetRecord) => PullSecret | null
   readonly defaultHost: (ref: AppRef) => string
+  /** As in `PlanSettings`. */
+  readonly fingerprint: (text: string) => string
   /** Where the target's requests are counted; null = nowhere that we know of. */
   readonly metrics: (target: TargetRecord) => TargetMetrics | null
   /** How pods of a target get their values; absent = they get none. */
@@ -57,12 +59,13 @@ export class KubernetesClusters implements Clusters {
 
   async connect(target: TargetRecord): Promise<Cluster> {
     const client = await this.#client(target)
-    const { clock, random, owner, imageOf, pullSecret, defaultHost } = this.#options
+    const { clock, random, owner, imageOf, pullSecret, defaultHost, fingerprint } = this.#options
     const settings = {
       owner,
       imageOf: imageOf(target),
       pullSecret: pullSecret(target),
       defaultHost,
+      fingerprint,
     }
     const log = this.#options.logOf(target.name)
     const source = this.#metrics(target)

@@ -16,6 +16,8 @@ export interface PlanSettings {
   readonly pullSecret: PullSecret | null
   /** What runs in the slots now; empty = nothing, or an export that looks at no cluster. */
   readonly slots: ReadonlyMap<ProcessName, ObservedSlots>
+  /** Tells a text from others in the names of objects, and nothing of it to whoever reads the name: keyed. Ten characters of a name. */
+  readonly fingerprint: (text: string) => string
   /** Host of a route that names none. */
   readonly defaultHost: (ref: AppRef) => string
   /** Where pods get their values; only apps that have some need it. */

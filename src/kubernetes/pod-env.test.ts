@@ -10,6 +10,8 @@ import {
   WEB,
   workloadOf,
 } from '../../test/fakes/cluster-plan.ts'
+import { fingerprints } from '../bin/fingerprints.ts'
+import { parseAppName } from '../model/names.ts'
 import { Secret, type SecretPlan } from '../model/secrets.ts'
 import { at, listAt, named } from './json-value.ts'
 import type { KubeObject } from './object.ts'
@@ -35,6 +37,23 @@ test('values of the app file stand in the pods, values that a person has set in 
     none.filter(({ kind }) => kind === 'Secret'),
     [],
   )
+})
+
+test('the name of a Secret tells its values from others to whoever has the key alone', () => {
+  const nameOf = (key: string, value = 'hunter2', app = SHOP): string => {
+    const track = trackOf({ env: { TOKEN: value }, secretEnv: ['TOKEN'] })
+    const settings = settingsWith({ fingerprint: fingerprints(Secret.of(key)) })
+    const objects = planApp({ ...appOf(workloadOf({}, [track])), ref: app }, settings)
+    return objects.find(({ kind }) => kind === 'Secret')?.metadata.name ?? ''
+  }
+  assert.match(nameOf('one key'), /^web--env-[0-9a-f]{10}$/)
+  assert.equal(nameOf('one key'), nameOf('one key'))
+  const others = [
+    nameOf('another key'),
+    nameOf('one key', 'hunter3'),
+    nameOf('one key', 'hunter2', { ...SHOP, app: parseAppName('other') }),
+  ]
+  for (const other of others) assert.notEqual(other, nameOf('one key'))
 })
 
 const PLAN: SecretPlan = {

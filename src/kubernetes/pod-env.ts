@@ -3,7 +3,7 @@ import type { AppRef, ProcessName } from '../model/names.ts'
 import type { SecretPlan } from '../model/secrets.ts'
 import { withClusterNames } from './internal-names.ts'
 import { namespaceOf } from './labels.ts'
-import { contentHash, kubeObject, type KubeObject, type Labels } from './object.ts'
+import { kubeObject, type KubeObject, type Labels } from './object.ts'
 import { ownershipLabels, type Ownership } from './ownership.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import { releaseKey } from './ref-key.ts'
@@ -32,7 +32,7 @@ export interface PodEnv {
 }
 
 /**
- * Secret values lie in one Secret whose name follows from them: another value is another name, so pods roll, and an old release that comes back finds its
+ * Secret values lie in one Secret whose name follows from them and from the installation's key: another value is another name, so pods roll, and an old release that comes back finds its
  * own. It can never be changed in place.
  */
 export function podEnv(input: PodEnvInput, settings: BaseSettings): PodEnv {
@@ -76,15 +76,17 @@ function envSecret(
   values: readonly (readonly [string, string])[],
   settings: BaseSettings,
 ): KubeObject {
+  const namespace = namespaceOf(ref)
+  const sorted = [...values].sort(byName)
   const data = Object.fromEntries(
-    values.map(([name, value]) => [name, Buffer.from(value).toString('base64')]),
+    sorted.map(([name, value]) => [name, Buffer.from(value).toString('base64')]),
   )
   return kubeObject({
     apiVersion: 'v1',
     kind: 'Secret',
     // What a run has goes with the run.
-    name: `${of.job ?? process}--env-${contentHash(data)}`,
-    namespace: namespaceOf(ref),
+    name: `${of.job ?? process}--env-${settings.fingerprint(JSON.stringify([namespace, sorted]))}`,
+    namespace,
     labels: ownershipLabels({ ref, owner: settings.owner, process, ...of }),
     fields: { type: 'Opaque', immutable: true, data },
   })

@@ -1,7 +1,9 @@
+import { fingerprints } from '../../src/bin/fingerprints.ts'
 import { PROCESS_DEFAULTS, type AppSpec, type ProcessSpec } from '../../src/model/app-spec.ts'
 import type { DesiredApp, Track, Workload } from '../../src/model/engine.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../../src/model/names.ts'
 import type { ImageFacts } from '../../src/model/release.ts'
+import { Secret } from '../../src/model/secrets.ts'
 import type { ClusterFacts } from '../../src/kubernetes/cluster-facts.ts'
 import type { PlanSettings } from '../../src/kubernetes/plan-settings.ts'
 
@@ -50,6 +52,7 @@ export function settingsWith(change: Partial<PlanSettings> = {}): PlanSettings {
     pullSecret: null,
     slots: new Map(),
     defaultHost: ({ app }) => `${app}.apps.example.com`,
+    fingerprint: fingerprints(Secret.of('a key of tests')),
     ...change,
   }
 }
