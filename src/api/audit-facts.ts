@@ -50,7 +50,11 @@ const FACTS: FactsTable = {
   }),
   adoptObjects: ({ body }) => ({ objects: body.objects }),
   removeManifests: ({ query }) => ({ process: query.process ?? null }),
-  installPlatform: ({ body }) => ({ namespace: body.namespace, dryRun: body.dryRun }),
+  installPlatform: ({ body }) => ({
+    namespace: body.namespace,
+    dryRun: body.dryRun,
+    settings: Object.keys({ ...body.settings?.variables, ...body.settings?.files }),
+  }),
 }
 
 export function factsOf<N extends EndpointName>(name: N, call: Inputs<N>): AuditFacts {

@@ -1,6 +1,8 @@
 import { lookup } from 'node:dns/promises'
 import { KubernetesClusters } from '../kubernetes/clusters.ts'
+import { fingerprints } from '../kubernetes/fingerprints.ts'
 import type { PullSecret } from '../kubernetes/plan-settings.ts'
+import type { Secret } from '../model/secrets.ts'
 import type { Clusters } from '../model/targets.ts'
 import { metricsOf } from '../reconcile/target-metrics.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
@@ -14,19 +16,20 @@ export interface ClusterOptions extends Pick<
   'clock' | 'log' | 'defaultHost' | 'inCluster' | 'secrets'
 > {
   readonly owner: string
-  readonly fingerprint: (text: string) => string
+  /** The installation's key. */
+  readonly key: Secret
 }
 
 const PULL_SECRET = 'fairway-pull'
 
 /** Clusters as targets: images named and pulled as each target's registry says. */
 export function openClusters(options: ClusterOptions): Clusters {
-  const { owner, clock, log, defaultHost, fingerprint, inCluster, secrets } = options
+  const { owner, key, clock, log, defaultHost, inCluster, secrets } = options
   return new KubernetesClusters({
     owner,
     clock,
     defaultHost,
-    fingerprint,
+    fingerprint: fingerprints(key),
     random: Math.random,
     logOf: () => log,
     userAgent: `fairway/${packageVersion()}`,

@@ -6,16 +6,16 @@ import { bakePlatform, bakePostgres } from '../bake/platform-image.ts'
 import { ClusterClient } from '../kubernetes/cluster-client.ts'
 import { readKubeconfig } from '../kubernetes/kubeconfig.ts'
 import { toYaml } from '../kubernetes/object.ts'
+import { planPlatform, type PlatformKeys, type PlatformPlan } from '../kubernetes/plan-platform.ts'
+import { ownDatabaseUrl, POSTGRES } from '../kubernetes/plan-platform-postgres.ts'
+import { REGISTRY, REGISTRY_PORT, REGISTRY_USER } from '../kubernetes/plan-platform-registry.ts'
 import {
+  GIVEN,
+  GIVEN_FILES,
   KEY_FILES,
   KEYS,
   OWNER_KEY,
-  planPlatform,
-  type PlatformKeys,
-  type PlatformPlan,
-} from '../kubernetes/plan-platform.ts'
-import { ownDatabaseUrl, POSTGRES } from '../kubernetes/plan-platform-postgres.ts'
-import { REGISTRY, REGISTRY_PORT, REGISTRY_USER } from '../kubernetes/plan-platform-registry.ts'
+} from '../kubernetes/plan-platform-settings.ts'
 import { PlatformInstaller } from '../kubernetes/platform-installer.ts'
 import { removePlatform } from '../kubernetes/platform-removal.ts'
 import { FairwayError } from '../model/errors.ts'
@@ -25,6 +25,7 @@ import type {
   Installer,
   InstallRequest,
   PlatformRemains,
+  PlatformSettings,
   UninstallRequest,
 } from '../model/installer.ts'
 import type { Store, TargetRecord } from '../model/store.ts'
@@ -34,6 +35,7 @@ import { registryOf, registrySettings } from '../reconcile/target-registry.ts'
 import { LocalAuthority } from '../router/local-authority.ts'
 import { pullSecret } from './clusters.ts'
 import { environment } from './environment.ts'
+import { checkedSettings } from './install-settings.ts'
 import { bakerOptions, type KitchenOptions } from './kitchen.ts'
 import { platformFiles } from './platform-files.ts'
 import { pushImage } from './release-images.ts'
@@ -180,6 +182,7 @@ async function planOf(given: Planned): Promise<PlatformPlan> {
     owner: (await known(KEYS, OWNER_KEY)) ?? `fairway-${randomBytes(4).toString('hex')}`,
     keys: await keysOf(known, clock),
     packages,
+    given: await givenOf(request, installer),
     notices: request.notices,
     image: reference(SERVER, baked.server),
     pullSecret: pullSecret(registrySettings(registry)),
@@ -197,6 +200,18 @@ async function planOf(given: Planned): Promise<PlatformPlan> {
           pullSecret: pullSecret(registrySettings(registry)),
         }
       : ownRegistry(request, passwords),
+  }
+}
+
+/** What is there stays where nothing else is given. */
+async function givenOf(
+  { settings, namespace }: InstallRequest,
+  installer: PlatformInstaller,
+): Promise<PlatformSettings> {
+  if (settings !== null) return checkedSettings(settings)
+  return {
+    variables: (await installer.secrets(namespace, GIVEN)) ?? {},
+    files: (await installer.secrets(namespace, GIVEN_FILES)) ?? {},
   }
 }
 

@@ -28,7 +28,7 @@ export const KEY_VARIABLES = {
 type Values = z.output<z.ZodObject<typeof KEY_VARIABLES>>
 
 /** What `sops/keys/*-credentials.ts` look at, by the kind of key that needs it. */
-const CLOUD_VARIABLES: Readonly<Record<string, readonly string[]>> = {
+export const CLOUD_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   kms: [
     'AWS_ACCESS_KEY_ID',
     'AWS_SECRET_ACCESS_KEY',

@@ -19,7 +19,6 @@ import { TargetedEngine } from '../reconcile/targeted-engine.ts'
 import { TargetNodes } from '../reconcile/target-nodes.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
 import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
-import { fingerprints } from './fingerprints.ts'
 import { once } from './once.ts'
 import type { SecretsDoorOptions } from './secrets-door.ts'
 
@@ -87,7 +86,7 @@ function lazyClusters(options: TargetOptions): Clusters {
   const made = once(async () => {
     const { openClusters } = await import('./clusters.ts')
     const [owner, key] = await Promise.all([ownerOf(options), options.serverKey()])
-    return openClusters({ ...options, owner, fingerprint: fingerprints(key) })
+    return openClusters({ ...options, owner, key })
   })
   return {
     describe: async (target) => (await made()).describe(target),

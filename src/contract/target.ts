@@ -72,6 +72,24 @@ const nodePort = z.number().int().min(1024).max(65_535)
 
 const webUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }).max(2048)
 
+const variableName = z.string().regex(/^[A-Z][A-Z0-9_]{0,99}$/, 'expected the name of a variable')
+const MAX_SETTINGS = 100
+/** A Secret takes a mebibyte. */
+const MAX_SETTINGS_TEXT = 500_000
+
+/** Of the servers: values, and contents of files by the variable that leads to each. */
+const installSettings = z
+  .strictObject({
+    variables: z.record(variableName, z.string().max(8192)),
+    files: z.record(variableName, z.string().max(65_536)),
+  })
+  .refine(
+    ({ variables, files }) =>
+      Object.keys({ ...variables, ...files }).length <= MAX_SETTINGS &&
+      JSON.stringify([variables, files]).length <= MAX_SETTINGS_TEXT,
+    `expected at most ${MAX_SETTINGS} settings of ${MAX_SETTINGS_TEXT} characters`,
+  )
+
 export const installBody = z.strictObject({
   namespace: z.string().regex(dnsLabel, 'expected a DNS label'),
   database: z
@@ -91,6 +109,7 @@ export const installBody = z.strictObject({
   accessNodePort: nodePort.nullable().default(null),
   registryPort: nodePort,
   npmRegistry: webUrl.nullable().default(null),
+  settings: installSettings.nullable().default(null),
   notices: z
     .strictObject({ source: z.literal('aws'), metadataUrl: webUrl.nullable() })
     .nullable()

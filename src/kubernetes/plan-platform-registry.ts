@@ -1,4 +1,4 @@
-import { contentHash, type KubeObject } from './object.ts'
+import type { KubeObject } from './object.ts'
 import {
   CONTAINER_SECURITY_CONTEXT,
   base64,
@@ -8,6 +8,7 @@ import {
   selector,
   type PlatformPlan,
 } from './plan-platform.ts'
+import { fingerprintOf } from './plan-platform-settings.ts'
 
 export const REGISTRY = 'fairway-registry'
 export const REGISTRY_PORT = 5000
@@ -55,7 +56,9 @@ export function planPlatformRegistry(
           metadata: {
             labels: { ...platformLabels(plan), ...selector('registry') },
             // What a container is told only at its start.
-            annotations: { 'fairway/settings': contentHash([own.password, own.pullPassword]) },
+            annotations: {
+              'fairway/settings': fingerprintOf(plan, [own.password, own.pullPassword]),
+            },
           },
           spec: {
             ...podBasics(plan, 'registry'),

@@ -24,6 +24,7 @@ const PLAN: PlatformPlan = {
   accessNodePort: null,
   owner: 'fairway-5678',
   keys: { serverKey: 'key-f', ca: 'PEM', caKey: 'key-g' },
+  given: { variables: {}, files: {} },
 }
 const WHOLE: PlatformPlan = {
   ...PLAN,
@@ -136,8 +137,43 @@ test('passwords stand in Secrets alone; other settings make other pods', () => {
   const plain = toYaml(planPlatform(PLAN).filter(({ kind }) => kind !== 'Secret'))
   for (const secret of ['secret-a', 'secret-b', base64('secret-a')])
     assert.ok(!plain.includes(secret), secret)
-  const other = { ...PLAN, database: { url: 'postgres://me:other@db/fairway', own: null } }
-  assert.notDeepEqual(find(PLAN, 'Deployment', 'fairway'), find(other, 'Deployment', 'fairway'))
+  for (const change of [
+    { database: { url: 'postgres://me:other@db/fairway', own: null } },
+    { given: { variables: { FAIRWAY_LOG_LEVEL: 'debug' }, files: {} } },
+    { given: { variables: {}, files: { FAIRWAY_VAULT_TOKEN_FILE: 'a' } } },
+    // What tells them apart needs the key.
+    { keys: { ...PLAN.keys, serverKey: 'another' } },
+  ]) {
+    const other = { ...PLAN, ...change }
+    assert.notDeepEqual(find(PLAN, 'Deployment', 'fairway'), find(other, 'Deployment', 'fairway'))
+  }
+})
+
+test('what an operator sets reaches the servers by Secrets, and overrides nothing of the install', () => {
+  const given = {
+    variables: { FAIRWAY_OIDC_ISSUER: 'https://login.example', FAIRWAY_API_PORT: '1' },
+    files: { FAIRWAY_OIDC_CLIENT_SECRET_FILE: 'secret-h' },
+  }
+  const plan = { ...PLAN, given }
+  const plain = toYaml(planPlatform(plan).filter(({ kind }) => kind !== 'Secret'))
+  assert.doesNotMatch(plain, /login\.example|secret-h/)
+  const [pod] = Object.values(templates(plan))
+  const [container] = listAt(pod, 'containers')
+  const sources = listAt(container, 'envFrom').map((one) => textAt(one, 'secretRef', 'name'))
+  assert.deepEqual(sources, ['fairway-given', 'fairway-settings'])
+  assert.equal(
+    textAt(find(plan, 'Secret', 'fairway-given'), 'data', 'FAIRWAY_OIDC_ISSUER'),
+    base64('https://login.example'),
+  )
+  const env = new Map(
+    listAt(container, 'env').map((one) => [textAt(one, 'name'), textAt(one, 'value')]),
+  )
+  assert.equal(env.get('FAIRWAY_API_PORT'), '7070')
+  const path = env.get('FAIRWAY_OIDC_CLIENT_SECRET_FILE') ?? ''
+  const mounted = listAt(container, 'volumeMounts').find((one) => textAt(one, 'name') === 'given')
+  assert.equal(path, `${textAt(mounted, 'mountPath')}/FAIRWAY_OIDC_CLIENT_SECRET_FILE`)
+  const files = recordAt(find(plan, 'Secret', 'fairway-given-files'), 'data')
+  assert.deepEqual(files, { FAIRWAY_OIDC_CLIENT_SECRET_FILE: base64('secret-h') })
 })
 
 test('a database and a registry of the user’s are not made', () => {

@@ -1,11 +1,20 @@
+import type { PlatformSettings } from '../model/installer.ts'
 import { CLAIM_SECRET, ROLE_LABEL } from './home-pod.ts'
-import { contentHash, kubeObject, type KubeObject, type Labels } from './object.ts'
+import { kubeObject, type KubeObject, type Labels } from './object.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, UNPRIVILEGED_ID } from './pod-security.ts'
 import { planBuildNamespace } from './plan-build-step.ts'
 import { planNodeAgent } from './plan-node-agent.ts'
 import { planPlatformPostgres } from './plan-platform-postgres.ts'
 import { planPlatformRegistry } from './plan-platform-registry.ts'
 import { planPlatformRights } from './plan-platform-rights.ts'
+import {
+  settingsFingerprint,
+  settingsMounts,
+  settingsSecrets,
+  settingsSources,
+  settingsVariables,
+  settingsVolumes,
+} from './plan-platform-settings.ts'
 import type { PullSecret } from './plan-settings.ts'
 
 /** Everything that the control plane's objects depend on. Equal input gives equal objects. */
@@ -46,6 +55,8 @@ export interface PlatformPlan {
   readonly keys: PlatformKeys
   /** Environment of package managers: `npm_config_registry` and the like, as pods of the cluster reach them. */
   readonly packages: Readonly<Record<string, string>>
+  /** What else its operator has set. */
+  readonly given: PlatformSettings
   /** Set: a program on every node that reports termination notices; `metadataUrl` null = where EC2 answers. */
   readonly notices?: { readonly metadataUrl: string | null } | null
 }
@@ -64,15 +75,9 @@ export const API_PORT = 7070
 /** Where pods and kubectl ask, by TLS. */
 export const ACCESS_PORT = 7443
 export const ACCESS_SERVICE = `${PLATFORM}-access`
-const HEALTH_PORT = 7071
+export const HEALTH_PORT = 7071
 /** Whose the objects are. Another label than that of apps' objects: no engine may take them for an app's. */
 export const INSTALLER_LABEL = 'fairway/installer'
-
-/** The Secret of `PlatformPlan.keys`, and its files. */
-export const KEYS = 'fairway-keys'
-export const KEY_FILES = { serverKey: 'secrets.key', ca: 'ca.pem', caKey: 'ca-key.pem' } as const
-/** Beside them: `PlatformPlan.owner`. */
-export const OWNER_KEY = 'owner'
 
 /** All objects of a control plane in a cluster. Namespace first; the order beyond that is by `ranked`. */
 export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
@@ -89,8 +94,7 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
     }),
     ...planPlatformRights(plan, labels),
     ...pullSecrets(plan, labels),
-    settingsSecret(plan),
-    keysSecret(plan),
+    ...settingsSecrets(plan),
     object(plan, 'v1', 'Secret', CLAIM_SECRET, { type: 'Opaque' }),
     ...(plan.database.own === null ? [] : planPlatformPostgres(plan, plan.database.own)),
     ...(plan.registry.own === null ? [] : planPlatformRegistry(plan, plan.registry.own)),
@@ -182,8 +186,6 @@ const RESTRICTED: Labels = Object.freeze({
   'pod-security.kubernetes.io/audit': 'restricted',
   'pod-security.kubernetes.io/warn': 'restricted',
 })
-const SETTINGS = 'fairway-settings'
-const KEYS_FOLDER = '/etc/fairway/keys'
 
 function nodeAgent(plan: PlatformPlan): readonly KubeObject[] {
   const { namespace, image, pullSecret, notices = null } = plan
@@ -227,29 +229,6 @@ function pullSecrets(plan: PlatformPlan, labels: Labels): KubeObject[] {
   ]
 }
 
-function settingsSecret(plan: PlatformPlan): KubeObject {
-  const data = Object.entries(secretSettings(plan)).map(([key, value]) => [key, base64(value)])
-  return object(plan, 'v1', 'Secret', SETTINGS, { type: 'Opaque', data: Object.fromEntries(data) })
-}
-
-function keysSecret(plan: PlatformPlan): KubeObject {
-  const { serverKey, ca, caKey } = plan.keys
-  const data = {
-    [KEY_FILES.serverKey]: base64(serverKey),
-    [KEY_FILES.ca]: base64(ca),
-    [KEY_FILES.caKey]: base64(caKey),
-    [OWNER_KEY]: base64(plan.owner),
-  }
-  return object(plan, 'v1', 'Secret', KEYS, { type: 'Opaque', data })
-}
-
-function secretSettings({ database, registry }: PlatformPlan): Readonly<Record<string, string>> {
-  return {
-    FAIRWAY_DATABASE: database.url,
-    FAIRWAY_HOME_SETTINGS: JSON.stringify(registry.settings),
-  }
-}
-
 function service(plan: PlatformPlan): KubeObject {
   return activeService(plan, { name: PLATFORM, port: API_PORT, at: 'api', nodePort: plan.nodePort })
 }
@@ -291,7 +270,7 @@ function deployment(plan: PlatformPlan): KubeObject {
         metadata: {
           labels: { ...platformLabels(plan), ...selector('server') },
           // What a container is told only at its start.
-          annotations: { 'fairway/settings': contentHash(secretSettings(plan)) },
+          annotations: { 'fairway/settings': settingsFingerprint(plan) },
         },
         spec: {
           ...podBasics(plan, 'server'),
@@ -310,7 +289,7 @@ function deployment(plan: PlatformPlan): KubeObject {
           volumes: [
             { name: 'data', emptyDir: { sizeLimit: '20Gi' } },
             { name: 'tmp', emptyDir: { sizeLimit: '2Gi' } },
-            { name: 'keys', secret: { secretName: KEYS, defaultMode: 0o440 } },
+            ...settingsVolumes(),
           ],
         },
       },
@@ -329,8 +308,8 @@ function container(plan: PlatformPlan): unknown {
       { name: 'access', containerPort: ACCESS_PORT, protocol: 'TCP' },
       { name: 'health', containerPort: HEALTH_PORT, protocol: 'TCP' },
     ],
-    env: [...Object.entries(settings(plan)).map(([name, value]) => ({ name, value })), podName()],
-    envFrom: [{ secretRef: { name: SETTINGS } }],
+    env: [...settingsVariables(plan), podName()],
+    envFrom: settingsSources(),
     resources: {
       requests: { cpu: '100m', memory: '192Mi', 'ephemeral-storage': '1Gi' },
       limits: { cpu: '2', memory: '1Gi', 'ephemeral-storage': '24Gi' },
@@ -342,41 +321,9 @@ function container(plan: PlatformPlan): unknown {
     volumeMounts: [
       { name: 'data', mountPath: '/var/lib/fairway' },
       { name: 'tmp', mountPath: '/tmp' },
-      { name: 'keys', mountPath: KEYS_FOLDER, readOnly: true },
+      ...settingsMounts(),
     ],
     terminationMessagePolicy: 'FallbackToLogsOnError',
-  }
-}
-
-function settings({
-  namespace,
-  target,
-  hosts,
-  image,
-  packages,
-  accessNodePort,
-  owner,
-}: PlatformPlan): Readonly<Record<string, string>> {
-  const names = ['', `.${namespace}`, `.${namespace}.svc`, `.${namespace}.svc.cluster.local`]
-  const [own = `${ACCESS_SERVICE}.${namespace}.svc`] = accessNodePort === null ? [] : hosts
-  return {
-    FAIRWAY_ACCESS_AUTHORITY: KEYS_FOLDER,
-    FAIRWAY_ACCESS_HOST: '0.0.0.0',
-    FAIRWAY_ACCESS_PORT: String(ACCESS_PORT),
-    FAIRWAY_ACCESS_URL: `https://${own}:${String(accessNodePort ?? ACCESS_PORT)}`,
-    FAIRWAY_API_HOST: '0.0.0.0',
-    FAIRWAY_API_PORT: String(API_PORT),
-    // Below the mount, whose own mode belongs to the kubelet.
-    FAIRWAY_DATA_DIR: '/var/lib/fairway/data',
-    FAIRWAY_HEALTH_PORT: String(HEALTH_PORT),
-    FAIRWAY_HOME_IMAGE: image,
-    FAIRWAY_HOME_OWNER: owner,
-    FAIRWAY_HOME_TARGET: target,
-    FAIRWAY_HOST_NAMES: [...names.map((end) => `${PLATFORM}${end}`), ...hosts].join(','),
-    FAIRWAY_NAMESPACE: namespace,
-    FAIRWAY_SECRETS_KEY_FILE: `${KEYS_FOLDER}/${KEY_FILES.serverKey}`,
-    NODE_COMPILE_CACHE: '/tmp/compile',
-    ...packages,
   }
 }
 

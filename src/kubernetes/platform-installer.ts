@@ -34,9 +34,17 @@ export class PlatformInstaller {
 
   /** What a Secret of the platform holds under `key`; null where there is none. */
   async secret(namespace: string, name: string, key: string): Promise<string | null> {
+    const found = (await this.secrets(namespace, name))?.[key] ?? ''
+    return found === '' ? null : found
+  }
+
+  /** All that it holds; null where there is none. */
+  async secrets(namespace: string, name: string): Promise<Record<string, string> | null> {
     const found = await this.#options.client.get({ kind: KINDS.Secret, namespace, name })
-    const value = textAt(recordAt(found, 'data'), key)
-    return value === '' ? null : Buffer.from(value, 'base64').toString()
+    if (found === null) return null
+    const data = recordAt(found, 'data')
+    const clear = (key: string): string => Buffer.from(textAt(data, key), 'base64').toString()
+    return Object.fromEntries(Object.keys(data).map((key) => [key, clear(key)] as const))
   }
 
   /**

@@ -10,7 +10,7 @@ import {
   WEB,
   workloadOf,
 } from '../../test/fakes/cluster-plan.ts'
-import { fingerprints } from '../bin/fingerprints.ts'
+import { fingerprints } from './fingerprints.ts'
 import { parseAppName } from '../model/names.ts'
 import { Secret, type SecretPlan } from '../model/secrets.ts'
 import { at, listAt, named } from './json-value.ts'

@@ -1,5 +1,13 @@
 import type { TargetName } from './names.ts'
 
+/** What an operator sets of a server: secrets may be among them. */
+export interface PlatformSettings {
+  /** Values by the names of variables, as docs/operating.md lists them. */
+  readonly variables: Readonly<Record<string, string>>
+  /** Contents of files, by the name of the variable that leads to each. */
+  readonly files: Readonly<Record<string, string>>
+}
+
 /** How a control plane is put on a cluster. */
 export interface InstallRequest {
   readonly target: TargetName
@@ -16,6 +24,8 @@ export interface InstallRequest {
   readonly registryPort: number
   /** Where build steps get npm packages from, as pods reach it; null = where this server gets its own. */
   readonly npmRegistry: string | null
+  /** Settings of its servers; null = as they are, none at first. */
+  readonly settings: PlatformSettings | null
   /** Set: a program on every node reports the provider's notices; `metadataUrl` null = where the provider has it. */
   readonly notices: { readonly source: 'aws'; readonly metadataUrl: string | null } | null
   /** True: nothing is changed on the cluster, and no image goes anywhere. */

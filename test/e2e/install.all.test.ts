@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
 import { systemClock } from '../../src/lib/clock.ts'
+import { LocalAuthority } from '../../src/router/local-authority.ts'
 import { containersWork } from '../containers-work.ts'
 import { lacksCluster } from '../cluster/test-cluster.ts'
+import { CLIENT_ID, OpenIdServer } from '../fakes/openid-server.ts'
 import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './cluster-platform.ts'
+import { loginByDevice } from './device-login.ts'
 
 const SUBNET = '10.234.0.0/20'
 const NAMESPACE = 'fairway-system'
@@ -56,6 +60,12 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     return performance.now() - began
   }
 
+  const installArguments = async (): Promise<string[]> => {
+    const ports = ['--node-port', String(API_PORT), '--access-node-port', String(ACCESS_PORT)]
+    const options = ['--with-postgres', ...ports, '--host', new URL(await url()).hostname]
+    return ['install', '--target', TARGET, ...options]
+  }
+
   before(async () => {
     bed = await startClusterPlatform({ subnet: SUBNET, nodes: 2 })
     home = await mkdtemp(join(tmpdir(), 'fairway-install-'))
@@ -87,12 +97,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   })
 
   test('installs, is claimed once, and deploys an app to the cluster it runs in', async () => {
-    const host = new URL(await url()).hostname
-    const ports = ['--node-port', String(API_PORT), '--access-node-port', String(ACCESS_PORT)]
-    const options = ['--with-postgres', ...ports, '--host', host]
-    const said = await platform().platform.must(['install', '--target', TARGET, ...options], {
-      timeoutMs: LONG,
-    })
+    const said = await platform().platform.must(await installArguments(), { timeoutMs: LONG })
     const claim = /--claim (\S+)/.exec(said)?.[1] ?? ''
     await until('the API answers', answers)
     await must('login', await url(), '--claim', claim)
@@ -131,6 +136,43 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     const elsewhere = ['--kubeconfig', config, '-n', NAMESPACE, 'get', 'secrets']
     const refused = await runToEnd(program, elsewhere, { env })
     assert.match(refused.stderr, /Forbidden/)
+  })
+
+  test('people log in at their identity provider, once the servers were given it; what was given stays', async () => {
+    const host = platform().cluster.host ?? ''
+    const authority = await LocalAuthority.open(home, () => systemClock.now())
+    const certificate = await authority.files(host)
+    const provider = await OpenIdServer.start(
+      `${await url()}/oidc/callback`,
+      {},
+      { host, ...certificate },
+    )
+    provider.people.set('ada', ['ops'])
+    try {
+      const { issuer, clientSecret } = provider
+      const lines = [
+        `FAIRWAY_PUBLIC_URL=${await url()}`,
+        `FAIRWAY_OIDC_ISSUER=${issuer}`,
+        `FAIRWAY_OIDC_CLIENT_ID=${CLIENT_ID}`,
+        'FAIRWAY_OIDC_CLIENT_SECRET_FILE=client-secret',
+        'NODE_EXTRA_CA_CERTS=ca.pem',
+      ]
+      await writeFile(join(home, 'client-secret'), `${clientSecret}\n`)
+      await writeFile(join(home, 'server.env'), lines.join('\n'))
+      const given = ['--settings', join(home, 'server.env')]
+      const again = await installArguments()
+      await platform().platform.must([...again, ...given], { timeoutMs: LONG })
+      await until('the API answers', answers)
+      const ca = await readFile(join(home, 'ca.pem'), 'utf8')
+      setDefaultCACertificates([...getCACertificates('default'), ca])
+      const theirs = { ...env, HOME: join(home, 'ada'), XDG_CONFIG_HOME: join(home, 'ada') }
+      assert.match(await loginByDevice(await url(), 'ada', theirs), /Logged in to .* as ada/)
+      const kept = await platform().platform.must([...again, '--dry-run'], { timeoutMs: LONG })
+      assert.ok(kept.includes(Buffer.from(issuer).toString('base64')))
+      assert.ok(kept.includes(Buffer.from(`${clientSecret}\n`).toString('base64')))
+    } finally {
+      await provider.stop()
+    }
   })
 
   test('one of two is active; without it the other goes on with what it knew', async (t) => {

@@ -1,4 +1,4 @@
-import { fingerprints } from '../../src/bin/fingerprints.ts'
+import { fingerprints } from '../../src/kubernetes/fingerprints.ts'
 import { PROCESS_DEFAULTS, type AppSpec, type ProcessSpec } from '../../src/model/app-spec.ts'
 import type { DesiredApp, Track, Workload } from '../../src/model/engine.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../../src/model/names.ts'

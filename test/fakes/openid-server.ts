@@ -1,11 +1,19 @@
-/** A real OpenID provider (`oidc-provider`) on loopback, whose people, keys and moods a test owns. */
+/** A real OpenID provider (`oidc-provider`), on loopback unless it is told where, whose people, keys and moods a test owns. */
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { Provider, type AdapterPayload, type Configuration, type JWK } from 'oidc-provider'
 import { MapAdapter } from './map-adapter.ts'
 
 export const CLIENT_ID = 'fairway'
+
+/** Another address than loopback, by TLS. */
+export interface OpenIdPlace {
+  readonly host: string
+  readonly cert: string
+  readonly key: string
+}
 
 export class OpenIdServer {
   readonly clientSecret = randomBytes(24).toString('hex')
@@ -23,19 +31,28 @@ export class OpenIdServer {
   readonly #redirectUri: string
   readonly #changes: Configuration
 
-  private constructor(redirectUri: string, changes: Configuration) {
+  readonly #place: OpenIdPlace | null
+
+  private constructor(redirectUri: string, changes: Configuration, place: OpenIdPlace | null) {
     this.#redirectUri = redirectUri
     this.#changes = changes
+    this.#place = place
   }
 
-  static async start(redirectUri: string, changes: Configuration = {}): Promise<OpenIdServer> {
-    const server = new OpenIdServer(redirectUri, changes)
+  static async start(
+    redirectUri: string,
+    changes: Configuration = {},
+    place: OpenIdPlace | null = null,
+  ): Promise<OpenIdServer> {
+    const server = new OpenIdServer(redirectUri, changes, place)
     await server.resume()
     return server
   }
 
   get issuer(): string {
-    return `http://127.0.0.1:${this.port}`
+    return this.#place === null
+      ? `http://127.0.0.1:${this.port}`
+      : `https://${this.#place.host}:${this.port}`
   }
 
   /** The private half of the key that it signs with. */
@@ -64,15 +81,17 @@ export class OpenIdServer {
 
   /** Listens again, on the same port, with everything it knew. */
   async resume(): Promise<void> {
-    const server = createServer((request, response) => {
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
       const path = (request.url ?? '').split('?')[0] ?? ''
       this.asked.set(path, (this.asked.get(path) ?? 0) + 1)
       if (this.mood?.(request, response) === true) return
       void this.#provider?.callback()(request, response)
-    })
+    }
+    const place = this.#place
+    const server = place === null ? createServer(answer) : createSecureServer(place, answer)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen(this.port, '127.0.0.1', resolve)
+      server.listen(this.port, place?.host ?? '127.0.0.1', resolve)
     })
     const address: AddressInfo | string | null = server.address()
     if (address === null || typeof address === 'string') throw new Error('not listening')

@@ -6,6 +6,7 @@ import type { InstallBody, InstalledBody } from '../../contract/target.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readLine } from '../prompt.ts'
+import { readServerSettings } from '../settings-file.ts'
 
 const NAMESPACE = 'fairway-system'
 const REGISTRY_PORT = '30500'
@@ -24,6 +25,7 @@ export const install: Command = {
     'fairway install --target prod --database - < database-url',
     'fairway install --target lab --with-postgres --node-port 30700 --host 10.0.0.11',
     'fairway install --target prod --with-postgres --dry-run -o manifests',
+    'fairway install --target prod --database - --settings server.env < database-url',
     'fairway install --target prod --database - --notices aws < database-url',
   ],
   options: [
@@ -51,6 +53,12 @@ export const install: Command = {
       name: 'npm-registry',
       value: 'URL',
       summary: 'where builds there get npm packages (default: where this server gets its own)',
+    },
+    {
+      name: 'settings',
+      value: 'FILE',
+      summary:
+        'NAME=VALUE lines: login, Vault, keys of environments (FAIRWAY_OIDC_…, FAIRWAY_VAULT_…, FAIRWAY_SECRETS_KEYS…)',
     },
     {
       name: 'notices',
@@ -86,6 +94,7 @@ async function run(context: Context): Promise<number> {
     accessNodePort: accessNodePort(context),
     registryPort: Number(args.value('registry-port') ?? REGISTRY_PORT),
     npmRegistry: args.value('npm-registry') ?? null,
+    settings: settingsOf(context),
     notices: noticesOf(context),
     dryRun,
   })
@@ -102,6 +111,11 @@ function accessNodePort({ args }: Context): number | null {
   throw new FairwayError('INVALID_REQUEST', '--access-node-port needs --host', {
     hint: 'Kubeconfigs name it: the address of a node, or a name that leads to one.',
   })
+}
+
+function settingsOf({ args, io }: Context): InstallBody['settings'] {
+  const file = args.value('settings')
+  return file === undefined ? null : readServerSettings(file, io.cwd)
 }
 
 function noticesOf({ args }: Context): InstallBody['notices'] {
