@@ -87,7 +87,7 @@ async function install(
     await deliver(options, registry, baked)
     await installer.apply(planPlatform(plan))
     log.info({ target: request.target, image: plan.image }, 'control plane applied')
-    const active = await installer.active(request.namespace, plan.image, READY_MS, signal)
+    const active = await installer.active(request.namespace, READY_MS, signal)
     return { ...done, active: active.pod, claim: active.claim }
   } finally {
     await client.close()

@@ -8,7 +8,7 @@ import { KINDS } from './kinds.ts'
 import { labelOf } from './labels.ts'
 import { objectKey, type KubeObject } from './object.ts'
 import { wasApplied } from './owned-object.ts'
-import { INSTALLER_LABEL, selector } from './plan-platform.ts'
+import { INSTALLER_LABEL, PLATFORM, selector } from './plan-platform.ts'
 
 export interface PlatformInstallerOptions {
   readonly client: ClusterClient
@@ -58,13 +58,8 @@ export class PlatformInstaller {
         await this.#options.client.apply(nameOf(object), object, { force: true })
   }
 
-  /** Resolves when all servers of the newest template are ready and one of them is active. @throws FairwayError TIMEOUT with what the pods say */
-  async active(
-    namespace: string,
-    image: string,
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<ActivePlatform> {
+  /** Resolves when all servers are of the newest template and ready, and one of them is active. @throws FairwayError TIMEOUT with what the pods say */
+  async active(namespace: string, timeoutMs: number, signal: AbortSignal): Promise<ActivePlatform> {
     const { client, clock } = this.#options
     const labels = Object.entries(selector('server')).map(([key, value]) => `${key}=${value}`)
     const until = clock.now() + timeoutMs
@@ -75,9 +70,8 @@ export class PlatformInstaller {
         signal,
       )
       const pods = items.filter((pod) => textAt(pod, 'metadata', 'deletionTimestamp') === '')
-      const current = pods.filter((pod) => imageOf(pod) === image)
       const active = pods.find((pod) => labelOf(pod, ROLE_LABEL) === 'active')
-      if (active !== undefined && current.length >= 2 && pods.every(isReady))
+      if (active !== undefined && pods.every(isReady) && (await this.#isRolledOut(namespace)))
         return {
           pod: textAt(active, 'metadata', 'name'),
           claim: await this.secret(namespace, CLAIM_SECRET, CLAIM_KEY),
@@ -88,6 +82,18 @@ export class PlatformInstaller {
   }
 
   // Private
+
+  /** The template as it is now is the one of all servers. */
+  async #isRolledOut(namespace: string): Promise<boolean> {
+    const name = { kind: KINDS.Deployment, namespace, name: PLATFORM }
+    const deployment = await this.#options.client.get(name)
+    const status = recordAt(deployment, 'status')
+    const wanted = recordAt(deployment, 'spec')['replicas']
+    return (
+      status['observedGeneration'] === recordAt(deployment, 'metadata')['generation'] &&
+      ['replicas', 'updatedReplicas', 'readyReplicas'].every((count) => status[count] === wanted)
+    )
+  }
 
   async #pods(namespace: string): Promise<readonly Json[]> {
     return (await this.#options.client.list(KINDS.Pod, { namespace })).items
@@ -111,10 +117,6 @@ export class PlatformInstaller {
 }
 
 // Private
-
-function imageOf(pod: Json): string {
-  return textAt(listAt(pod, 'spec', 'containers')[0], 'image')
-}
 
 function isReady(pod: Json): boolean {
   return listAt(pod, 'status', 'conditions').some(

@@ -94,6 +94,11 @@ export class ClusterProbe {
     return (await askService(await this.#service, path)).trimEnd()
   }
 
+  /** From a change on every node has to hear of it before all requests meet it. */
+  async untilAnswer(what: RegExp): Promise<void> {
+    await eventually(async () => what.test(await this.get('/')))
+  }
+
   /** Release that answers. */
   async release(): Promise<number> {
     return Number(/release (\d+)/.exec(await this.get('/'))?.[1] ?? NaN)

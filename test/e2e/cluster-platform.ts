@@ -1,4 +1,6 @@
+import { connect } from 'node:net'
 import { z } from 'zod'
+import { systemClock } from '../../src/lib/clock.ts'
 import { openTestCluster, type TestCluster } from '../cluster/test-cluster.ts'
 import type { Lab } from '../cluster/lab.ts'
 import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
@@ -6,11 +8,13 @@ import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private
 /** The name of the cluster for `target:` in app files. */
 export const TARGET = 'prod'
 
+const ROUTED_MS = 30_000
+
 export interface ClusterPlatform {
   readonly platform: PrivatePlatform
   readonly cluster: TestCluster
   readonly lab: Lab
-  /** Address and port of a Service; the lab routes them to this host. */
+  /** Address and port of a Service that has copies; the lab routes them to this host. Resolves once they lead somewhere. */
   service(
     namespace: string,
     name?: string,
@@ -68,6 +72,7 @@ export async function startClusterPlatform(
   try {
     const { lab, host, kubeconfig } = cluster
     if (lab === null || host === null) throw new Error('needs a cluster lab')
+    const routed = new Set<string>()
     const [accessPort = 0] = access ? await freePorts(1) : []
     const listens = { FAIRWAY_ACCESS_HOST: host, FAIRWAY_ACCESS_PORT: String(accessPort) }
     const names = { FAIRWAY_HOST_NAMES: host, ...(access ? listens : {}) }
@@ -87,7 +92,10 @@ export async function startClusterPlatform(
         const path = 'jsonpath={.spec.clusterIP} {.spec.ports[0].port}'
         const text = await cluster.kubectl(['get', 'service', name, '-n', namespace, '-o', path])
         const [address = '', port = '80'] = text.split(' ')
-        return { host: address, port: Number(port) }
+        const found = { host: address, port: Number(port) }
+        if (!routed.has(text)) await untilRouted(found)
+        routed.add(text)
+        return found
       },
       object: async (namespace, kind, name): Promise<unknown> =>
         JSON.parse(await cluster.kubectl(['get', kind, name, '-n', namespace, '-o', 'json'])),
@@ -97,6 +105,31 @@ export async function startClusterPlatform(
     await destroy()
     throw error
   }
+}
+
+/** The nodes hear of a new Service a moment after its copies are ready. */
+async function untilRouted(address: {
+  readonly host: string
+  readonly port: number
+}): Promise<void> {
+  for (const end = systemClock.now() + ROUTED_MS; systemClock.now() < end;) {
+    if (await connects(address)) return
+    await systemClock.sleep(50)
+  }
+  throw new Error(`no node leads to ${address.host}:${String(address.port)}`)
+}
+
+function connects(address: { readonly host: string; readonly port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ ...address, timeout: 1000 })
+    const end = (connected: boolean): void => {
+      socket.destroy()
+      resolve(connected)
+    }
+    socket.once('connect', () => end(true))
+    socket.once('error', () => end(false))
+    socket.once('timeout', () => end(false))
+  })
 }
 
 /** A lab that goes on takes what is in it along. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -12,18 +12,24 @@ import { lacksCluster } from '../cluster/test-cluster.ts'
 import { CLIENT_ID, OpenIdServer } from '../fakes/openid-server.ts'
 import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './cluster-platform.ts'
 import { loginByDevice } from './device-login.ts'
+import { startPackageRegistry, type PackageRegistry } from './package-registry.ts'
 
 const SUBNET = '10.234.0.0/20'
 const NAMESPACE = 'fairway-system'
 const API_PORT = 30_701
 const ACCESS_PORT = 30_702
 const LONG = 600_000
+/** A Job of the namespace made a pod. */
+const JOB_EVENTS = 'reason=SuccessfulCreate,involvedObject.kind=Job'
 const cli = join(import.meta.dirname, '../../bin/fairway')
 const missing = lacksLab() || (await lacksCluster()) || (await containersWork())
 
 suite('the control plane on a cluster', { skip: missing }, () => {
   let bed: ClusterPlatform | null = null
+  /** The folder of an app, and of whoever deploys it. */
   let home = ''
+  let aside = ''
+  let registry: PackageRegistry | null = null
   /** Command lines of somebody else, logged in at the cluster's own control plane. */
   let env: Readonly<Record<string, string>> = {}
   const platform = (): ClusterPlatform => {
@@ -38,10 +44,11 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     const path = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
     return `http://${await kubectl('get', 'nodes', '-o', path)}:${String(API_PORT)}`
   }
-  const must = async (...args: string[]): Promise<string> => {
+  const runIn = async (args: readonly string[], cwd = home): Promise<string> => {
     const { run } = await import('../../src/lib/process.ts')
-    return run(cli, args, { env, cwd: home, timeoutMs: LONG })
+    return run(cli, [...args], { env, cwd, timeoutMs: LONG })
   }
+  const must = (...args: string[]): Promise<string> => runIn(args)
   const answers = async (): Promise<boolean> => {
     const signal = AbortSignal.timeout(1000)
     const response = await fetch(`${await url()}/v1/health`, { signal }).catch(() => null)
@@ -63,18 +70,23 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   const installArguments = async (): Promise<string[]> => {
     const ports = ['--node-port', String(API_PORT), '--access-node-port', String(ACCESS_PORT)]
     const options = ['--with-postgres', ...ports, '--host', new URL(await url()).hostname]
-    return ['install', '--target', TARGET, ...options]
+    const packages = ['--npm-registry', registry?.url ?? '']
+    return ['install', '--target', TARGET, ...options, ...packages]
   }
 
   before(async () => {
     bed = await startClusterPlatform({ subnet: SUBNET, nodes: 2 })
     home = await mkdtemp(join(tmpdir(), 'fairway-install-'))
+    aside = await mkdtemp(join(tmpdir(), 'fairway-install-aside-'))
+    registry = await startPackageRegistry(bed.cluster.host ?? '', aside)
     const keys = { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') }
     env = { ...bed.platform.env, ...keys, HOME: home, XDG_CONFIG_HOME: home }
   })
   after(async () => {
+    await registry?.close()
     await bed?.destroy()
-    if (home !== '') await rm(home, { recursive: true, force: true })
+    for (const folder of [home, aside])
+      if (folder !== '') await rm(folder, { recursive: true, force: true })
   })
 
   test('a dry run changes nothing and writes what would be applied', async () => {
@@ -126,6 +138,32 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     assert.equal(await (await fetch(`http://${address}/`)).text(), 'one, a secret of 7')
   })
 
+  test('dependencies are installed by a Job there, from the registry that it was told of', async () => {
+    assert.ok(registry !== null)
+    await registry.publish('company-greeting', "module.exports = 'from a package'\n")
+    const app = join(aside, 'greets')
+    await mkdir(app)
+    const manifest = {
+      scripts: { start: 'node server.js' },
+      dependencies: { 'company-greeting': '^1.0.0' },
+    }
+    await writeFile(join(app, 'package.json'), JSON.stringify(manifest))
+    await writeFile(
+      join(app, 'server.js'),
+      "require('http').createServer((q, r) => r.end(require('company-greeting'))).listen(process.env.PORT)",
+    )
+    await registry.client.npm(['install', '--package-lock-only'], app)
+    const done = await runIn(['deploy', '--app', 'greets'], app)
+    assert.match(done, /release 1 of greets is live/)
+    const { host } = await platform().service('greets--production')
+    assert.equal(await (await fetch(`http://${host}/`)).text(), 'from a package')
+    const builds = (...args: string[]): Promise<string> =>
+      platform().cluster.kubectl(['-n', `${NAMESPACE}-builds`, 'get', ...args])
+    assert.match(await builds('events', '-o', 'name', '--field-selector', JOB_EVENTS), /^event/)
+    assert.equal(await builds('jobs', '-o', 'name'), '')
+    await must('destroy', 'greets', '--yes')
+  })
+
   test('people’s own kubectl gets in at it, to where their role says', async () => {
     const config = join(home, 'people.yaml')
     const { run, runToEnd } = await import('../../src/lib/process.ts')
@@ -140,7 +178,7 @@ environments: { production: { secrets: [secrets.production.yaml] } }
 
   test('people log in at their identity provider, once the servers were given it; what was given stays', async () => {
     const host = platform().cluster.host ?? ''
-    const authority = await LocalAuthority.open(home, () => systemClock.now())
+    const authority = await LocalAuthority.open(aside, () => systemClock.now())
     const certificate = await authority.files(host)
     const provider = await OpenIdServer.start(
       `${await url()}/oidc/callback`,
@@ -157,15 +195,15 @@ environments: { production: { secrets: [secrets.production.yaml] } }
         'FAIRWAY_OIDC_CLIENT_SECRET_FILE=client-secret',
         'NODE_EXTRA_CA_CERTS=ca.pem',
       ]
-      await writeFile(join(home, 'client-secret'), `${clientSecret}\n`)
-      await writeFile(join(home, 'server.env'), lines.join('\n'))
-      const given = ['--settings', join(home, 'server.env')]
+      await writeFile(join(aside, 'client-secret'), `${clientSecret}\n`)
+      await writeFile(join(aside, 'server.env'), lines.join('\n'))
+      const given = ['--settings', join(aside, 'server.env')]
       const again = await installArguments()
       await platform().platform.must([...again, ...given], { timeoutMs: LONG })
       await until('the API answers', answers)
-      const ca = await readFile(join(home, 'ca.pem'), 'utf8')
+      const ca = await readFile(join(aside, 'ca.pem'), 'utf8')
       setDefaultCACertificates([...getCACertificates('default'), ca])
-      const theirs = { ...env, HOME: join(home, 'ada'), XDG_CONFIG_HOME: join(home, 'ada') }
+      const theirs = { ...env, HOME: join(aside, 'ada'), XDG_CONFIG_HOME: join(aside, 'ada') }
       assert.match(await loginByDevice(await url(), 'ada', theirs), /Logged in to .* as ada/)
       const kept = await platform().platform.must([...again, '--dry-run'], { timeoutMs: LONG })
       assert.ok(kept.includes(Buffer.from(issuer).toString('base64')))
@@ -191,7 +229,9 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     assert.match(await must('deploy'), /release 2 of hello is live/)
     assert.match(await must('rollback'), /release 3 of hello is live/)
     const { host } = await platform().service('hello--production')
-    assert.equal(await (await fetch(`http://${host}/`)).text(), 'one, a secret of 7')
+    await until('the nodes have heard of it', async () => {
+      return (await (await fetch(`http://${host}/`)).text()) === 'one, a secret of 7'
+    })
   })
 })
 

@@ -65,7 +65,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
         assert.equal(failed, 0, failures.join('\n'))
         assert.ok(sent > 100)
       }
-      assert.match(await shop.get('/'), /hello \(release 2/)
+      await shop.untilAnswer(/hello \(release 2/)
 
       const following = await shop.follow('logs', '-f', '--raw')
       await eventually(async () => {
@@ -87,7 +87,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       await shop.untilCopies('2')
 
       assert.match(await shop.must('rollback'), /release 3 serves, from release 2/)
-      assert.match(await shop.get('/'), /probe \(release 3/)
+      await shop.untilAnswer(/probe \(release 3/)
       const releases = await shop.must('releases')
       assert.match(releases, /3 .*active.*rollback to 1/)
       assert.match(releases, /2 .*superseded/)
@@ -105,10 +105,9 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       const [first] = (await blue.app.status()).instances
       await blue.must('env', 'set', 'A=1')
       assert.equal(await blue.copies(), '1,2')
-      // Every node has to hear of it.
-      await eventually(async () => (await blue.release()) === 2)
+      await blue.untilAnswer(/release 2/)
       assert.match(await blue.must('rollback'), /release 1/)
-      await eventually(async () => (await blue.release()) === 1)
+      await blue.untilAnswer(/release 1/)
       await blue.untilCopies('1')
       assert.equal((await blue.app.status()).instances[0]?.id, first?.id)
       await blue.destroy()
@@ -191,7 +190,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       assert.match(await moved.app.get('/'), /release 1/)
       await moved.describe({})
       await moved.deploy()
-      assert.equal(await moved.release(), 2)
+      await moved.untilAnswer(/release 2/)
       await eventually(async () => (await moved.app.get('/').catch(() => '')) === '')
       await moved.untilCopies('2')
       assert.match((await moved.app.status()).instances[0]?.id ?? '', /^web-a-/)
@@ -240,7 +239,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       2,
     )
 
-    assert.equal(await far.release(), 2)
+    await far.untilAnswer(/release 2/)
     let waiting: Promise<unknown> = Promise.resolve()
     await lab.component('kube-apiserver', 'stop')
     try {

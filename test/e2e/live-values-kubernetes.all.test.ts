@@ -37,7 +37,7 @@ files:
   SESSION: { generate: 32 }
 release: { command: node check.js }
 processes:
-  web: { command: node server.js, resources: { cpu: 0.2, memory: 64Mi }, shutdown: { drain: 1s, stop: 2s }, health: { ready: /, start: 60s } }
+  web: { command: node server.js, resources: { cpu: 0.2, memory: 64Mi }, shutdown: { drain: 5s, stop: 2s }, health: { ready: /, start: 60s } }
 environments: { production: { target: ${TARGET} } }
 `
 
@@ -130,19 +130,23 @@ describe('values from elsewhere on a real cluster', { skip, timeout: 800_000 }, 
 
   test('another file in Vault makes other pods of the same release, and no request is lost meanwhile', async () => {
     const before = await answer()
-    let failed = 0
+    const failed: unknown[] = []
     const asking = new AbortController()
     const asked = (async () => {
-      while (!asking.signal.aborted) await answer().catch(() => (failed += 1))
+      while (!asking.signal.aborted) await answer().catch((error: unknown) => failed.push(error))
     })()
     await vault.set(KV_PATH, { file: 'planted-file-2', variable: 'asked-1' })
-    await eventually(async () => (await answer()).files['FILE'] === hash('planted-file-2'), {
+    let now = before
+    await eventually(async () => (now = await answer()).files['FILE'] === hash('planted-file-2'), {
       withinMs: 90_000,
+    })
+    const left = ['get', 'pod', before.pod, '-n', namespace]
+    await eventually(async () => (await bed.cluster.tryKubectl(left)).code !== 0, {
+      withinMs: 60_000,
     })
     asking.abort()
     await asked
-    const now = await answer()
-    assert.equal(failed, 0)
+    assert.deepEqual(failed, [])
     assert.notEqual(now.pod, before.pod)
     assert.equal(now.release, before.release)
     assert.equal(now.session, before.session)

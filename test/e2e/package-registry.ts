@@ -1,0 +1,92 @@
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemClock } from '../../src/lib/clock.ts'
+import { minimalEnv, run, start } from '../../src/lib/process.ts'
+import { freePort } from '../../src/process/free-port.ts'
+import { npmClient, type NpmClient } from './npm-client.ts'
+
+const EXAMPLE = join(import.meta.dirname, '../../examples/verdaccio')
+const LONG = 300_000
+
+/** A registry of npm packages of a company's own: verdaccio, which asks this machine's for what it does not have. */
+export interface PackageRegistry {
+  readonly url: string
+  /** Somebody who may publish. */
+  readonly client: NpmClient
+  publish(name: string, source: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** @param host address on which it listens; @param folder is its own */
+export async function startPackageRegistry(host: string, folder: string): Promise<PackageRegistry> {
+  const [server, home] = [join(folder, 'server'), join(folder, 'home')]
+  await cp(EXAMPLE, server, { recursive: true })
+  await mkdir(home)
+  const env = { ...minimalEnv(), ...packageSources(), HOME: home }
+  await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: server, env, timeoutMs: LONG })
+  const upstream = (await run('npm', ['config', 'get', 'registry'], { cwd: server, env })).trim()
+  await writeFile(join(server, 'config.yaml'), config(folder, upstream))
+  const url = `http://${host}:${String(await freePort())}/`
+  const verdaccio = join(server, 'node_modules/verdaccio/bin/verdaccio')
+  const child = await start(
+    process.execPath,
+    [verdaccio, '--config', 'config.yaml', '--listen', url],
+    { cwd: server, env, stdio: ['ignore', 'ignore', 'inherit'] },
+  )
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  const close = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  try {
+    await answering(`${url}-/ping`)
+    const client = await npmClient(home, url)
+    await client.addUser('tester', 'correct horse battery')
+    return { url, client, publish: (name, source) => publish(client, folder, name, source), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function publish(
+  { npm }: NpmClient,
+  folder: string,
+  name: string,
+  source: string,
+): Promise<void> {
+  const library = join(folder, name)
+  await mkdir(library)
+  await writeFile(join(library, 'package.json'), JSON.stringify({ name, version: '1.0.0' }))
+  await writeFile(join(library, 'index.js'), source)
+  await npm(['publish'], library)
+}
+
+async function answering(url: string): Promise<void> {
+  for (const end = systemClock.now() + 60_000; systemClock.now() < end;) {
+    if ((await fetch(url).catch(() => null))?.ok === true) return
+    await systemClock.sleep(50)
+  }
+  throw new Error(`${url} does not answer within 60 s`)
+}
+
+/** Where this machine gets its own packages. */
+function packageSources(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      value !== undefined && /^(npm_config_|NPM_CONFIG_|SSL_CERT_|NODE_EXTRA_CA_CERTS$)/.test(name)
+        ? [[name, value]]
+        : [],
+    ),
+  )
+}
+
+function config(folder: string, upstream: string): string {
+  return JSON.stringify({
+    storage: join(folder, 'storage'),
+    auth: { htpasswd: { file: join(folder, 'htpasswd') } },
+    uplinks: { upstream: { url: upstream } },
+    packages: { '**': { access: '$all', publish: '$authenticated', proxy: 'upstream' } },
+    log: { type: 'stdout', format: 'json', level: 'warn' },
+  })
+}
