@@ -38,7 +38,7 @@ export interface ObjectInput {
 export function kubeObject(input: ObjectInput): KubeObject {
   const { apiVersion, kind, name, namespace, labels, annotations = {}, fields } = input
   const without = { apiVersion, kind, metadata: { name, namespace, labels, annotations }, fields }
-  const plan = hash('sha256', JSON.stringify(sorted(without)), 'hex').slice(0, 16)
+  const plan = hash('sha256', canonicalText(without), 'hex').slice(0, 16)
   return {
     apiVersion,
     kind,
@@ -65,7 +65,12 @@ export function toYaml(objects: readonly KubeObject[]): string {
 
 /** First characters of the SHA-256 of a value, its keys in order. */
 export function contentHash(value: unknown, length = 10): string {
-  return hash('sha256', JSON.stringify(sorted(value)), 'hex').slice(0, length)
+  return hash('sha256', canonicalText(value), 'hex').slice(0, length)
+}
+
+/** The same for equal values, in whatever order their keys came. */
+export function canonicalText(value: unknown): string {
+  return JSON.stringify(sorted(value))
 }
 
 // Private

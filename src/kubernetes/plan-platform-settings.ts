@@ -1,7 +1,7 @@
 import type { PlatformSettings } from '../model/installer.ts'
 import { Secret } from '../model/secrets.ts'
 import { fingerprints } from './fingerprints.ts'
-import type { KubeObject } from './object.ts'
+import { canonicalText, type KubeObject } from './object.ts'
 import {
   ACCESS_PORT,
   ACCESS_SERVICE,
@@ -51,7 +51,7 @@ export function settingsFingerprint(plan: PlatformPlan): string {
 
 /** The same of any values of the platform. */
 export function fingerprintOf({ keys }: PlatformPlan, values: unknown): string {
-  return fingerprints(Secret.of(keys.serverKey))(JSON.stringify(values))
+  return fingerprints(Secret.of(keys.serverKey))(canonicalText(values))
 }
 
 /** Where `given` is in the server's container. */
@@ -92,9 +92,7 @@ function secret(
   name: string,
   values: Readonly<Record<string, string>>,
 ): KubeObject {
-  const data = Object.entries(values)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => [key, base64(value)])
+  const data = Object.entries(values).map(([key, value]) => [key, base64(value)])
   return object(plan, 'v1', 'Secret', name, { type: 'Opaque', data: Object.fromEntries(data) })
 }
 

@@ -149,6 +149,13 @@ test('passwords stand in Secrets alone; other settings make other pods', () => {
   }
 })
 
+test('settings that come back from the cluster in another order make no other pods', () => {
+  const [a, b] = [{ FAIRWAY_LOG_LEVEL: 'debug' }, { AWS_PROFILE: 'x' }]
+  const deployment = (variables: Record<string, string>): KubeObject =>
+    find({ ...PLAN, given: { variables, files: {} } }, 'Deployment', 'fairway')
+  assert.deepEqual(deployment({ ...a, ...b }), deployment({ ...b, ...a }))
+})
+
 test('what an operator sets reaches the servers by Secrets, and overrides nothing of the install', () => {
   const given = {
     variables: { FAIRWAY_OIDC_ISSUER: 'https://login.example', FAIRWAY_API_PORT: '1' },

@@ -3,7 +3,7 @@ import type { AppRef, ProcessName } from '../model/names.ts'
 import type { SecretPlan } from '../model/secrets.ts'
 import { withClusterNames } from './internal-names.ts'
 import { namespaceOf } from './labels.ts'
-import { kubeObject, type KubeObject, type Labels } from './object.ts'
+import { canonicalText, kubeObject, type KubeObject, type Labels } from './object.ts'
 import { ownershipLabels, type Ownership } from './ownership.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import { releaseKey } from './ref-key.ts'
@@ -77,15 +77,14 @@ function envSecret(
   settings: BaseSettings,
 ): KubeObject {
   const namespace = namespaceOf(ref)
-  const sorted = [...values].sort(byName)
   const data = Object.fromEntries(
-    sorted.map(([name, value]) => [name, Buffer.from(value).toString('base64')]),
+    values.map(([name, value]) => [name, Buffer.from(value).toString('base64')]),
   )
   return kubeObject({
     apiVersion: 'v1',
     kind: 'Secret',
     // What a run has goes with the run.
-    name: `${of.job ?? process}--env-${settings.fingerprint(JSON.stringify([namespace, sorted]))}`,
+    name: `${of.job ?? process}--env-${settings.fingerprint(canonicalText([namespace, data]))}`,
     namespace,
     labels: ownershipLabels({ ref, owner: settings.owner, process, ...of }),
     fields: { type: 'Opaque', immutable: true, data },

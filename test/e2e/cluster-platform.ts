@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import { z } from 'zod'
-import { systemClock } from '../../src/lib/clock.ts'
 import { openTestCluster, type TestCluster } from '../cluster/test-cluster.ts'
 import type { Lab } from '../cluster/lab.ts'
 import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
+import { eventually } from './probe-app.ts'
 
 /** The name of the cluster for `target:` in app files. */
 export const TARGET = 'prod'
@@ -93,7 +93,8 @@ export async function startClusterPlatform(
         const text = await cluster.kubectl(['get', 'service', name, '-n', namespace, '-o', path])
         const [address = '', port = '80'] = text.split(' ')
         const found = { host: address, port: Number(port) }
-        if (!routed.has(text)) await untilRouted(found)
+        // The nodes hear of a new Service a moment after its copies are ready.
+        if (!routed.has(text)) await eventually(() => connects(found), { withinMs: ROUTED_MS })
         routed.add(text)
         return found
       },
@@ -105,18 +106,6 @@ export async function startClusterPlatform(
     await destroy()
     throw error
   }
-}
-
-/** The nodes hear of a new Service a moment after its copies are ready. */
-async function untilRouted(address: {
-  readonly host: string
-  readonly port: number
-}): Promise<void> {
-  for (const end = systemClock.now() + ROUTED_MS; systemClock.now() < end;) {
-    if (await connects(address)) return
-    await systemClock.sleep(50)
-  }
-  throw new Error(`no node leads to ${address.host}:${String(address.port)}`)
 }
 
 function connects(address: { readonly host: string; readonly port: number }): Promise<boolean> {

@@ -1,9 +1,10 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { systemClock } from '../../src/lib/clock.ts'
 import { minimalEnv, run, start } from '../../src/lib/process.ts'
 import { freePort } from '../../src/process/free-port.ts'
 import { npmClient, type NpmClient } from './npm-client.ts'
+import { passedOn } from './private-platform.ts'
+import { eventually } from './probe-app.ts'
 
 const EXAMPLE = join(import.meta.dirname, '../../examples/verdaccio')
 const LONG = 300_000
@@ -22,7 +23,7 @@ export async function startPackageRegistry(host: string, folder: string): Promis
   const [server, home] = [join(folder, 'server'), join(folder, 'home')]
   await cp(EXAMPLE, server, { recursive: true })
   await mkdir(home)
-  const env = { ...minimalEnv(), ...packageSources(), HOME: home }
+  const env = { ...minimalEnv(), ...passedOn(), HOME: home }
   await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: server, env, timeoutMs: LONG })
   const upstream = (await run('npm', ['config', 'get', 'registry'], { cwd: server, env })).trim()
   await writeFile(join(server, 'config.yaml'), config(folder, upstream))
@@ -39,7 +40,8 @@ export async function startPackageRegistry(host: string, folder: string): Promis
     await ended
   }
   try {
-    await answering(`${url}-/ping`)
+    const answers = async (): Promise<boolean> => (await fetch(`${url}-/ping`)).ok
+    await eventually(answers, { withinMs: 60_000 })
     const client = await npmClient(home, url)
     await client.addUser('tester', 'correct horse battery')
     return { url, client, publish: (name, source) => publish(client, folder, name, source), close }
@@ -60,25 +62,6 @@ async function publish(
   await writeFile(join(library, 'package.json'), JSON.stringify({ name, version: '1.0.0' }))
   await writeFile(join(library, 'index.js'), source)
   await npm(['publish'], library)
-}
-
-async function answering(url: string): Promise<void> {
-  for (const end = systemClock.now() + 60_000; systemClock.now() < end;) {
-    if ((await fetch(url).catch(() => null))?.ok === true) return
-    await systemClock.sleep(50)
-  }
-  throw new Error(`${url} does not answer within 60 s`)
-}
-
-/** Where this machine gets its own packages. */
-function packageSources(): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(process.env).flatMap(([name, value]) =>
-      value !== undefined && /^(npm_config_|NPM_CONFIG_|SSL_CERT_|NODE_EXTRA_CA_CERTS$)/.test(name)
-        ? [[name, value]]
-        : [],
-    ),
-  )
 }
 
 function config(folder: string, upstream: string): string {

@@ -96,7 +96,7 @@ async function loggedFailures(dataDir: string): Promise<string> {
 }
 
 /** Package managers are configured by the environment on some machines; builds need the same. */
-function passedOn(): Record<string, string> {
+export function passedOn(): Record<string, string> {
   const names =
     /^(npm_config_|NPM_CONFIG_|PIP_|SSL_CERT_|NODE_EXTRA_CA_CERTS$|https?_proxy$|no_proxy$|HTTPS?_PROXY$|NO_PROXY$|GOPROXY$|GOFLAGS$)/
   return Object.fromEntries(
