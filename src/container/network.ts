@@ -160,13 +160,11 @@ export class Network {
         if (!isMissing(error)) throw error
       },
     )
-    await run(ip, [
-      'address',
-      'replace',
-      `${subnet.gateway}/${String(subnet.prefix)}`,
-      'dev',
-      this.bridge,
-    ])
+    // Unless told, a bridge takes the lowest address of its ports: with the next port, instances would send to one that is nobody's. What they know stays.
+    const hardware = (await readFile(`/sys/class/net/${this.bridge}/address`, 'utf8')).trim()
+    await run(ip, ['link', 'set', this.bridge, 'address', hardware])
+    const address = `${subnet.gateway}/${String(subnet.prefix)}`
+    await run(ip, ['address', 'replace', address, 'dev', this.bridge])
     await run(ip, ['link', 'set', this.bridge, 'up'])
   }
 

@@ -73,12 +73,15 @@ function disposableSuite({
         return now !== undefined && now.id !== before && now.state === 'ready' && now.restarts === 1
       })
       assert.equal((await app.status()).instances[0]?.reason, 'restarted after exit code 3')
-      for (let times = 0; times < 2; times++) {
-        await eventually(() => app.get('/exit?code=3').then(() => true))
-        await eventually(async () => (await app.status()).instances[0]?.state === 'crashed')
-      }
-      const shown = await platform.must(['ps', '--app', 'crashing'])
-      assert.match(shown, /crashed .*exit code 3, next start after [\d.]+ s/)
+      // Each pause is longer than the one before, so that a look falls into one of them.
+      await eventually(
+        async () => {
+          await app.get('/exit?code=3')
+          const shown = await platform.must(['ps', '--app', 'crashing'])
+          return /crashed .*exit code 3, next start after [\d.]+ s/.test(shown)
+        },
+        { withinMs: 40_000 },
+      )
       await eventually(async () => (await app.status()).instances[0]?.state === 'ready')
       assert.match(await platform.must(['logs', '--app', 'crashing']), /exit code 3/)
       await platform.must(['destroy', 'crashing', '--yes'])

@@ -13,7 +13,7 @@ for (const { runner, skip, folder } of [
 ] as const) {
   describe(`fairway run, runner ${runner}`, { skip, timeout: 120_000 }, () => {
     it('leaves nothing but its log', async () => {
-      const platform = await startPrivatePlatform({ runner, subnet: '10.231.0.0/20' })
+      const platform = await startPrivatePlatform({ runner, subnet: '10.233.0.0/20' })
       try {
         const app = await ProbeApp.create(platform, 'shop')
         await app.deploy()
