@@ -1,12 +1,13 @@
 import { decodeFrames } from '../contract/content-frames.ts'
-import { MAX_ENTRIES, MAX_INLINE_BYTES, type deployBody } from '../contract/source.ts'
+import { MAX_INLINE_BYTES, type deployBody } from '../contract/source.ts'
 import type { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
 import type { Digest, DeployInput } from '../model/release.ts'
 import type { SourceEntry, SourceStore } from '../model/source.ts'
 import type { ApiLimits } from './limits.ts'
 import { route, type Routes } from './route.ts'
-import { checkedSize, contentLength, exactly, uploadChunks } from './upload.ts'
+import { once, storeContents } from './content-upload.ts'
+import { contentLength, exactly, uploadChunks } from './upload.ts'
 
 type SourceRoutes = Pick<Routes, 'missingContents' | 'putContent' | 'postContents' | 'saveSource'>
 
@@ -19,17 +20,9 @@ export function sourceRoutes(sources: SourceStore, limits: ApiLimits): SourceRou
       const size = contentLength(request, limits.contentBytes)
       await sources.writeContent(params.digest, size, exactly(size, uploadChunks(request)))
     }),
-    postContents: route('postContents', async ({ request }) => {
-      let stored = 0
-      let bytes = 0
-      for await (const { digest, size, body } of decodeFrames(uploadChunks(request))) {
-        if (stored === MAX_ENTRIES) throw new FairwayError('TOO_LARGE', 'too many contents')
-        await sources.writeContent(digest, checkedSize(size, limits.contentBytes), body)
-        stored += 1
-        bytes += size
-      }
-      return { stored, bytes }
-    }),
+    postContents: route('postContents', ({ request }) =>
+      storeContents(sources, decodeFrames(uploadChunks(request)), limits),
+    ),
     saveSource: route('saveSource', async ({ body }) => ({
       id: await saveEntries(sources, body.entries),
     })),
@@ -81,8 +74,4 @@ async function writeInline(
     }
     await sources.writeContent(digest, bytes.length, once(bytes))
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes)
 }

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -380,6 +381,43 @@ test('a static site is served from its own folder', async () => {
     kitchen.bake({ kind: 'static', root: 'dist' }, new FolderSource(source), { flavour: 'host' }),
     rejectsWith('BAKE_FAILED', /no file to serve in folder "dist"/),
   )
+})
+
+test('an app that has not changed is not read again; another byte, name or mode is another image', async () => {
+  const kitchen = await open()
+  const plans: readonly BuildPlan[] = [
+    NODE,
+    { kind: 'static', root: '.' },
+    { kind: 'static', root: 'public' },
+  ]
+  for (const [index, plan] of plans.entries()) {
+    const path = folder(`again-${String(index)}`, {
+      'package.json': '{"name":"again"}',
+      'server.js': 'console.log(1)',
+      'public/a.txt': 'one',
+    })
+    const bake = async (): Promise<string> =>
+      (await kitchen.bake(plan, new FolderSource(path), { flavour: 'host' })).image.digest
+    const first = await bake()
+    const unread = new FolderSource(path)
+    for (const file of ['server.js', 'public/a.txt']) renameSync(join(path, file), join(path, 'x'))
+    const again = await kitchen.bake(plan, unread, { flavour: 'host' })
+    assert.equal(again.image.digest, first)
+    assert.match(again.summary, / 0 new/)
+
+    writeFileSync(join(path, 'server.js'), 'console.log(1)')
+    const digests = [first]
+    for (const [name, text] of [
+      ['public/a.txt', 'two'],
+      ['public/b.txt', 'two'],
+    ] as const) {
+      writeFileSync(join(path, name), text)
+      digests.push(await bake())
+    }
+    chmodSync(join(path, 'public/b.txt'), 0o755)
+    digests.push(await bake())
+    assert.equal(new Set(digests).size, digests.length, plan.kind)
+  }
 })
 
 test('an OCI layout and its tar are taken as they are', async () => {

@@ -8,7 +8,8 @@ import { appLayer } from './app-tree.ts'
 import { baseLayer } from './base-layer.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { linuxProgram } from './elf-program.ts'
-import { addLayer } from './keyed-layer.ts'
+import { keyedLayer } from './keyed-layer.ts'
+import { layerKey } from './layer-key.ts'
 import { libraryPackage } from './library-package.ts'
 import type { ElfFacts } from '../debian/elf-facts.ts'
 
@@ -27,12 +28,9 @@ export async function bakeBinary(job: BinaryJob): Promise<BakedApp> {
   const base =
     job.request.flavour === 'image' ? [await binaryBase(job, job.tree.contentPath(entry))] : []
   const bytes = job.tree.entries.reduce((sum, one) => sum + (one.type === 'file' ? one.size : 0), 0)
-  const files = await addLayer(
-    job,
-    withExecutable(appLayer(job.tree, 'app'), `app/${entry.path}`),
-    {
-      level: 'fast',
-    },
+  const key = layerKey('app', { own: job.tree.entries, executable: entry.path })
+  const files = await keyedLayer(job, key, 'fast', (add) =>
+    add(withExecutable(appLayer(job.tree, 'app'), `app/${entry.path}`)),
   )
   job.step(`app: ${count(job.tree.entries.length, 'file')}, ${size(bytes)}`)
   return { layers: [...base, files], command: commandOf(job), env: {} }

@@ -32,7 +32,7 @@ export async function knownLayer(job: LayerJob, key: string): Promise<PlacedLaye
   return layer === null ? null : { layer, created: false }
 }
 
-/** Without a key: a layer that is made at every bake (the app's own files); the store recognises one that it has. */
+/** Without a key: a layer that is made at every bake; the store recognises one that it has. */
 export async function addLayer(
   job: LayerJob,
   entries: Entries,

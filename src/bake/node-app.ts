@@ -3,7 +3,7 @@ import { FairwayError } from '../model/errors.ts'
 import { count, size } from './amounts.ts'
 import { appLayer } from './app-tree.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
-import { addLayer, keyedLayer } from './keyed-layer.ts'
+import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
 import { nodeCommand } from './node-command.ts'
 import { builtLayer, builtLayers } from './node-build.ts'
@@ -88,12 +88,8 @@ async function givenModules(
 async function sourceLayer(job: NodeAppJob): Promise<PlacedLayer> {
   const own = job.tree.entries.filter(({ path }) => !inNodeModules(path))
   const bytes = own.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0)
-  const placed = await addLayer(
-    job,
-    appLayer(job.tree, 'app', (path) => !inNodeModules(path)),
-    {
-      level: 'fast',
-    },
+  const placed = await keyedLayer(job, layerKey('app', { own }), 'fast', (add) =>
+    add(appLayer(job.tree, 'app', (path) => !inNodeModules(path))),
   )
   job.step(`app: ${count(own.length, 'file')}, ${size(bytes)}`)
   return placed

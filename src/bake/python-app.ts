@@ -8,7 +8,7 @@ import { appLayer } from './app-tree.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { withWorkFolder } from './build-step.ts'
 import { folderTree } from './folder-tree.ts'
-import { addLayer, keyedLayer } from './keyed-layer.ts'
+import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
 import { outputEntries } from './node-build.ts'
 import { writeSource } from './node-dependencies.ts'
@@ -187,9 +187,10 @@ function bytesOf(entries: readonly LayerEntry[]): number {
 }
 
 async function sourceLayer(job: PythonJob): Promise<PlacedLayer> {
+  const own = job.tree.entries.filter(({ path }) => !JUNK.test(path))
   const entries = [...appLayer(job.tree, 'app', (path) => !JUNK.test(path))]
   job.step(`app: ${count(entries.length, 'file')}, ${size(bytesOf(entries))}`)
-  return addLayer(job, entries, { level: 'fast' })
+  return keyedLayer(job, layerKey('app', { own }), 'fast', (add) => add(entries))
 }
 
 /** Virtual environments belong to the machine that made them. */

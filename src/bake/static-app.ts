@@ -11,7 +11,8 @@ import { count, size } from './amounts.ts'
 import { appLayer } from './app-tree.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { withWorkFolder } from './build-step.ts'
-import { addLayer } from './keyed-layer.ts'
+import { addLayer, keyedLayer } from './keyed-layer.ts'
+import { layerKey } from './layer-key.ts'
 import { build, outputEntries } from './node-build.ts'
 import { install, writeSource } from './node-dependencies.ts'
 import { nodeRuntime } from './node-runtime.ts'
@@ -48,14 +49,15 @@ async function givenSite(job: StaticJob): Promise<PlacedLayer> {
     ...entry,
     path: `app/site/${entry.path.slice(`app/site/${prefix}`.length)}`,
   }))
+  const own = job.tree.entries.filter(({ path }) => below(path))
   const digests = new Map(
-    job.tree.entries
-      .filter(({ path }) => below(path))
-      .flatMap((entry) =>
-        entry.type === 'file' ? [[`/${entry.path.slice(prefix.length)}`, entry.digest]] : [],
-      ),
+    own.flatMap((entry) =>
+      entry.type === 'file' ? [[`/${entry.path.slice(prefix.length)}`, entry.digest]] : [],
+    ),
   )
-  return siteLayer(job, site, (path) => Promise.resolve(digests.get(path) ?? ''))
+  const index = await siteIndex(job, site, (path) => Promise.resolve(digests.get(path) ?? ''))
+  const key = layerKey('site', { prefix, own, index: index.toString() })
+  return keyedLayer(job, key, 'fast', (add) => add([...site, indexEntry(index)]))
 }
 
 /** Installs where there is a package-lock.json, runs the command, and serves `root` of what is there then. */
@@ -78,15 +80,17 @@ async function builtSite(job: StaticJob): Promise<PlacedLayer> {
     await build(job, { folder, nodeMajor, manager })
     const root = join(app, job.plan.root)
     const entries = await outputEntries(root, 'app/site', folder)
-    return siteLayer(job, entries, (path) => fileDigest(join(root, path)))
+    const index = await siteIndex(job, entries, (path) => fileDigest(join(root, path)))
+    return addLayer(job, [...entries, indexEntry(index)], { level: 'fast' })
   })
 }
 
-async function siteLayer(
+/** What our server looks paths up in: type, size and ETag of each file. @throws FairwayError BAKE_FAILED where there is none */
+async function siteIndex(
   job: StaticJob,
   entries: readonly LayerEntry[],
   digestOf: (path: string) => Promise<string>,
-): Promise<PlacedLayer> {
+): Promise<Buffer> {
   const table: Record<string, { type: string; size: number; etag: string }> = {}
   let bytes = 0
   for (const entry of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {
@@ -105,9 +109,11 @@ async function siteLayer(
     )
   }
   job.step(`site: ${count(number, 'file')}, ${size(bytes)}`)
-  const content = { bytes: Buffer.from(JSON.stringify(table)) }
-  const index: LayerEntry = { type: 'file', path: 'app/.fairway/site.json', mode: 0o644, content }
-  return addLayer(job, [...entries, index], { level: 'fast' })
+  return Buffer.from(JSON.stringify(table))
+}
+
+function indexEntry(bytes: Buffer): LayerEntry {
+  return { type: 'file', path: 'app/.fairway/site.json', mode: 0o644, content: { bytes } }
 }
 
 /** Names that begin with a dot are not served, but for /.well-known (RFC 8615). */

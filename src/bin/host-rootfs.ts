@@ -1,10 +1,13 @@
-import { cp, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { KeyedMutex } from '../lib/mutex.ts'
 import { isMissing } from '../lib/atomic-file.ts'
+import { run } from '../lib/process.ts'
 import type { Digest, ImageFacts } from '../model/release.ts'
 import type { ImageStore } from '../oci/image-store.ts'
+
+const COPY_MS = 600_000
 
 /**
  * For runner `process`: the layers of an image of flavour `host` (dependencies, app) as one folder, made once per image. Without root there
@@ -23,7 +26,8 @@ export function hostRootfs(
       await mkdir(temporary, { recursive: true, mode: 0o755 })
       try {
         for (const layer of [...(await images.lowerDirs(image.digest))].reverse()) {
-          await cp(layer, temporary, { recursive: true, verbatimSymlinks: true })
+          // The program (POSIX) takes a sixth of the time that Node's own copy takes for many small files.
+          await run('cp', ['-RPp', `${layer}/.`, temporary], { timeoutMs: COPY_MS })
         }
         await rename(temporary, folder)
       } finally {

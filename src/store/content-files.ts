@@ -20,6 +20,8 @@ export class ContentFiles {
   readonly #lastUse = new Map<string, number>()
   /** Sizes of contents that were looked at on the disk. */
   readonly #sizes = new Map<string, number>()
+  /** Folders that are there. */
+  readonly #shards = new Set<string>()
 
   constructor(root: string, clock: Clock) {
     this.#root = join(root, 'contents')
@@ -31,13 +33,14 @@ export class ContentFiles {
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 })
     await mkdir(this.#root, { recursive: true, mode: 0o700 })
     for (const shard of await readdir(this.#root)) {
+      this.#shards.add(shard)
       for (const name of await readdir(join(this.#root, shard))) this.#lastUse.set(name, 0)
     }
   }
 
   path(digest: Digest): string {
     const hex = hexOf(digest)
-    return join(this.#root, hex.slice(0, 2), hex)
+    return join(this.#root, shardOf(hex), hex)
   }
 
   /** Whether it is here; asking keeps it from being collected for a while. */
@@ -79,9 +82,8 @@ export class ContentFiles {
     const temporary = join(this.#temporary, randomBytes(12).toString('hex'))
     try {
       await receive(temporary, digest, size, body)
-      const path = this.path(digest)
-      await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-      await rename(temporary, path)
+      await this.#makeShard(digest)
+      await rename(temporary, this.path(digest))
       this.#lastUse.set(hexOf(digest), this.#clock.now())
       this.#sizes.set(hexOf(digest), size)
     } catch (error) {
@@ -106,6 +108,13 @@ export class ContentFiles {
       freed += facts?.size ?? 0
     }
     return freed + (await this.#collectTemporary(before))
+  }
+
+  async #makeShard(digest: Digest): Promise<void> {
+    const shard = shardOf(hexOf(digest))
+    if (this.#shards.has(shard)) return
+    await mkdir(join(this.#root, shard), { recursive: true, mode: 0o700 })
+    this.#shards.add(shard)
   }
 
   #usedSince(hex: string, before: number): boolean {
@@ -190,6 +199,10 @@ async function digestOf(path: string): Promise<Digest> {
     await file.close()
   }
   return `${PREFIX}${hash.digest('hex')}`
+}
+
+function shardOf(hex: string): string {
+  return hex.slice(0, 2)
 }
 
 function hexOf(digest: Digest): string {

@@ -92,7 +92,7 @@ function disposableSuite({
         scale: { min: 2 },
         health: {
           ready: '/healthz',
-          start: '2s',
+          start: '5s',
           check: { interval: '100ms', timeout: '1s', failures: 2 },
         },
       })
@@ -113,7 +113,7 @@ function disposableSuite({
         const ready = instances.filter(({ state }) => state === 'ready')
         return ready.length === 2 && ready.some(({ id }) => !before.includes(id))
       })
-      assert.match(await platform.must(['logs', '--app', 'sickly']), /not ready within 2 s: .*503/)
+      assert.match(await platform.must(['logs', '--app', 'sickly']), /not ready within 5 s: .*503/)
       await platform.must(['destroy', 'sickly', '--yes'])
     })
 
