@@ -120,12 +120,12 @@ export class OwnedObjects {
       .flatMap(([kind, cache]) => cache.in(namespace).map((object) => ({ kind, object })))
   }
 
-  /** All but Jobs, pods and the namespace itself. */
   /** Whether claims of ours for disks are in it. */
   hasDisks(namespace: string): boolean {
     return this.everything(namespace).some(({ kind }) => kind === KINDS.PersistentVolumeClaim)
   }
 
+  /** All but Jobs, pods and the namespace itself. */
   everything(namespace: string): readonly Owned[] {
     return [...this.#workloads, ...this.#plain].flatMap(([kind, cache]) =>
       cache.in(namespace).map((object) => ({ kind, object })),
