@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers'
 import type { ContentFrame } from '../contract/content-frames.ts'
 import { MAX_ENTRIES } from '../contract/source.ts'
 import { FairwayError } from '../model/errors.ts'
@@ -34,7 +35,7 @@ export async function storeContents(
       if (stored === MAX_ENTRIES) throw new FairwayError('TOO_LARGE', 'too many contents')
       if (checkedSize(size, contentBytes) > SMALL_BYTES)
         await sources.writeContent(digest, size, body)
-      else begin(sources.writeContent(digest, size, once(await whole(body))))
+      else begin(sources.writeContent(digest, size, once(await buffer(body))))
       if (writes.size >= WIDTH) await Promise.race(writes)
       if (failures.length > 0) break
       stored += 1
@@ -49,12 +50,4 @@ export async function storeContents(
 
 export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(bytes)
-}
-
-// Private
-
-async function whole(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of body) chunks.push(chunk)
-  return Buffer.concat(chunks)
 }

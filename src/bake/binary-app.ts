@@ -2,15 +2,11 @@ import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import type { BuildPlan } from '../model/build-plan.ts'
 import { FairwayError } from '../model/errors.ts'
-import type { LayerEntry } from '../oci/layer-entry.ts'
-import { count, size } from './amounts.ts'
-import { appLayer } from './app-tree.ts'
 import { baseLayer } from './base-layer.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { linuxProgram } from './elf-program.ts'
-import { keyedLayer } from './keyed-layer.ts'
-import { layerKey } from './layer-key.ts'
 import { libraryPackage } from './library-package.ts'
+import { ownLayer } from './own-layer.ts'
 import type { ElfFacts } from '../debian/elf-facts.ts'
 
 type BinaryJob = SourceJob<BuildPlan & { readonly kind: 'binary' }>
@@ -27,12 +23,11 @@ export async function bakeBinary(job: BinaryJob): Promise<BakedApp> {
   }
   const base =
     job.request.flavour === 'image' ? [await binaryBase(job, job.tree.contentPath(entry))] : []
-  const bytes = job.tree.entries.reduce((sum, one) => sum + (one.type === 'file' ? one.size : 0), 0)
-  const key = layerKey('app', { own: job.tree.entries, executable: entry.path })
-  const files = await keyedLayer(job, key, 'fast', (add) =>
-    add(withExecutable(appLayer(job.tree, 'app'), `app/${entry.path}`)),
+  // The program itself is executable whatever mode it was sent with.
+  const files = await ownLayer(
+    job,
+    job.tree.entries.map((one) => (one === entry ? { ...entry, executable: true } : one)),
   )
-  job.step(`app: ${count(job.tree.entries.length, 'file')}, ${size(bytes)}`)
   return { layers: [...base, files], command: commandOf(job), env: {} }
 }
 
@@ -88,13 +83,6 @@ function packagesFor(
   }
   const packages = needed.map((name) => libraryPackage(name)).filter((name) => name !== null)
   return [...new Set(['libc6', ...packages])].sort()
-}
-
-/** The program itself is executable whatever mode it was sent with. */
-function* withExecutable(entries: Iterable<LayerEntry>, path: string): Generator<LayerEntry> {
-  for (const entry of entries) {
-    yield entry.type === 'file' && entry.path === path ? { ...entry, mode: 0o755 } : entry
-  }
 }
 
 function commandOf(job: BinaryJob): readonly string[] {

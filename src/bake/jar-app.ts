@@ -1,11 +1,9 @@
 import type { BuildPlan } from '../model/build-plan.ts'
 import { FairwayError } from '../model/errors.ts'
-import { count, size } from './amounts.ts'
-import { appLayer } from './app-tree.ts'
 import type { BakedApp, SourceJob } from './bake-job.ts'
 import { javaModules } from './java-modules.ts'
 import { javaRuntime } from './java-runtime.ts'
-import { addLayer } from './keyed-layer.ts'
+import { ownLayer } from './own-layer.ts'
 
 type JarJob = SourceJob<BuildPlan & { readonly kind: 'jar' }>
 
@@ -32,9 +30,7 @@ export async function bakeJar(job: JarJob): Promise<BakedApp> {
             wars: wars.length,
           }),
         )
-  const files = await addLayer(job, appLayer(job.tree, 'app'), { level: 'fast' })
-  const bytes = job.tree.entries.reduce((sum, one) => sum + (one.type === 'file' ? one.size : 0), 0)
-  job.step(`app: ${count(job.tree.entries.length, 'file')}, ${size(bytes)}`)
+  const files = await ownLayer(job, job.tree.entries)
   return { layers: [...runtime, files], command: javaCommand(job.plan.command), env: {} }
 }
 

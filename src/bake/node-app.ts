@@ -6,6 +6,7 @@ import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
 import { nodeCommand } from './node-command.ts'
+import { ownLayer } from './own-layer.ts'
 import { builtLayer, builtLayers } from './node-build.ts'
 import { dependencyLayer, inNodeModules, type NodeProject } from './node-dependencies.ts'
 import { nodeRuntime } from './node-runtime.ts'
@@ -39,7 +40,14 @@ async function appLayers(
   const builds = manifest?.scripts['build'] !== undefined || job.request.spec.build.command !== null
   if (lockfile === null) {
     const modules = await givenModules(job, manifest)
-    if (job.request.spec.build.command === null) return [...modules, await sourceLayer(job)]
+    if (job.request.spec.build.command === null)
+      return [
+        ...modules,
+        await ownLayer(
+          job,
+          job.tree.entries.filter(({ path }) => !inNodeModules(path)),
+        ),
+      ]
     return [...modules, await builtLayer(job, { ...node, manager: npmFor(node.nodeMajor) })]
   }
   const manager = packageManagerFor(lockfile, node.nodeMajor)
@@ -53,7 +61,13 @@ async function appLayers(
   }
   const project: NodeProject = { manifest, lockfile, manager, ...node }
   if (builds) return builtLayers(job, project)
-  return [await dependencyLayer(job, project), await sourceLayer(job)]
+  return [
+    await dependencyLayer(job, project),
+    await ownLayer(
+      job,
+      job.tree.entries.filter(({ path }) => !inNodeModules(path)),
+    ),
+  ]
 }
 
 /** A source without lockfile: its node_modules, if any, are taken as they are. */
@@ -83,14 +97,4 @@ async function givenModules(
     `dependencies: node_modules of the source, ${count(given.length, 'file')}, ${size(bytes)}${placed.created ? '' : ' (cached)'}`,
   )
   return [placed]
-}
-
-async function sourceLayer(job: NodeAppJob): Promise<PlacedLayer> {
-  const own = job.tree.entries.filter(({ path }) => !inNodeModules(path))
-  const bytes = own.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.size : 0), 0)
-  const placed = await keyedLayer(job, layerKey('app', { own }), 'fast', (add) =>
-    add(appLayer(job.tree, 'app', (path) => !inNodeModules(path))),
-  )
-  job.step(`app: ${count(own.length, 'file')}, ${size(bytes)}`)
-  return placed
 }

@@ -4,13 +4,13 @@ import type { BuildPlan } from '../model/build-plan.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { LayerEntry } from '../oci/layer-entry.ts'
 import { count, duration, size } from './amounts.ts'
-import { appLayer } from './app-tree.ts'
 import type { BakedApp, PlacedLayer, SourceJob } from './bake-job.ts'
 import { withWorkFolder } from './build-step.ts'
 import { folderTree } from './folder-tree.ts'
 import { keyedLayer } from './keyed-layer.ts'
 import { layerKey } from './layer-key.ts'
 import { outputEntries } from './node-build.ts'
+import { ownLayer } from './own-layer.ts'
 import { writeSource } from './node-dependencies.ts'
 import { pythonIdentity, pythonRuntime } from './python-runtime.ts'
 import { runToolStep } from './tool-step.ts'
@@ -29,7 +29,12 @@ export async function bakePython(job: PythonJob): Promise<BakedApp> {
   const python: PythonParts = { runtime, identity: await pythonIdentity(job, runtime) }
   const packages = job.plan.requirements.length === 0 ? [] : [await packageLayer(job, python)]
   const app =
-    job.request.spec.build.command === null ? await sourceLayer(job) : await builtLayer(job, python)
+    job.request.spec.build.command === null
+      ? await ownLayer(
+          job,
+          job.tree.entries.filter(({ path }) => !JUNK.test(path)),
+        )
+      : await builtLayer(job, python)
   const root = boxed ? '/app' : '.'
   return {
     layers: [...(boxed && runtime !== null ? [runtime] : []), ...packages, app],
@@ -184,13 +189,6 @@ function bytesOf(entries: readonly LayerEntry[]): number {
       sum + (entry.type === 'file' && 'size' in entry.content ? entry.content.size : 0),
     0,
   )
-}
-
-async function sourceLayer(job: PythonJob): Promise<PlacedLayer> {
-  const own = job.tree.entries.filter(({ path }) => !JUNK.test(path))
-  const entries = [...appLayer(job.tree, 'app', (path) => !JUNK.test(path))]
-  job.step(`app: ${count(entries.length, 'file')}, ${size(bytesOf(entries))}`)
-  return keyedLayer(job, layerKey('app', { own }), 'fast', (add) => add(entries))
 }
 
 /** Virtual environments belong to the machine that made them. */
