@@ -282,6 +282,7 @@ export class AccessBed {
       identities: {
         status: () => Promise.reject(new Error('nobody asks')),
         rotate: () => Promise.reject(new Error('nobody asks')),
+        replace: () => Promise.reject(new Error('nobody asks')),
       },
       login,
       users: login,

@@ -50,6 +50,7 @@ export const MAY: Readonly<Record<EndpointName, readonly Role[] | 'anybody'>> = 
   uncordonNode: ['operator', 'admin'],
   workloadIdentities: ['operator', 'admin'],
   rotateWorkloadRoot: ['admin'],
+  replaceWorkloadRoot: ['admin'],
   installPlatform: ['admin'],
   uninstallPlatform: ['admin'],
   missingContents: FROM_DEVELOPER,

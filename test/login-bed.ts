@@ -117,6 +117,7 @@ export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> 
     identities: {
       status: () => Promise.reject(new Error('not in this test')),
       rotate: () => Promise.reject(new Error('not in this test')),
+      replace: () => Promise.reject(new Error('not in this test')),
     },
     login: new ProviderLogin({ provider, publicUrl: url, sessions, clock, randomBytes }),
     users: sessions,

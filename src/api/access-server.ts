@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { Log } from '../lib/log.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceIdentities } from '../model/instance-identity.ts'
 import type { InstanceSecrets } from '../model/instance-secrets.ts'
 import type { AccessGate, Admission } from '../model/kube-access.ts'
 import { parseTargetName } from '../model/names.ts'
@@ -12,6 +13,7 @@ import { parseAccessPath } from './access-path.ts'
 import { AccessSessions } from './access-sessions.ts'
 import { rawStatus, sendJson, statusOf } from './access-status.ts'
 import { bearerToken } from './credentials.ts'
+import { answerIdentity } from './instance-identity.ts'
 import { answerInstance } from './instance-secrets.ts'
 import { reviewToken } from './token-review.ts'
 
@@ -37,8 +39,9 @@ export interface AccessServerOptions {
   /** Told of each request when it ends, and of each stream also when it begins. */
   readonly record: (event: AccessEvent) => void
   readonly lookMs?: number
-  /** Absent = no instance of a cluster gets values here. */
+  /** Absent = no instance of a cluster gets values here, or no identity. */
   readonly secrets?: InstanceSecrets
+  readonly identities?: InstanceIdentities
 }
 
 const WELL_KNOWN = '/.well-known/openid-configuration'
@@ -129,8 +132,8 @@ class AccessServer {
     const { method } = request
     // API servers add `?timeout=30s` to what they ask of a webhook.
     const [path = ''] = (request.url ?? '').split('?')
-    const { gate, secrets } = this.#options
-    if (secrets !== undefined && (await answerInstance(request, response, secrets))) return true
+    const { gate } = this.#options
+    if (await this.#ofInstance(request, response)) return true
     if (method === 'GET' && path === WELL_KNOWN) {
       sendJson(response, 200, gate.discovery())
       return true
@@ -147,6 +150,12 @@ class AccessServer {
       throw new FairwayError('UNAUTHENTICATED', 'this is for the API server of the cluster alone')
     sendJson(response, 200, await reviewToken(request, (token) => gate.admit(token, name)))
     return true
+  }
+
+  async #ofInstance(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const { secrets, identities } = this.#options
+    if (secrets !== undefined && (await answerInstance(request, response, secrets))) return true
+    return identities !== undefined && (await answerIdentity(request, response, identities))
   }
 
   async #pass(

@@ -71,10 +71,10 @@ export async function bakePlatform(
 }
 
 /**
- * The image of the program that fetches values in pods of apps: the base and Node that images of Node apps have, and its few files.
+ * The image of our programs in pods of apps: the base and Node that images of Node apps have, and a few files.
  * @throws FairwayError PACKAGE_UNAVAILABLE, SIGNATURE_INVALID
  */
-export async function bakeFetcher(
+export async function bakeHelpers(
   kitchen: Kitchen,
   files: readonly LayerEntry[],
   { step, signal }: Pick<LayerJob, 'step' | 'signal'>,
@@ -86,7 +86,7 @@ export async function bakeFetcher(
     return await kitchen.images.addImage({
       layers: [...layers, own].map(({ layer }) => layer),
       config: nodeConfig(kitchen, version, {
-        title: 'fairway-secrets',
+        title: 'fairway-helpers',
         program: 'secrets-fetcher',
       }),
     })

@@ -7,13 +7,13 @@ import type { Clusters } from '../model/targets.ts'
 import { metricsOf } from '../reconcile/target-metrics.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
 import type { TargetOptions } from './open-targets.ts'
+import { podDoors } from './pod-door.ts'
 import { imageReference } from './release-images.ts'
-import { secretsDoors } from './secrets-door.ts'
 import { packageVersion } from './version.ts'
 
 export interface ClusterOptions extends Pick<
   TargetOptions,
-  'clock' | 'log' | 'defaultHost' | 'inCluster' | 'secrets'
+  'clock' | 'log' | 'defaultHost' | 'inCluster' | 'podDoor'
 > {
   readonly owner: string
   /** The installation's key. */
@@ -24,7 +24,7 @@ const PULL_SECRET = 'fairway-pull'
 
 /** Clusters as targets: images named and pulled as each target's registry says. */
 export function openClusters(options: ClusterOptions): Clusters {
-  const { owner, key, clock, log, defaultHost, inCluster, secrets } = options
+  const { owner, key, clock, log, defaultHost, inCluster, podDoor } = options
   return new KubernetesClusters({
     owner,
     clock,
@@ -40,7 +40,7 @@ export function openClusters(options: ClusterOptions): Clusters {
     pullSecret: ({ settings }) => pullSecret(settings),
     metrics: ({ settings }) => metricsOf(settings),
     fetch: globalThis.fetch,
-    secrets: secretsDoors({ ...secrets, owner, lookup: addressesOf }),
+    podDoor: podDoors({ ...podDoor, owner, lookup: addressesOf }),
     ...(inCluster === undefined ? {} : { inCluster }),
   })
 }

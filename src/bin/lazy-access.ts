@@ -1,6 +1,6 @@
 import type { KubeAccess } from '../model/kube-access.ts'
 import { once } from './once.ts'
-import type { AccessPoint } from './secrets-door.ts'
+import type { AccessPoint } from './pod-door.ts'
 import type { AccessOptions, OpenAccess } from './open-access.ts'
 
 export interface LazyAccessOptions {

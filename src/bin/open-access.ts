@@ -12,6 +12,7 @@ import type { Log } from '../lib/log.ts'
 import { NOBODY, type Audit, type AuditActor } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceIdentities } from '../model/instance-identity.ts'
 import type { InstanceSecrets } from '../model/instance-secrets.ts'
 import type { SessionRecall } from '../model/login.ts'
 import type { AppRef, TargetName } from '../model/names.ts'
@@ -20,7 +21,7 @@ import type { DoorMaker } from '../reconcile/access-doors.ts'
 import { TargetAccess, type AccessListener } from '../reconcile/target-access.ts'
 import { openAccessCertificates } from './access-certificates.ts'
 import type { AccessConfig, Config } from './config.ts'
-import type { AccessPoint } from './secrets-door.ts'
+import type { AccessPoint } from './pod-door.ts'
 
 export interface AccessOptions {
   readonly config: Pick<Config, 'access' | 'hostNames'>
@@ -35,8 +36,9 @@ export interface AccessOptions {
   readonly owner: () => Promise<string>
   readonly doors: DoorMaker
   readonly targetOf: (ref: AppRef) => Promise<TargetName | null | undefined>
-  /** Values for instances on clusters; absent = none. */
+  /** Values and identities for instances on clusters; absent = none. */
   readonly secrets?: InstanceSecrets
+  readonly identities?: InstanceIdentities
 }
 
 export interface OpenAccess {
@@ -60,6 +62,7 @@ export async function openAccess(options: AccessOptions): Promise<OpenAccess> {
     clock: options.clock,
     log,
     ...(options.secrets === undefined ? {} : { secrets: options.secrets }),
+    ...(options.identities === undefined ? {} : { identities: options.identities }),
     record: (event) => {
       tell(options, event)
     },

@@ -20,7 +20,7 @@ import { TargetNodes } from '../reconcile/target-nodes.ts'
 import { targetedLogReader } from '../reconcile/targeted-log-reader.ts'
 import type { ClusterConnection } from '../kubernetes/kubeconfig.ts'
 import { once } from './once.ts'
-import type { SecretsDoorOptions } from './secrets-door.ts'
+import type { PodDoorOptions } from './pod-door.ts'
 
 export interface TargetOptions {
   readonly store: Store
@@ -36,8 +36,8 @@ export interface TargetOptions {
   readonly inCluster?: () => Promise<ClusterConnection>
   /** The installation's key. */
   readonly serverKey: () => Promise<Secret>
-  /** How pods get their values. */
-  readonly secrets: Omit<SecretsDoorOptions, 'owner' | 'lookup'>
+  /** How pods get values and identities. */
+  readonly podDoor: Omit<PodDoorOptions, 'owner' | 'lookup'>
 }
 
 /** Everywhere that apps run: this machine, and every cluster that was added. */

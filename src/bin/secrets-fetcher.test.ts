@@ -9,7 +9,7 @@ import { test, type TestContext } from 'node:test'
 import { minimalEnv, runToEnd, type RunResult } from '../lib/process.ts'
 import { SECRETS_SERVER_NAME } from '../model/instance-secrets.ts'
 import { LocalAuthority } from '../router/local-authority.ts'
-import { FETCHER_PACKAGE, FETCHER_SOURCES } from './fetcher-files.ts'
+import { HELPER_PACKAGE, HELPER_SOURCES } from './helper-files.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
@@ -28,11 +28,11 @@ async function openBed(
   name = SECRETS_SERVER_NAME,
 ): Promise<Bed> {
   const home = await mkdtemp(join(tmpdir(), 'fairway-fetcher-'))
-  for (const path of FETCHER_SOURCES) {
+  for (const path of HELPER_SOURCES) {
     await mkdir(join(home, 'app', dirname(path)), { recursive: true })
     await copyFile(join(ROOT, path), join(home, 'app', path))
   }
-  await writeFile(join(home, 'app/package.json'), FETCHER_PACKAGE)
+  await writeFile(join(home, 'app/package.json'), HELPER_PACKAGE)
   const files = join(home, 'secrets')
   await mkdir(files)
   await writeFile(join(home, 'token'), 'the-token\n')
@@ -53,7 +53,7 @@ async function openBed(
   const { port } = server.address() as AddressInfo
   const own = `https://127.0.0.1:${String(port)}/clusters/prod/instance-secrets`
   const fetch: Bed['fetch'] = (url = own) =>
-    runToEnd(process.execPath, [join(home, 'app', FETCHER_SOURCES[0])], {
+    runToEnd(process.execPath, [join(home, 'app', HELPER_SOURCES[0])], {
       env: {
         ...minimalEnv(),
         FAIRWAY_SECRETS: files,

@@ -9,6 +9,7 @@ import { systemClock } from '../lib/clock.ts'
 import { MachineEngine } from '../machine/engine.ts'
 import { defaultHost } from '../machine/table.ts'
 import { ReconcilingPlatform } from '../reconcile/platform.ts'
+import { TargetIdentities } from '../reconcile/target-identities.ts'
 import { TargetSecrets } from '../reconcile/target-secrets.ts'
 import { connectTraffic } from '../router/control-client.ts'
 import { createAppReader } from '../spec/app-reader.ts'
@@ -27,7 +28,7 @@ import { lazyAccess } from './lazy-access.ts'
 import { lazyBaker, lazyInstaller } from './lazy-baker.ts'
 import { openAudit } from './open-audit.ts'
 import { openDocumentKeys } from './open-document-keys.ts'
-import { noIdentities, openIdentities } from './open-identities.ts'
+import { openIdentities } from './open-identities.ts'
 import { openLogin, publicUrl } from './open-login.ts'
 import { openStore } from './open-store.ts'
 import { once } from './once.ts'
@@ -115,10 +116,17 @@ const secrets = new SopsReleaseSecrets(keys, {
 const files = createLogReader({ logDir: folder.logs, clock })
 const given = config.home?.owner ?? ''
 const owner = (): Promise<string> => ownerOf({ store, randomId, given })
-const { sandbox, images, machine, runner, identities } =
-  home === null
-    ? await openMachine()
-    : { ...(await home.open({ folder, log })), identities: noIdentities('apps run in the cluster') }
+const authority = await openIdentities({
+  config,
+  folder,
+  store,
+  serverKey: installationKey,
+  clock,
+  log,
+  owner,
+})
+const { sandbox, images, machine, runner } =
+  home === null ? await openMachine() : await home.open({ folder, log })
 const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } = openTargets({
   store,
   machine: { engine: machine, logs: files },
@@ -129,13 +137,13 @@ const { engine, logs, targets, manifests, nodes, doors, instancesOf, targetOf } 
   given,
   defaultHost,
   serverKey: installationKey,
-  secrets: {
+  podDoor: {
     config,
     access: () => kube.point(),
     values: auditedSecrets(secrets, audit),
     image: async (target) => {
-      const { fetcherImage } = await import('./fetcher-image.ts')
-      return fetcherImage({ config, images, sandbox, folder, clock, log, store }, target)
+      const { helperImage } = await import('./helper-image.ts')
+      return helperImage({ config, images, sandbox, folder, clock, log, store }, target)
     },
   },
   ...(home === null ? {} : { inCluster: home.inCluster }),
@@ -199,6 +207,13 @@ const kube = lazyAccess({
     doors,
     targetOf,
     secrets: new TargetSecrets({ instances: instancesOf, secrets, audit, store, clock }),
+    identities: new TargetIdentities({
+      instances: instancesOf,
+      signer: authority.signer,
+      audit,
+      store,
+      clock,
+    }),
   },
 })
 const api = createApi({
@@ -212,7 +227,7 @@ const api = createApi({
   targets,
   manifests,
   nodes,
-  identities,
+  identities: authority.identities,
   access: kube.access,
   installer: lazyInstaller(async () => {
     const { createInstaller } = await import('./install.ts')
@@ -247,20 +262,14 @@ await registry.close()
 await platform.close()
 await vault?.close()
 await engine.close()
+await authority.close()
 await audit.close()
 await closeStore()
 await home?.close()
 
 async function openMachine() {
   const { runner: plain, sandbox, images } = await chooseRunner({ config, folder, clock, log })
-  const { runner, identities } = await openIdentities({
-    config,
-    folder,
-    runner: plain,
-    clock,
-    log,
-    owner,
-  })
+  const runner = await authority.identified(plain)
   const traffic = connectTraffic(folder.routerSocket)
   const machine = new MachineEngine({
     runner,
@@ -271,7 +280,7 @@ async function openMachine() {
     log,
     randomId,
   })
-  return { sandbox, images, machine, runner: runner.name, identities }
+  return { sandbox, images, machine, runner: runner.name }
 }
 
 async function publishClaim(): Promise<void> {

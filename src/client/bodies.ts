@@ -330,6 +330,7 @@ export const BODIES = {
   drainNode: drainEvent,
   workloadIdentities,
   rotateWorkloadRoot: workloadIdentities,
+  replaceWorkloadRoot: workloadIdentities,
   applyManifests: changes,
   removeManifests: changes,
   listTokens: object<ResponseOf<'listTokens'>>({ tokens: list(token) }),

@@ -199,6 +199,10 @@ export class FairwayClient {
     return this.#connection.value(call('rotateWorkloadRoot', {}), BODIES.rotateWorkloadRoot)
   }
 
+  replaceWorkloadRoot(): Promise<WorkloadIdentitiesBody> {
+    return this.#connection.value(call('replaceWorkloadRoot', {}), BODIES.replaceWorkloadRoot)
+  }
+
   /** Manifests by path below the folder of the export. */
   async exportApp(
     ref: Ref,

@@ -52,6 +52,7 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   uncordonNode: ['POST', '/v1/targets/:target/nodes/:node/uncordon'],
   workloadIdentities: ['GET', '/v1/workload-identities'],
   rotateWorkloadRoot: ['POST', '/v1/workload-identities/rotation'],
+  replaceWorkloadRoot: ['POST', '/v1/workload-identities/replacement'],
   missingContents: ['POST', '/v1/sources/missing'],
   putContent: ['PUT', '/v1/contents/:digest'],
   postContents: ['POST', '/v1/contents'],

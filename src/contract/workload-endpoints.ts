@@ -28,7 +28,7 @@ export const WORKLOAD_ENDPOINTS = {
     response: workloadIdentities,
     action: 'identity:read',
     summary: 'The authority of the instances’ identities: trust domain, roots, what comes next',
-    errors: ['NOT_FOUND'],
+    errors: [],
   },
   rotateWorkloadRoot: {
     ...POST,
@@ -37,6 +37,15 @@ export const WORKLOAD_ENDPOINTS = {
     response: workloadIdentities,
     action: 'identity:rotate',
     summary: 'Begins to replace the root of the instances’ identities, without an outage',
-    errors: ['NOT_FOUND', 'CONFLICT'],
+    errors: ['CONFLICT'],
+  },
+  replaceWorkloadRoot: {
+    ...POST,
+    path: '/v1/workload-identities/replacement',
+    body: null,
+    response: workloadIdentities,
+    action: 'identity:rotate',
+    summary: 'Trusts a new root and nothing else, at once: for keys that were stolen',
+    errors: [],
   },
 } as const satisfies Record<string, Endpoint>

@@ -8,7 +8,6 @@ import { diagnosis } from './diagnosis.ts'
 import { namespaceOf } from './labels.ts'
 import { parseLogLine } from './log-line.ts'
 import type { OwnedObjects } from './owned-objects.ts'
-import { FETCHER } from './plan-secrets.ts'
 import { comingNode, probeAnswer, readEvents, type PodEvent } from './pod-events.ts'
 import type { PodFacts } from './pod-facts.ts'
 import { podState } from './pod-state.ts'
@@ -184,7 +183,7 @@ export class Attention {
   async #lastLines(pod: PodFacts): Promise<readonly ReturnType<typeof parseLogLine>[]> {
     for (const previous of pod.restarts > 0 && pod.running ? [true, false] : [false, true]) {
       const lines: ReturnType<typeof parseLogLine>[] = []
-      const container = pod.preparing === null ? pod.container : FETCHER
+      const container = pod.preparing?.need ?? pod.container
       const options = { container, tailLines: LINES, previous }
       const { client, signal } = this.#options
       try {

@@ -16,8 +16,8 @@ import { PodLogReader } from './log-reader.ts'
 import { Manifests } from './manifests.ts'
 import { checkMetrics } from './metrics-check.ts'
 import { MetricsSource } from './metrics-source.ts'
-import type { EngineSecrets } from './plan-secrets.ts'
 import type { PullSecret } from './plan-settings.ts'
+import type { EngineDoor } from './pod-door.ts'
 import { TrafficReader } from './traffic-reader.ts'
 
 export interface KubernetesClustersOptions {
@@ -31,8 +31,8 @@ export interface KubernetesClustersOptions {
   readonly fingerprint: (text: string) => string
   /** Where the target's requests are counted; null = nowhere that we know of. */
   readonly metrics: (target: TargetRecord) => TargetMetrics | null
-  /** How pods of a target get their values; absent = they get none. */
-  readonly secrets?: (target: TargetRecord) => EngineSecrets
+  /** How pods of a target get values and identities; absent = they get none. */
+  readonly podDoor?: (target: TargetRecord) => EngineDoor
   readonly fetch: typeof globalThis.fetch
   readonly clock: Clock
   readonly random: () => number
@@ -70,11 +70,11 @@ export class KubernetesClusters implements Clusters {
     const log = this.#options.logOf(target.name)
     const source = this.#metrics(target)
     const traffic = source === null ? null : new TrafficReader(source, clock)
-    const secrets = this.#options.secrets?.(target)
+    const podDoor = this.#options.podDoor?.(target)
     const engine = new KubernetesEngine({
       client,
       settings,
-      ...(secrets === undefined ? {} : { secrets }),
+      ...(podDoor === undefined ? {} : { podDoor }),
       traffic,
       clock,
       random,

@@ -26,7 +26,7 @@ import { needsLook, type OwnedObject } from './owned-object.ts'
 import { OwnedObjects } from './owned-objects.ts'
 import { planJob } from './plan-job.ts'
 import { planNotes } from './plan-notes.ts'
-import type { EngineSecrets } from './plan-secrets.ts'
+import type { EngineDoor } from './pod-door.ts'
 import type { PodFacts } from './pod-facts.ts'
 import { PodIdentity } from './pod-identity.ts'
 import {
@@ -49,7 +49,7 @@ export interface KubernetesEngineOptions {
   /** Of plans: the owner's name, how nodes name images, the pull secret, hosts of routes without one. */
   readonly settings: EngineSettings
   /** How pods get values, and what their tokens are made for; absent = not at all. */
-  readonly secrets?: EngineSecrets
+  readonly podDoor?: EngineDoor
   /** Reads what releases served; null = nothing on this cluster says it, and no canary is judged by it. */
   readonly traffic?: TrafficReader | null
   readonly clock: Clock
@@ -100,7 +100,7 @@ export class KubernetesEngine implements Engine {
       objects: this.#objects,
       facts: () => readFacts(client, this.#closing.signal),
       settings,
-      secrets: options.secrets,
+      podDoor: options.podDoor,
       onValues: (ref) => this.#queue.add(refKey(ref), true),
       clock,
       log,
@@ -108,7 +108,7 @@ export class KubernetesEngine implements Engine {
     this.instances = new PodIdentity({
       client,
       owner: settings.owner,
-      audience: options.secrets?.audience ?? '',
+      audiences: options.podDoor?.audiences ?? { secrets: '', identity: '' },
       job: (app, name) => this.#running.find(app, name),
     })
     this.#queue = new WorkQueue({

@@ -12,7 +12,7 @@ import { parseLogLine } from './log-line.ts'
 import { NodeWait } from './node-wait.ts'
 import type { KubeObject } from './object.ts'
 import type { PodFacts } from './pod-facts.ts'
-import { describeExit, podState, secretsFailure, type PodView } from './pod-state.ts'
+import { describeExit, podState, helperFailure, type PodView } from './pod-state.ts'
 
 type JobClient = Pick<ClusterClient, 'get' | 'apply' | 'list' | 'mergePatch' | 'delete' | 'podLog'>
 
@@ -173,7 +173,7 @@ function endOf(
   const hasEnded = pod.phase === 'Succeeded' || pod.phase === 'Failed'
   if (hasEnded && pod.exit !== null)
     return { code: pod.exit.code, reason: describeExit(pod.exit, pod) }
-  const refused = secretsFailure(pod)
+  const refused = helperFailure(pod)
   if (hasEnded && refused !== null) return { code: null, reason: refused }
   if (hasEnded) return { code: null, reason: pod.message === '' ? pod.reason : pod.message }
   if (now - Math.max(pod.createdAt, since) < BEGIN_MS) return null

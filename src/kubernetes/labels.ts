@@ -15,8 +15,8 @@ export const LABELS = Object.freeze({
   kind: 'fairway/kind',
   /** On pods and Jobs of release commands and `fairway run`. */
   job: 'fairway/job',
-  /** On pods that fetch values from the server. */
-  secrets: 'fairway/secrets',
+  /** On pods with a program of ours that calls the server. */
+  calls: 'fairway/calls',
 })
 
 /** Hash of the plan that an object was last applied from. */

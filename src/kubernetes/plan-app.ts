@@ -7,7 +7,8 @@ import { planCron } from './plan-cron.ts'
 import { planPolicy, planServices } from './plan-network.ts'
 import { planRoutes } from './plan-routes.ts'
 import { planBudget, planScaler } from './plan-scaling.ts'
-import { planSecretsPolicy } from './plan-secrets.ts'
+import { callsServer } from './pod-template.ts'
+import { planDoorPolicy } from './pod-door.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import { planVolumes } from './plan-volumes.ts'
 import { planTrack } from './plan-workload.ts'
@@ -22,10 +23,12 @@ export function planApp(desired: DesiredApp, settings: PlanSettings): readonly K
   if (workloads.length === 0) return []
   const { ref } = desired
   const processes = workloads.map(({ spec }) => spec)
-  const plans = workloads.flatMap(({ tracks }) => tracks.map(({ secrets }) => secrets))
+  const copies = workloads.flatMap(({ tracks }) =>
+    tracks.map(({ secrets, spec }) => ({ secrets, process: spec })),
+  )
   return [
     ...planBase(ref, processes, settings),
-    ...planSecretsPolicy(ref, plans, settings),
+    ...planDoorPolicy(ref, copies.some(callsServer), settings),
     ...planVolumes(ref, processes, settings),
     ...workloads.flatMap((workload) => planWorkload(ref, workload, settings)),
   ]

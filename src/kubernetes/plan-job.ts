@@ -8,9 +8,9 @@ import { namespaceOf } from './labels.ts'
 import { kubeObject, type KubeObject } from './object.ts'
 import { ownershipLabels } from './ownership.ts'
 import { planBase } from './plan-base.ts'
-import { planSecretsPolicy } from './plan-secrets.ts'
 import type { BaseSettings } from './plan-settings.ts'
-import { podTemplate } from './pod-template.ts'
+import { planDoorPolicy } from './pod-door.ts'
+import { callsServer, podTemplate } from './pod-template.ts'
 import { seconds } from './probes.ts'
 
 /** How long a result can be read after the end, by a rollout that resumes. */
@@ -30,8 +30,7 @@ type JobKey = Pick<JobRequest, 'process' | 'release' | 'key' | 'ref'>
 export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeObject[] {
   const { ref, image } = job
   const processes = Object.values<ProcessSpec>(job.spec.processes)
-  const process = processes.find(({ name }) => name === job.process) ?? processes[0]
-  if (process === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
+  const process = processOf(job)
   const name = jobName(job)
   const of = { release: job.release, kind: 'job', job: name } as const
   const env = podEnv({ ...job, process: process.name, of }, settings)
@@ -52,7 +51,7 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
   )
   return [
     ...planBase(ref, [...processes].sort(byName), settings),
-    ...planSecretsPolicy(ref, [job.secrets], settings, { name, labels }),
+    ...planDoorPolicy(ref, callsServer({ ...job, process }), settings, { name, labels }),
     ...secretsOf(env),
     kubeObject({
       apiVersion: 'batch/v1',
@@ -70,6 +69,14 @@ export function planJob(job: JobRequest, settings: BaseSettings): readonly KubeO
       },
     }),
   ]
+}
+
+/** Whose limits and account a run has. @throws FairwayError INVALID_APP_FILE for an app without processes */
+export function processOf({ spec, process }: Pick<JobRequest, 'spec' | 'process'>): ProcessSpec {
+  const processes = Object.values<ProcessSpec>(spec.processes)
+  const found = processes.find(({ name }) => name === process) ?? processes[0]
+  if (found === undefined) throw new FairwayError('INVALID_APP_FILE', 'the app has no process')
+  return found
 }
 
 function byName(a: Pick<ProcessSpec, 'name'>, b: Pick<ProcessSpec, 'name'>): number {

@@ -16,13 +16,16 @@ import { at, listAt, named, textAt } from './json-value.ts'
 import { objectKey, toYaml, type KubeObject } from './object.ts'
 import { planApp } from './plan-app.ts'
 import { jobName, planJob } from './plan-job.ts'
-import type { SecretsDoor } from './plan-secrets.ts'
+import type { PodDoor } from './pod-door.ts'
 
-const DOOR: SecretsDoor = {
-  image: 'registry.test/fairway-secrets@sha256:1',
-  url: 'https://192.0.2.7:7443/clusters/prod/instance-secrets',
+const URL = 'https://192.0.2.7:7443/clusters/prod/instance-secrets'
+const DOOR: PodDoor = {
+  image: 'registry.test/fairway-helpers@sha256:1',
   ca: 'PEM of $the authority',
-  audience: 'test.prod',
+  needs: {
+    secrets: { url: URL, audience: 'test.prod' },
+    identity: { url: 'https://192.0.2.7:7443/who', audience: 'test.prod.who' },
+  },
   peers: [{ cidr: '192.0.2.7/32' }],
   port: 7443,
 }
@@ -30,7 +33,7 @@ const PLAN: SecretPlan = {
   documents: [{ path: 'secrets.production.yaml', text: 'KEY: ENC[encrypted-text]' }],
   env: {},
 }
-const settings = settingsWith({ secrets: DOOR })
+const settings = settingsWith({ podDoor: DOOR })
 const app = appOf(workloadOf({}, [trackOf({ secrets: PLAN })]))
 const JOB: JobRequest = {
   ref: SHOP,
@@ -91,16 +94,16 @@ test('the program that fetches is as restricted as the app and believes one auth
   const env = listAt(fetcher, 'env')
   // Kubernetes would fill in `$(NAME)`.
   assert.equal(textAt(named(env, 'name', 'FAIRWAY_SECRETS_CA'), 'value'), 'PEM of $$the authority')
-  assert.equal(textAt(named(env, 'name', 'FAIRWAY_SECRETS_URL'), 'value'), DOOR.url)
+  assert.equal(textAt(named(env, 'name', 'FAIRWAY_SECRETS_URL'), 'value'), URL)
   const own = named(listAt(container, 'env'), 'name', 'FAIRWAY_SECRETS')
   assert.equal(textAt(own, 'value'), '/run/secrets')
 })
 
 test('pods with secrets may call the server at its port, and nobody else may', () => {
   const planned = planApp(app, settings)
-  const policy = one(planned, 'NetworkPolicy shop--production/fairway--secrets')
+  const policy = one(planned, 'NetworkPolicy shop--production/fairway--server')
   assert.deepEqual(policy['spec'], {
-    podSelector: { matchLabels: { 'fairway/secrets': 'files' } },
+    podSelector: { matchLabels: { 'fairway/calls': 'server' } },
     policyTypes: ['Egress'],
     egress: [
       { to: [{ ipBlock: { cidr: '192.0.2.7/32' } }], ports: [{ protocol: 'TCP', port: 7443 }] },
@@ -108,17 +111,17 @@ test('pods with secrets may call the server at its port, and nobody else may', (
   })
   const deployment = one(planned, 'Deployment shop--production/web-a')
   const labels = at(deployment, 'spec', 'template', 'metadata', 'labels')
-  assert.equal(at(labels, 'fairway/secrets'), 'files')
+  assert.equal(at(labels, 'fairway/calls'), 'server')
   // Rules without peers would let everything through.
-  const nowhere = planApp(app, settingsWith({ secrets: { ...DOOR, peers: [] } }))
-  assert.ok(!nowhere.some(({ metadata }) => metadata.name === 'fairway--secrets'))
+  const nowhere = planApp(app, settingsWith({ podDoor: { ...DOOR, peers: [] } }))
+  assert.ok(!nowhere.some(({ metadata }) => metadata.name === 'fairway--server'))
 })
 
 test('a server in the cluster is named by its pods', () => {
   const peers = [{ namespace: 'fairway-system', labels: { part: 'server' } }]
-  const planned = planApp(app, settingsWith({ secrets: { ...DOOR, peers } }))
+  const planned = planApp(app, settingsWith({ podDoor: { ...DOOR, peers } }))
   const [rule] = listAt(
-    one(planned, 'NetworkPolicy shop--production/fairway--secrets'),
+    one(planned, 'NetworkPolicy shop--production/fairway--server'),
     'spec',
     'egress',
   )
@@ -133,9 +136,9 @@ test('a server in the cluster is named by its pods', () => {
 test('a release command fetches too, by a policy of its own that goes with it', () => {
   const planned = planJob({ ...JOB, secrets: PLAN }, settings)
   const name = jobName(JOB)
-  const policy = one(planned, `NetworkPolicy shop--production/${name}--secrets`)
+  const policy = one(planned, `NetworkPolicy shop--production/${name}--server`)
   assert.deepEqual(at(policy, 'spec', 'podSelector', 'matchLabels'), {
-    'fairway/secrets': 'files',
+    'fairway/calls': 'server',
     'fairway/job': name,
   })
   const job = one(planned, `Job shop--production/${name}`)

@@ -2,7 +2,7 @@ import type { ProcessName } from '../model/names.ts'
 import type { AppRef } from '../model/names.ts'
 import type { Digest } from '../model/release.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
-import type { SecretsDoor } from './plan-secrets.ts'
+import type { PodDoor } from './pod-door.ts'
 import type { OpenedValues } from './pod-values.ts'
 import type { ObservedSlots } from './slots.ts'
 
@@ -20,8 +20,8 @@ export interface PlanSettings {
   readonly fingerprint: (text: string) => string
   /** Host of a route that names none. */
   readonly defaultHost: (ref: AppRef) => string
-  /** Where pods get their values; only apps that have some need it. */
-  readonly secrets?: SecretsDoor | null
+  /** Where pods ask the server; only apps with values or identities need it. */
+  readonly podDoor?: PodDoor | null
   /** Opened values by `process@release`, of processes with variables from secrets or files that change without a release. */
   readonly values?: ReadonlyMap<string, OpenedValues>
   /** Seconds that a copy must stay ready until it counts. */

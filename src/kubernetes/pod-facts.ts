@@ -2,7 +2,7 @@ import type { ExitFacts } from '../model/instance.ts'
 import { refKey } from '../model/names.ts'
 import { at, listAt, named, numberAt, recordAt, textAt, timeAt, type Json } from './json-value.ts'
 import { labelOf, LABELS, refOf } from './labels.ts'
-import { FETCHER } from './plan-secrets.ts'
+import type { InstanceNeed } from '../model/instance-secrets.ts'
 import type { Cached } from './watch-cache.ts'
 
 /** What the engine remembers of a pod: enough to say what it does and why, nothing more. */
@@ -29,7 +29,7 @@ export interface PodFacts extends Cached {
   readonly unschedulable: string
   /** Why the main container waits: ImagePullBackOff, CrashLoopBackOff, ContainerCreating. */
   readonly waiting: { readonly reason: string; readonly message: string } | null
-  /** Null where a copy has no values, or has them already. */
+  /** Null where a copy needs nothing of the server, or has it already. */
   readonly preparing: Preparing | null
   readonly running: boolean
   readonly restarts: number
@@ -48,13 +48,15 @@ export interface PodFacts extends Cached {
   readonly command: readonly string[]
 }
 
-/** The program of ours that fetches a copy's values before its own command begins. */
+/** The program of ours that the copy's own command waits for. */
 export interface Preparing {
+  /** What it asks for; also the name of its container. */
+  readonly need: InstanceNeed
   readonly startedAt: number | null
   readonly restarts: number
   /** Why it does not run. */
   readonly waiting: { readonly reason: string; readonly message: string } | null
-  /** Its own words when it ended without having fetched them, now or the time before; '' = it did not. */
+  /** Its own words when it ended without what it asked for, now or the time before; '' = it did not. */
   readonly failure: string
 }
 
@@ -88,7 +90,7 @@ export function podFacts(pod: Json): PodFacts {
     unschedulable:
       textAt(scheduled, 'reason') === 'Unschedulable' ? textAt(scheduled, 'message') : '',
     ...containerFacts(status),
-    preparing: preparing(pod),
+    preparing: at(status, 'state', 'running') === undefined ? preparing(pod) : null,
     unreadySince: isReady ? null : timeAt(ready, 'lastTransitionTime'),
     reason: textAt(pod, 'status', 'reason'),
     message: textAt(pod, 'status', 'message'),
@@ -122,15 +124,30 @@ function containerFacts(
 }
 
 function preparing(pod: Json): Preparing | null {
-  const status = named(listAt(pod, 'status', 'initContainerStatuses'), 'name', FETCHER)
-  const isDone = at(status, 'state', 'terminated', 'exitCode') === 0
+  const statuses = listAt(pod, 'status', 'initContainerStatuses')
+  for (const need of NEEDS) {
+    const found = preparingOf(need, named(statuses, 'name', need))
+    if (found !== null) return found
+  }
+  return null
+}
+
+/** In the order in which they run. */
+const NEEDS = ['secrets', 'identity'] as const
+
+/** One ends when it has what it fetches; the other stays, and its startup probe says when all is in place. */
+function preparingOf(need: InstanceNeed, status: Json | null): Preparing | null {
+  const isDone =
+    need === 'secrets'
+      ? at(status, 'state', 'terminated', 'exitCode') === 0
+      : at(status, 'started') === true
   if (status === null || isDone) return null
   const { startedAt, restarts, waiting } = containerFacts(status)
   const ends = [at(status, 'state', 'terminated'), at(status, 'lastState', 'terminated')]
   const failed = ends.find((end) => end !== undefined && numberAt(end, 'exitCode') !== 0)
   const words = textAt(failed, 'message').trim().split('\n').at(-1) ?? ''
   const failure = failed === undefined ? '' : words === '' ? textAt(failed, 'reason') : words
-  return { startedAt, restarts, waiting, failure }
+  return { need, startedAt, restarts, waiting, failure }
 }
 
 const SIGNALS: Readonly<Record<number, string>> = {

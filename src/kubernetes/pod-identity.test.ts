@@ -11,11 +11,13 @@ import {
 } from '../../test/fakes/cluster-plan.ts'
 import type { JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
+import type { InstanceNeed } from '../model/instance-secrets.ts'
 import type { SecretPlan } from '../model/secrets.ts'
 import type { Json } from './json-value.ts'
 import { PodIdentity } from './pod-identity.ts'
 
 const AUDIENCE = 'test.prod.secrets'
+const OTHER_AUDIENCE = 'test.prod.identities'
 const PLAN: SecretPlan = { documents: [{ path: 's.yaml', text: 'x' }], env: {} }
 const JOB: JobRequest = {
   ref: SHOP,
@@ -53,6 +55,7 @@ interface Case {
   readonly status?: Json
   readonly gone?: boolean
   readonly job?: JobRequest
+  readonly need?: InstanceNeed
 }
 
 /** The API server is scripted: what it answers for forged, foreign and old tokens is seen on a real one in test/e2e/secrets-kubernetes. */
@@ -79,11 +82,12 @@ async function identify(given: Case): Promise<unknown> {
       get: () => Promise.resolve(given.gone === true ? null : pod),
     },
     owner: 'test',
-    audience: AUDIENCE,
+    audiences: { secrets: AUDIENCE, identity: OTHER_AUDIENCE },
     job: (_, name) => (name === 'run-1' ? (given.job ?? null) : null),
   })
   const claims = Buffer.from(JSON.stringify({ aud: given.aud ?? [AUDIENCE] }))
-  return identity.identify(`e30.${claims.toString('base64url')}.c2ln`, AbortSignal.timeout(5_000))
+  const token = `e30.${claims.toString('base64url')}.c2ln`
+  return identity.identify(token, given.need ?? 'secrets', AbortSignal.timeout(5_000))
 }
 
 test('a pod that has yet to begin is who it says', async () => {
@@ -104,11 +108,36 @@ test('a release command is known while this server waits for it, by its own rele
     'fairway/release': '4',
   }
   const claim = await identify({ labels, job: JOB })
-  assert.deepEqual(claim, { ref: SHOP, process: 'web', release: 4, instance: 'web-a-1', run: PLAN })
+  assert.deepEqual(claim, { ref: SHOP, process: 'web', release: 4, instance: 'web-a-1', run: JOB })
   await assert.rejects(identify({ labels }), { code: 'NOT_FOUND' })
   await assert.rejects(identify({ labels: { ...labels, 'fairway/release': '3' }, job: JOB }), {
     code: 'NOT_FOUND',
   })
+})
+
+test('who it is can be asked as long as it lives, also while it leaves, and with a token for that alone', async () => {
+  const leaving = {
+    need: 'identity',
+    aud: [OTHER_AUDIENCE],
+    audiences: [OTHER_AUDIENCE],
+    metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' },
+    status: {
+      phase: 'Running',
+      initContainerStatuses: [{ name: 'secrets', state: { terminated: { exitCode: 0 } } }],
+    },
+  } as const
+  assert.deepEqual(await identify(leaving), {
+    ref: SHOP,
+    process: 'web',
+    release: 3,
+    instance: 'web-a-1',
+    run: null,
+  })
+  await assert.rejects(identify({ ...leaving, status: { phase: 'Succeeded' } }), {
+    code: 'FORBIDDEN',
+  })
+  await assert.rejects(identify({ need: 'identity' }), { code: 'UNAUTHENTICATED' })
+  await assert.rejects(identify({ ...leaving, need: 'secrets' }), { code: 'UNAUTHENTICATED' })
 })
 
 const REFUSED: readonly (readonly [string, Case, string])[] = [

@@ -4,21 +4,20 @@ import {
   UNKNOWN_TOKEN,
   type ClusterInstances,
   type InstanceClaim,
+  type InstanceNeed,
 } from '../model/instance-secrets.ts'
 import { parseProcessName, refKey, type AppRef } from '../model/names.ts'
-import type { SecretPlan } from '../model/secrets.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import { at, isRecord, listAt, named, textAt, timeAt, type Json } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { labelOf, LABELS, namespaceOf, refOf } from './labels.ts'
-import { FETCHER } from './plan-secrets.ts'
 
 export interface PodIdentityOptions {
   readonly client: Pick<ClusterClient, 'create' | 'get'>
   /** Whose pods they have to be: another server's on the same cluster are foreign. */
   readonly owner: string
   /** What tokens have to be made for. */
-  readonly audience: string
+  readonly audiences: Readonly<Record<InstanceNeed, string>>
   /** A run that this server waits for; null = none of that name. */
   readonly job: (app: string, name: string) => JobRequest | null
 }
@@ -34,12 +33,14 @@ interface Reviewed {
 const MAX_TOKEN = 16_384
 /** Requests at once, of all pods together: each asks the API server twice. */
 const WIDTH = 32
+/** The container that fetches values. */
+const SECRETS: InstanceNeed = 'secrets'
 const ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
 
 /**
- * Takes tokens of pods for what they are: the cluster vouches for the token (TokenReview, for our audience), the token is bound to a pod that exists and has not
- * begun its app, the pod is one of ours in its app's own namespace under its process's own account, and a run is one that this server waits for. Whatever
- * else it is, it is refused.
+ * Takes tokens of pods for what they are: the cluster vouches for the token (TokenReview, for our audience), the token is bound to a pod that exists and, where it
+ * is about values, has not begun its app; the pod is one of ours in its app's own namespace under its process's own account, and a run is one that this server
+ * waits for. Whatever else it is, it is refused.
  */
 export class PodIdentity implements ClusterInstances {
   readonly #options: PodIdentityOptions
@@ -49,15 +50,20 @@ export class PodIdentity implements ClusterInstances {
     this.#options = options
   }
 
-  async identify(token: string, signal: AbortSignal): Promise<InstanceClaim> {
-    if (!isMeantFor(token, this.#options.audience)) throw unknownToken()
+  async identify(token: string, need: InstanceNeed, signal: AbortSignal): Promise<InstanceClaim> {
+    const audience = this.#options.audiences[need]
+    if (!isMeantFor(token, audience)) throw unknownToken()
     if (this.#open >= WIDTH)
       throw new FairwayError('RUNNER_UNAVAILABLE', 'too many instances ask at once: ask again')
     this.#open += 1
     try {
-      const who = await this.#review(token)
+      const who = await this.#review(token, audience)
       signal.throwIfAborted()
-      return this.#claim(who, await this.#pod(who, signal))
+      const pod = await this.#pod(who, signal)
+      const claim = this.#claim(who, pod)
+      if (need === 'secrets') refuseBegun(pod)
+      else refuseEnded(pod)
+      return claim
     } finally {
       this.#open -= 1
     }
@@ -66,8 +72,8 @@ export class PodIdentity implements ClusterInstances {
   // Private
 
   /** Kubernetes authentication/v1; the API server refuses tokens of pods and accounts that are gone. */
-  async #review(token: string): Promise<Reviewed> {
-    const { client, audience } = this.#options
+  async #review(token: string, audience: string): Promise<Reviewed> {
+    const { client } = this.#options
     const review = {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenReview',
@@ -107,7 +113,6 @@ export class PodIdentity implements ClusterInstances {
       throw new FairwayError('FORBIDDEN', 'the pod is none of this server’s')
     if (labelOf(pod, LABELS.process) !== account)
       throw new FairwayError('FORBIDDEN', 'the pod runs under the account of another process')
-    refuseBegun(pod)
     const process = parseProcessName(account)
     const release = Number(labelOf(pod, LABELS.release))
     const instance = textAt(pod, 'metadata', 'name')
@@ -116,14 +121,10 @@ export class PodIdentity implements ClusterInstances {
     return { ref, process, release, instance, run }
   }
 
-  #run(ref: AppRef, pod: Json, of: Pick<InstanceClaim, 'process' | 'release'>): SecretPlan {
+  #run(ref: AppRef, pod: Json, of: Pick<InstanceClaim, 'process' | 'release'>): JobRequest {
     const job = this.#options.job(refKey(ref), labelOf(pod, LABELS.job))
-    const isSame = job?.process === of.process && job.release === of.release
-    if (isSame && job.secrets !== undefined) return job.secrets
-    throw new FairwayError(
-      'NOT_FOUND',
-      `nobody waits for this run of ${of.process}, or it has no values`,
-    )
+    if (job?.process === of.process && job.release === of.release) return job
+    throw new FairwayError('NOT_FOUND', `nobody waits for this run of ${of.process}`)
   }
 }
 
@@ -131,14 +132,20 @@ export class PodIdentity implements ClusterInstances {
 
 /** Its own program asks before the app begins; who comes later with the same token is somebody else. */
 function refuseBegun(pod: Json): void {
-  const status = named(listAt(pod, 'status', 'initContainerStatuses'), 'name', FETCHER)
-  const phase = textAt(pod, 'status', 'phase')
-  const isOver = phase === 'Succeeded' || phase === 'Failed'
-  if (isOver || timeAt(pod, 'metadata', 'deletionTimestamp') !== null)
+  const status = named(listAt(pod, 'status', 'initContainerStatuses'), 'name', SECRETS)
+  refuseEnded(pod)
+  if (timeAt(pod, 'metadata', 'deletionTimestamp') !== null)
     throw new FairwayError('FORBIDDEN', 'the pod ends')
   // The kubelet reports late: after a restart of its node the status is still that of the life before.
   if (at(status, 'state', 'terminated', 'exitCode') === 0)
     throw new FairwayError('NOT_FOUND', 'the pod has its values already')
+}
+
+/** One that leaves may still finish what it has, for as long as its app file says: it is who it is until it has ended. */
+function refuseEnded(pod: Json): void {
+  const phase = textAt(pod, 'status', 'phase')
+  if (phase === 'Succeeded' || phase === 'Failed')
+    throw new FairwayError('FORBIDDEN', 'the pod has ended')
 }
 
 /** A look at the claims alone, unverified: what was not made for us costs the cluster nothing. */

@@ -92,10 +92,10 @@ export function toInstance(
   }
 }
 
-/** Why a copy has no values, in words; null where it is not known. */
-export function secretsFailure({ preparing }: Pick<PodFacts, 'preparing'>): string | null {
-  const failure = preparing?.failure ?? ''
-  return failure === '' ? null : `no secrets: ${failure}`
+/** Why a copy has no values or no identity, in words; null where it is not known. */
+export function helperFailure({ preparing }: Pick<PodFacts, 'preparing'>): string | null {
+  if (preparing === null || preparing.failure === '') return null
+  return `no ${preparing.need}: ${preparing.failure}`
 }
 
 /** For people: 'exit code 3', 'killed by SIGSEGV', 'out of memory (limit 128 MiB)'. */
@@ -110,7 +110,7 @@ export function describeExit(exit: ExitFacts, pod: Pick<PodFacts, 'memoryLimit'>
 const STARTING: PodState = Object.freeze({ state: 'starting', reason: 'starting', hopeless: false })
 
 function ended(pod: PodFacts): PodState {
-  const why = secretsFailure(pod) ?? (pod.exit === null ? '' : lastExit(pod))
+  const why = helperFailure(pod) ?? (pod.exit === null ? '' : lastExit(pod))
   const parts = [pod.reason, pod.message, why]
   const reason = parts.filter((text) => text !== '').join(': ')
   return { state: pod.phase === 'Failed' ? 'crashed' : 'exited', reason, hopeless: false }
@@ -144,7 +144,7 @@ function waiting(
 
 /** A refusal may come from a server that has not heard of the release yet: its program asks for a while, and what it says at its second end counts. */
 function preparing(pod: PodFacts, own: Preparing, view: PodView): PodState {
-  const refused = secretsFailure(pod)
+  const refused = helperFailure(pod)
   if (refused !== null)
     return {
       state: 'starting',
@@ -155,7 +155,7 @@ function preparing(pod: PodFacts, own: Preparing, view: PodView): PodState {
   const asked = view.now - Math.max(own.startedAt ?? view.now, view.since ?? 0)
   const hopeless = asked > Math.max(view.startMs, FETCH_PATIENCE_MS)
   const how = asked > SLOW_FETCH_MS ? ' and has no answer yet' : ''
-  return { state: 'starting', reason: `asks the server for its secrets${how}`, hopeless }
+  return { state: 'starting', reason: `asks the server for its ${own.need}${how}`, hopeless }
 }
 
 function crashed(pod: PodFacts): PodState {

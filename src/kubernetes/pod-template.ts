@@ -3,13 +3,15 @@ import { withPort } from '../lib/port-argument.ts'
 import type { ProcessSpec, VolumeSpec } from '../model/app-spec.ts'
 import type { AppRef } from '../model/names.ts'
 import type { ImageFacts } from '../model/release.ts'
-import type { SecretPlan } from '../model/secrets.ts'
+import { hasSecretFiles, type SecretPlan } from '../model/secrets.ts'
 import { VALUES_ANNOTATION } from './labels.ts'
 import type { Labels } from './object.ts'
 import { isStateful, peersDns } from './object-names.ts'
 import { DO_NOT_DISRUPT, keepAnnotations, placement } from './placement.ts'
 import type { BaseSettings } from './plan-settings.ts'
-import { secretsParts, type SecretsParts } from './plan-secrets.ts'
+import { identityParts } from './plan-identity.ts'
+import { secretsParts } from './plan-secrets.ts'
+import { CALLS_SERVER, type HelperParts } from './pod-door.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, podUser } from './pod-security.ts'
 import { probes, seconds } from './probes.ts'
 
@@ -48,13 +50,13 @@ export function podTemplate(input: PodInput, settings: BaseSettings): unknown {
     ...(kind === 'service' ? keepAnnotations(process) : DO_NOT_DISRUPT),
     ...(valuesVersion === '' ? {} : { [VALUES_ANNOTATION]: valuesVersion.slice(0, 16) }),
   }
-  const secrets = secretsParts(input.secrets, settings)
+  const helpers = helpersOf(input, settings)
   return {
     metadata: {
-      labels: { ...labels, ...secrets.labels },
+      labels: helpers.initContainers.length === 0 ? labels : { ...labels, ...CALLS_SERVER },
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     },
-    spec: podSpec(input, secrets, settings),
+    spec: podSpec(input, helpers, settings),
   }
 }
 
@@ -65,6 +67,11 @@ export function graceSeconds({ type, shutdown }: Pick<ProcessSpec, 'type' | 'shu
     : seconds(shutdown.stopMs)
 }
 
+/** Whether a pod has a program of ours that calls the server. */
+export function callsServer({ secrets, process }: Pick<PodInput, 'secrets' | 'process'>): boolean {
+  return hasSecretFiles(secrets) || process.identity
+}
+
 // Private
 
 /** Until every node has heard that no request may go to this copy any more: one to three seconds, seen on clusters of all sizes. */
@@ -73,7 +80,18 @@ const PRE_STOP_SECONDS = 5
 const CPU_REQUESTED = 0.25
 const RUN_BYTES = 16 << 20
 
-function podSpec(input: PodInput, secrets: SecretsParts, settings: BaseSettings): unknown {
+/** Programs of ours in the pod: first the one that ends when it has what it fetches. */
+function helpersOf({ secrets, process }: PodInput, settings: BaseSettings): HelperParts {
+  const [fetcher, keeper] = [secretsParts(secrets, settings), identityParts(process, settings)]
+  return {
+    env: [...fetcher.env, ...keeper.env],
+    initContainers: [...fetcher.initContainers, ...keeper.initContainers],
+    volumes: [...fetcher.volumes, ...keeper.volumes],
+    mounts: [...fetcher.mounts, ...keeper.mounts],
+  }
+}
+
+function podSpec(input: PodInput, helpers: HelperParts, settings: BaseSettings): unknown {
   const { process, image, kind } = input
   const port = kind === 'service' ? portOf(process, image) : null
   return {
@@ -88,9 +106,9 @@ function podSpec(input: PodInput, secrets: SecretsParts, settings: BaseSettings)
     restartPolicy: kind === 'service' ? 'Always' : 'Never',
     terminationGracePeriodSeconds: graceSeconds(process),
     securityContext: podSecurityContext(podUser(image), port),
-    ...(secrets.initContainers.length === 0 ? {} : { initContainers: secrets.initContainers }),
-    containers: [container(input, port, secrets, settings)],
-    volumes: [...volumes(input), ...secrets.volumes],
+    ...(helpers.initContainers.length === 0 ? {} : { initContainers: helpers.initContainers }),
+    containers: [container(input, port, helpers, settings)],
+    volumes: [...volumes(input), ...helpers.volumes],
     ...(kind === 'service'
       ? placement(process, input.replicas, settings.facts)
       : placement({ ...process, spread: 'none' }, 1, settings.facts)),
@@ -100,7 +118,7 @@ function podSpec(input: PodInput, secrets: SecretsParts, settings: BaseSettings)
 function container(
   input: PodInput,
   port: number | null,
-  secrets: SecretsParts,
+  helpers: HelperParts,
   settings: BaseSettings,
 ): unknown {
   const { process, image, argv, kind } = input
@@ -112,11 +130,11 @@ function container(
     imagePullPolicy: 'IfNotPresent',
     ...(command.length === 0 ? {} : { command }),
     ...(port === null ? {} : { ports: [{ name: 'http', containerPort: port, protocol: 'TCP' }] }),
-    env: [...platformEnv(input, port, settings), ...input.env.references, ...secrets.env],
+    env: [...platformEnv(input, port, settings), ...input.env.references, ...helpers.env],
     ...(secret === undefined ? {} : { envFrom: [{ secretRef: { name: secret } }] }),
     resources: resources(process),
     securityContext: CONTAINER_SECURITY_CONTEXT,
-    volumeMounts: [...mounts(input), ...secrets.mounts],
+    volumeMounts: [...mounts(input), ...helpers.mounts],
     terminationMessagePolicy: 'FallbackToLogsOnError',
     ...(kind === 'service' ? probes(process, port) : {}),
     ...(kind === 'service' && port !== null

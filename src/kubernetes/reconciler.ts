@@ -4,7 +4,6 @@ import type { DesiredApp, JobRequest, Track } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import { refKey, type AppRef, type ProcessName } from '../model/names.ts'
 import { parseProcessName } from '../model/names.ts'
-import { hasSecretFiles } from '../model/secrets.ts'
 import { Applier, outlineOf, type Outline } from './apply.ts'
 import type { ClusterClient } from './cluster-client.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
@@ -15,8 +14,10 @@ import { removeNamespace } from './namespace-end.ts'
 import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
-import type { EngineSecrets, SecretsDoor } from './plan-secrets.ts'
+import { processOf } from './plan-job.ts'
 import type { PlanSettings } from './plan-settings.ts'
+import type { EngineDoor, PodDoor } from './pod-door.ts'
+import { callsServer } from './pod-template.ts'
 import { PodValues, type OpenedValues, type WantedValues } from './pod-values.ts'
 import { releaseKey } from './ref-key.ts'
 import { SLOTS, type ObservedSlots } from './slots.ts'
@@ -26,7 +27,7 @@ export interface ReconcilerOptions {
   readonly objects: OwnedObjects
   readonly facts: () => Promise<ClusterFacts>
   readonly settings: EngineSettings
-  readonly secrets?: EngineSecrets | undefined
+  readonly podDoor?: EngineDoor | undefined
   /** What is planned for an app is something else now, as a value of it is. */
   readonly onValues: (ref: AppRef) => void
   readonly clock: Clock
@@ -34,7 +35,7 @@ export interface ReconcilerOptions {
 }
 
 /** Of the plan's settings what does not come from the cluster. */
-export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots' | 'secrets' | 'values'>
+export type EngineSettings = Omit<PlanSettings, 'facts' | 'slots' | 'podDoor' | 'values'>
 
 /** Looks at an app that needs nothing this often all the same. */
 const RESYNC_MS = 1_800_000
@@ -61,15 +62,15 @@ export class Reconciler {
   >()
   readonly #facts: KnownFacts
   readonly #values: PodValues | null
-  #door: SecretsDoor | null = null
+  #door: PodDoor | null = null
 
   constructor(options: ReconcilerOptions) {
-    const { client, objects, settings, secrets, onValues, clock, log } = options
+    const { client, objects, settings, podDoor, onValues, clock, log } = options
     this.#options = options
     this.#values =
-      secrets === undefined
+      podDoor === undefined
         ? null
-        : new PodValues({ secrets: secrets.values, onChange: onValues, clock, log })
+        : new PodValues({ secrets: podDoor.values, onChange: onValues, clock, log })
     this.#facts = new KnownFacts({ read: options.facts, clock, log })
     this.applier = new Applier({ client, objects, owner: settings.owner })
   }
@@ -84,7 +85,8 @@ export class Reconciler {
   async forRun<T>(job: JobRequest, task: (settings: PlanSettings) => Promise<T>): Promise<T> {
     const wanted = wantedOf([[job.process, job]])
     try {
-      return await task(await this.#withValues(job.ref, wanted, job))
+      const calls = callsServer({ ...job, process: processOf(job) })
+      return await task(await this.#opened(job.ref, wanted, { holder: job, calls }))
     } finally {
       this.#values?.release(job.ref, job)
     }
@@ -104,15 +106,15 @@ export class Reconciler {
     const facts = this.#facts.current
     if (facts === null || !this.#options.objects.synced) return false
     const wanted = wantedIn(desired)
-    const secrets = this.#door
-    if (secrets === null && [...wanted.values()].some(hasSecretFiles)) return false
+    const podDoor = this.#door
+    if (podDoor === null && anyCalls(desired)) return false
     const values = this.#values === null ? NONE_OPEN : this.#values.known(desired.ref, wanted)
     if (values === null) return false
     const slots = this.#slots(desired.ref)
     const basis = JSON.stringify([...slots, ...[...values].map(versionsOf)])
     const known = this.#outlines.get(desired)
     if (known?.facts === facts && known.basis === basis) return this.#areApplied(known.outlines)
-    const settings = { ...this.#options.settings, secrets, values, facts, slots }
+    const settings = { ...this.#options.settings, podDoor, values, facts, slots }
     const outlines = planApp(desired, settings).map(outlineOf)
     this.#outlines.set(desired, { facts, basis, outlines })
     return this.#areApplied(outlines)
@@ -126,7 +128,8 @@ export class Reconciler {
   ): Promise<number> {
     const { ref } = desired
     const wanted = wantedIn(desired)
-    const planned = planApp(desired, await this.#withValues(ref, wanted, SERVED))
+    const opening = { holder: SERVED, calls: anyCalls(desired) }
+    const planned = planApp(desired, await this.#opened(ref, wanted, opening))
     const { applied } = await this.applier.apply(planned, { adopt })
     const { ready, old, settled } = progress()
     const isOver = ready && !old && settled
@@ -151,12 +154,15 @@ export class Reconciler {
 
   // Private
 
-  async #withValues(ref: AppRef, wanted: WantedValues, holder: unknown): Promise<PlanSettings> {
-    const { secrets } = this.#options
-    if (this.#door === null && [...wanted.values()].some(hasSecretFiles))
-      this.#door = (await secrets?.door()) ?? null
+  /** @param opening.calls whether a pod of it calls the server */
+  async #opened(
+    ref: AppRef,
+    wanted: WantedValues,
+    { holder, calls }: { readonly holder: unknown; readonly calls: boolean },
+  ): Promise<PlanSettings> {
+    if (this.#door === null && calls) this.#door = (await this.#options.podDoor?.door()) ?? null
     const values = (await this.#values?.open(ref, wanted, holder)) ?? NONE_OPEN
-    return { ...(await this.settings(ref)), secrets: this.#door, values }
+    return { ...(await this.settings(ref)), podDoor: this.#door, values }
   }
 
   #areApplied(outlines: readonly Outline[]): boolean {
@@ -183,6 +189,12 @@ const NONE_OPEN: ReadonlyMap<string, OpenedValues> = new Map()
 function wantedIn({ workloads }: DesiredApp): WantedValues {
   return wantedOf(
     workloads.flatMap(({ process, tracks }) => tracks.map((track) => [process, track] as const)),
+  )
+}
+
+function anyCalls({ workloads }: DesiredApp): boolean {
+  return workloads.some(({ tracks }) =>
+    tracks.some(({ secrets, spec }) => callsServer({ secrets, process: spec })),
   )
 }
 

@@ -64,6 +64,8 @@ export interface ProcessSpec {
   readonly volumes: readonly VolumeSpec[]
   /** Copies find each other under one name, given as PEERS_DNS. */
   readonly peers: boolean
+  /** Copies can prove who they are wherever they run: on a machine all can, on a cluster a helper beside each copy sees to it. */
+  readonly identity: boolean
   /** Null = the number of copies does not follow their load; else it stays within `scale`. */
   readonly autoscale: AutoscaleSpec | null
   readonly spread: 'none' | 'node' | 'zone'
@@ -170,6 +172,7 @@ export const PROCESS_DEFAULTS = Object.freeze({
   bluegreen: null,
   volumes: [],
   peers: false,
+  identity: false,
   autoscale: null,
   spread: 'none',
   disruption: 1,

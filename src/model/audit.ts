@@ -9,6 +9,7 @@ export const OTHER_AUDITED = [
   'rollout:ended',
   'release:collected',
   'secret:opened',
+  'identity:issued',
   'audit:opened',
   'audit:checkpoint',
   'audit:retention',

@@ -1,6 +1,7 @@
+import type { JobRequest } from './engine.ts'
 import type { InstanceId } from './instance.ts'
 import type { AppRef, ProcessName, TargetName } from './names.ts'
-import type { InstancePayload, SecretPlan } from './secrets.ts'
+import type { InstancePayload } from './secrets.ts'
 
 /** Name in the server's certificate for instances on clusters, under whatever address they reach it; our own authority alone signs for it. */
 export const SECRETS_SERVER_NAME = 'secrets.fairway.internal'
@@ -25,18 +26,21 @@ export interface InstanceClaim {
   readonly process: ProcessName
   readonly release: number
   readonly instance: InstanceId
-  /** What the run was asked for with, of a release command or `fairway run`. Null = a copy of its process: its release says what it has. */
-  readonly run: SecretPlan | null
+  /** Of a release command or `fairway run`: what it was asked for with. Null = a copy of its process: its release says what it has. */
+  readonly run: JobRequest | null
 }
+
+/** What an instance wants; a token for one is none for the other. Values are given once, before the app begins; who it is can be asked as long as it lives. */
+export type InstanceNeed = 'secrets' | 'identity'
 
 /** Finds out who on a cluster shows a token. */
 export interface ClusterInstances {
   /**
    * @param token that says it is an instance's
-   * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's, NOT_FOUND for one that has its values
-   * already and for a run that nobody here waits for, CLUSTER_…
+   * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's or of an instance that has ended, NOT_FOUND
+   * for one that has its values already and for a run that nobody here waits for, CLUSTER_…
    */
-  identify(token: string, signal: AbortSignal): Promise<InstanceClaim>
+  identify(token: string, need: InstanceNeed, signal: AbortSignal): Promise<InstanceClaim>
 }
 
 /** Gives instances on clusters their values. */

@@ -24,6 +24,45 @@ export interface WorkloadIdentities {
   status(): Promise<IdentityStatus>
   /** Begins to replace the root; nobody has to do anything else. @throws FairwayError CONFLICT while one is being replaced */
   rotate(): Promise<IdentityStatus>
+  /** Trusts a new root and nothing else, at once: for keys that somebody else may have. */
+  replace(): Promise<IdentityStatus>
+}
+
+/** Whose an identity is: all copies of a process have the same. */
+export type IdentityHolder = Pick<IdentifiedInstance, 'ref' | 'process'>
+
+/** What a peer needs to know, beside a certificate, to trust others. */
+export interface TrustedRoots {
+  readonly trustDomain: string
+  /** Certificates in PEM. */
+  readonly roots: readonly string[]
+  /** Keys of JWT-SVIDs: a JWK set as text. */
+  readonly jwtBundle: string
+}
+
+/** A certificate for a key that its holder keeps. */
+export interface SignedIdentity extends TrustedRoots {
+  /** `spiffe://…` */
+  readonly id: string
+  /** DER. */
+  readonly certificate: Uint8Array
+  /** How long it is valid from now on, in milliseconds. */
+  readonly lifeMs: number
+}
+
+/** Signs for instances that this server does not start itself; `workload/` implements it. Who asks is known before. */
+export interface IdentitySigner {
+  /** @param publicKey DER of a SubjectPublicKeyInfo of P-256 */
+  certify(holder: IdentityHolder, publicKey: Uint8Array): Promise<SignedIdentity>
+  /** A JWT-SVID for these audiences. */
+  jwtSvid(holder: IdentityHolder, audience: readonly string[]): Promise<string>
+  /** Null for what is none of this trust domain for this audience. */
+  validateJwtSvid(token: string, audience: string): Promise<ValidatedJwt | null>
+}
+
+export interface ValidatedJwt {
+  readonly id: string
+  readonly claims: Readonly<Record<string, unknown>>
 }
 
 /** Who an identity is for. */

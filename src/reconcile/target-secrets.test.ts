@@ -6,6 +6,7 @@ import { test, type TestContext } from 'node:test'
 import { MemoryAudit } from '../../test/fakes/memory-audit.ts'
 import { refOf, releaseOf, rolloutOf, specOf } from '../../test/store-suite.ts'
 import { systemClock } from '../lib/clock.ts'
+import type { JobRequest } from '../model/engine.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { InstanceClaim } from '../model/instance-secrets.ts'
 import { parseProcessName, parseTargetName } from '../model/names.ts'
@@ -22,6 +23,18 @@ const CLAIM: InstanceClaim = {
   release: 1,
   instance: 'web-a-1',
   run: null,
+}
+const { image } = releaseOf(SHOP)
+const RUN: JobRequest = {
+  ref: SHOP,
+  spec: specOf(SHOP),
+  process: CLAIM.process,
+  release: 9,
+  image,
+  argv: ['migrate'],
+  env: {},
+  timeoutMs: 60_000,
+  key: 'run',
 }
 const DOCUMENTS = [{ path: 'secrets.yaml', text: 'encrypted' }]
 
@@ -177,10 +190,14 @@ test('a release gets its values for as long as a rollout may still need it, and 
 })
 
 test('a run has what it was asked for with, whatever releases there are', async (t) => {
-  const run: SecretPlan = { documents: [{ path: 'run.yaml', text: 'x' }], env: {} }
-  const { plans, ask } = await bed(t, () => Promise.resolve({ ...CLAIM, release: 9, run }))
+  const secrets: SecretPlan = { documents: [{ path: 'run.yaml', text: 'x' }], env: {} }
+  const { plans, ask } = await bed(t, () =>
+    Promise.resolve({ ...CLAIM, release: 9, run: { ...RUN, secrets } }),
+  )
   await ask()
-  assert.deepEqual(plans, [run])
+  assert.deepEqual(plans, [secrets])
+  const without = await bed(t, () => Promise.resolve({ ...CLAIM, release: 9, run: RUN }))
+  await assert.rejects(without.ask(), { code: 'NOT_FOUND' })
 })
 
 test('a release of another cluster has nothing here, nor a process that it does not have', async (t) => {

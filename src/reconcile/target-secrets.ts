@@ -1,12 +1,7 @@
 import { NOBODY, SYSTEM, type Audit, type AuditEvent } from '../model/audit.ts'
 import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
-import {
-  UNKNOWN_TOKEN,
-  type ClusterInstances,
-  type InstanceClaim,
-  type InstanceSecrets,
-} from '../model/instance-secrets.ts'
+import type { ClusterInstances, InstanceClaim, InstanceSecrets } from '../model/instance-secrets.ts'
 import { refKey, type TargetName } from '../model/names.ts'
 import {
   hasSecretFiles,
@@ -17,7 +12,7 @@ import {
 } from '../model/secrets.ts'
 import type { Store } from '../model/store.ts'
 import { secretPlan } from './desired.ts'
-import { wantedRelease } from './target-now.ts'
+import { claimedProcess, clusterOf, DENIALS, denialReason } from './instance-claims.ts'
 
 export interface TargetSecretsOptions {
   /** Of one target. @throws FairwayError NOT_FOUND */
@@ -45,11 +40,9 @@ export class TargetSecrets implements InstanceSecrets {
     let claim: InstanceClaim | null = null
     let plan: SecretPlan | null = null
     try {
-      const cluster = await instances(target).catch((error: unknown) => {
-        throw isUnknown(error) ? new FairwayError('UNAUTHENTICATED', UNKNOWN_TOKEN) : error
-      })
-      claim = await cluster.identify(token, signal)
-      plan = claim.run ?? (await this.#planOf(target, claim))
+      const cluster = await clusterOf(target, instances)
+      claim = await cluster.identify(token, 'secrets', signal)
+      plan = await this.#planOf(target, claim)
       if (plan === null || !hasSecretFiles(plan)) throw noValues(claim)
       // Variables never come this way: a process has them from its start.
       const payload = await secrets.open(claim.ref, { ...plan, env: {} })
@@ -64,12 +57,10 @@ export class TargetSecrets implements InstanceSecrets {
   // Private
 
   async #planOf(target: TargetName, claim: InstanceClaim): Promise<SecretPlan | null> {
+    if (claim.run !== null) return claim.run.secrets ?? null
     const { store, clock } = this.#options
-    const release = await wantedRelease(claim.ref, claim.release, store, clock.now())
-    if (release?.spec.target !== target) return null
-    const processes = Object.values(release.spec.processes)
-    const process = processes.find(({ name }) => name === claim.process)
-    return process === undefined ? null : secretPlan(release, process)
+    const found = await claimedProcess(target, claim, store, clock.now())
+    return found === null ? null : secretPlan(found.release, found.process)
   }
 }
 
@@ -95,7 +86,7 @@ function eventOf(
     app,
     environment,
     target: `target ${target}`,
-    reason: error === null ? null : reasonOf(error, code),
+    reason: error === null ? null : denialReason(error),
   } as const
   if (claim === null) {
     const isDenied = DENIALS.has(code)
@@ -105,15 +96,4 @@ function eventOf(
   const files = plan === null ? '' : secretPlaces({ ...plan, env: {} }).join(', ')
   const facts = { instance, process, release, files }
   return { ...shared, actor: SYSTEM, outcome: error === null ? 'done' : 'failed', facts }
-}
-
-/** Nobody learns here which clusters there are. */
-function isUnknown(error: unknown): boolean {
-  return error instanceof FairwayError && error.code === 'NOT_FOUND'
-}
-
-const DENIALS: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND'])
-
-function reasonOf(error: unknown, code: string): string {
-  return error instanceof FairwayError && DENIALS.has(code) ? error.message : code
 }

@@ -52,6 +52,7 @@ export function buildProcess(name: string, input: ProcessInput, scope: ProcessSc
     ...strategyOf(input, ownsVolume(name, scope.file)),
     volumes: volumesOf(name, scope.file),
     peers: input.peers,
+    identity: input.identity,
     autoscale: autoscaleOf(input),
     spread: input.spread,
     disruption: input.disruption,

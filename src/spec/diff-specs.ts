@@ -103,6 +103,7 @@ function factsOf(process: ProcessSpec): Facts {
     'scale on': scaleText(process),
     volumes: volumesText(process),
     peers: process.peers ? 'yes' : 'no',
+    identity: process.identity ? 'yes' : 'no',
     spread: process.spread,
     disruption: String(process.disruption),
     spot: process.spot,

@@ -300,6 +300,13 @@ export const processSchema = z.strictObject({
     .default(false)
     .describe('Instances find each other: PEERS_DNS is a name with the addresses of all.')
     .meta({ examples: [true] }),
+  identity: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Each instance gets a certificate that says which app and process it is (SPIFFE) on clusters too, from a helper beside it. On a machine every instance has one.',
+    )
+    .meta({ examples: [true] }),
   schedule: cron
     .optional()
     .describe('Runs at these times and ends by itself.')

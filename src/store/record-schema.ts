@@ -119,6 +119,7 @@ const process: z.ZodType<ProcessSpec> = z.looseObject({
   bluegreen: z.looseObject({ keepMs: z.number() }).nullable().default(PROCESS_DEFAULTS.bluegreen),
   volumes: z.array(volume).default([]),
   peers: z.boolean().default(PROCESS_DEFAULTS.peers),
+  identity: z.boolean().default(PROCESS_DEFAULTS.identity),
   autoscale: autoscale.nullable().default(PROCESS_DEFAULTS.autoscale),
   spread: z.enum(['none', 'node', 'zone']).default(PROCESS_DEFAULTS.spread),
   disruption: z.number().default(PROCESS_DEFAULTS.disruption),

@@ -106,6 +106,11 @@ export function retired(state: AuthorityState): AuthorityState {
   return changed(state, { roots: [signerOf(state)], rotation: null })
 }
 
+/** From here on nothing is trusted but this root. */
+export function replaced(state: AuthorityState, next: Root): AuthorityState {
+  return changed(state, { roots: [next], signer: next.id, rotation: null })
+}
+
 export function signerOf({ roots, signer }: AuthorityState): Root {
   const found = roots.find(({ id }) => id === signer)
   if (found === undefined) throw new Error('the identity authority has no signing root')

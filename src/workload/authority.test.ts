@@ -1,6 +1,12 @@
 import 'reflect-metadata'
 import assert from 'node:assert/strict'
-import { createPrivateKey, createPublicKey, webcrypto, X509Certificate } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -271,6 +277,37 @@ describe('JWT-SVIDs', () => {
     assert.equal(keys[0]?.['use'], 'jwt-svid')
     createPublicKey({ key: keys[0], format: 'jwk' })
   })
+})
+
+test('a replaced root is trusted no more, at once, and a rotation that was under way is over', async () => {
+  const clock = new SetClock(START)
+  const vault = new MemoryVault()
+  const made = authority(clock, vault)
+  const stolen = await made.x509Svid(WEB)
+  await made.rotate()
+  const { sequence } = await made.bundle()
+  let told = 0
+  made.onChange(() => (told += 1))
+  const { phase, roots } = await made.replace()
+  assert.deepEqual([phase, roots.length, told], ['steady', 1, 1])
+  assert.ok((await made.bundle()).sequence > sequence)
+  assert.ok(!(await accepts(made, stolen, clock.now())))
+  assert.ok(await accepts(made, await made.x509Svid(WEB), clock.now()))
+  const next = authority(clock, vault)
+  await next.open()
+  assert.deepEqual(await next.bundle(), await made.bundle())
+})
+
+test('a key that somebody else holds is signed, and only a P-256 one', async () => {
+  const made = authority(new SetClock(START))
+  const spki = (namedCurve: string) =>
+    generateKeyPairSync('ec', { namedCurve }).publicKey.export({ type: 'spki', format: 'der' })
+  const publicKey = spki('P-256')
+  const { certificate, id } = await made.certify(WEB, new Uint8Array(publicKey))
+  assert.deepEqual(id, WEB)
+  const leaf = new X509Certificate(certificate)
+  assert.deepEqual(leaf.publicKey.export({ type: 'spki', format: 'der' }), publicKey)
+  await assert.rejects(made.certify(WEB, new Uint8Array(spki('P-384'))))
 })
 
 describe('a rotation of the root', () => {

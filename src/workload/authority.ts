@@ -8,14 +8,16 @@ import {
   nextRotationStep,
   parseState,
   published,
+  replaced,
   retired,
   signerOf,
   stateText,
   switched,
   type AuthorityState,
+  type Root,
   type RotationTimes,
 } from './authority-state.ts'
-import type { X509Svid } from './certificate.ts'
+import type { X509Leaf, X509Svid } from './certificate.ts'
 import type { JwtVerdict } from './jwt-svid.ts'
 import type { SpiffeId } from './spiffe-id.ts'
 
@@ -78,20 +80,17 @@ export class Authority {
   }
 
   /** A new key and certificate for one workload. @throws Error where what was signed does not pass for a peer, as with a clock that was set */
-  async x509Svid(id: SpiffeId): Promise<X509Svid> {
-    const state = await this.#ready()
-    const { issueX509Svid, judge } = await certificates()
-    const now = this.#options.clock.now()
-    const svid = await issueX509Svid(signerOf(state), id, {
-      now,
-      lifeMs: this.#options.times.svidMs,
-    })
-    const bundles = new Map([
-      [state.trustDomain, state.roots.map(({ certificate }) => certificate)],
-    ])
-    const verdict = await judge(new Uint8Array(svid.certificate), { bundles, now })
-    if (verdict.accepted) return svid
-    throw new Error(`the identity authority signed what nobody accepts: ${verdict.reason}`)
+  x509Svid(id: SpiffeId): Promise<X509Svid> {
+    return this.#signed(async (root, times) =>
+      (await certificates()).issueX509Svid(root, id, times),
+    )
+  }
+
+  /** A certificate for a key that the workload made and keeps: DER of a SubjectPublicKeyInfo of P-256. @throws Error as `x509Svid`, and for any other key */
+  certify(id: SpiffeId, publicKey: Uint8Array<ArrayBuffer>): Promise<X509Leaf> {
+    return this.#signed(async (root, times) =>
+      (await certificates()).certifyKey(root, id, publicKey, times),
+    )
   }
 
   async jwtSvid(id: SpiffeId, audience: readonly string[]): Promise<string> {
@@ -158,6 +157,19 @@ export class Authority {
     return this.status()
   }
 
+  /**
+   * Trusts a new root and nothing else, at once: for keys that somebody else may have. Programs that hold something older and those that do not refuse each
+   * other until all have read theirs anew.
+   */
+  async replace(): Promise<IdentityStatus> {
+    await this.#ready()
+    await this.#alone(async (state) => {
+      if (state === null) return null
+      return replaced(state, await this.#newRoot(state.trustDomain))
+    })
+    return this.status()
+  }
+
   /** Takes the steps of a rotation when they are due, until the signal aborts; also those that fell due while no server ran. */
   async keepRotating(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options
@@ -197,20 +209,38 @@ export class Authority {
   }
 
   async #publish(state: AuthorityState): Promise<AuthorityState> {
+    const next = await this.#newRoot(state.trustDomain)
+    return published(state, next, this.#options.clock.now())
+  }
+
+  async #newRoot(trustDomain: string): Promise<Root> {
+    const { clock, times } = this.#options
     const { makeRoot } = await certificates()
+    return makeRoot(trustDomain, { now: clock.now(), lifeMs: times.rootMs })
+  }
+
+  /** Nothing leaves that a peer would refuse. */
+  async #signed<Leaf extends X509Leaf>(
+    sign: (root: Root, times: { readonly now: number; readonly lifeMs: number }) => Promise<Leaf>,
+  ): Promise<Leaf> {
+    const state = await this.#ready()
     const now = this.#options.clock.now()
-    const next = await makeRoot(state.trustDomain, { now, lifeMs: this.#options.times.rootMs })
-    return published(state, next, now)
+    const leaf = await sign(signerOf(state), { now, lifeMs: this.#options.times.svidMs })
+    const bundles = new Map([
+      [state.trustDomain, state.roots.map(({ certificate }) => certificate)],
+    ])
+    const { judge } = await certificates()
+    const verdict = await judge(new Uint8Array(leaf.certificate), { bundles, now })
+    if (verdict.accepted) return leaf
+    throw new Error(`the identity authority signed what nobody accepts: ${verdict.reason}`)
   }
 
   async #ready(): Promise<AuthorityState> {
     if (this.#state !== null) return this.#state
     const made = await this.#alone(async (state) => {
       if (state !== null) return null
-      const { trustDomain, clock, times } = this.#options
-      const { makeRoot } = await certificates()
-      const now = clock.now()
-      return firstState(trustDomain, await makeRoot(trustDomain, { now, lifeMs: times.rootMs }))
+      const { trustDomain } = this.#options
+      return firstState(trustDomain, await this.#newRoot(trustDomain))
     })
     if (made === null) throw new Error('the identity authority has no keys')
     return made
@@ -242,5 +272,6 @@ function waitingAgain(state: AuthorityState, now: number): AuthorityState {
 
 async function certificates() {
   const [made, { judgePeer }] = await Promise.all([import('./certificate.ts'), import('./peer.ts')])
-  return { makeRoot: made.makeRoot, issueX509Svid: made.issueX509Svid, judge: judgePeer }
+  const { makeRoot, issueX509Svid, certifyKey } = made
+  return { makeRoot, issueX509Svid, certifyKey, judge: judgePeer }
 }

@@ -6,15 +6,19 @@ import type { Root } from './authority-state.ts'
 import { derOf, pem } from './pem.ts'
 import { spiffeIdText, type SpiffeId } from './spiffe-id.ts'
 
-/** An X.509-SVID with its key: what an instance proves who it is with. */
-export interface X509Svid {
+/** An X.509-SVID without its key. */
+export interface X509Leaf {
   readonly id: SpiffeId
   /** DER of the leaf; roots sign leaves themselves, so there is no chain. */
   readonly certificate: Buffer
-  /** DER of PKCS#8, not encrypted, as the Workload API wants it. */
-  readonly key: Buffer
   readonly issuedAt: number
   readonly notAfter: number
+}
+
+/** An X.509-SVID with its key: what an instance proves who it is with. */
+export interface X509Svid extends X509Leaf {
+  /** DER of PKCS#8, not encrypted, as the Workload API wants it. */
+  readonly key: Buffer
 }
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -60,14 +64,39 @@ export async function makeRoot(
   }
 }
 
-/** Signs one leaf with a key of its own. It ends with its root at the latest. */
+/** Signs one leaf with a new key. It ends with its root at the latest. */
 export async function issueX509Svid(
   root: Root,
   id: SpiffeId,
-  { now, lifeMs }: { readonly now: number; readonly lifeMs: number },
+  times: { readonly now: number; readonly lifeMs: number },
 ): Promise<X509Svid> {
+  const keys = await generateKeys()
+  const leaf = await signLeaf(root, id, keys.publicKey, times)
+  return { ...leaf, key: await exportKey(keys.privateKey) }
+}
+
+/**
+ * Signs one leaf for a key that somebody else holds: DER of a SubjectPublicKeyInfo of P-256.
+ * @throws Error for any other key
+ */
+export async function certifyKey(
+  root: Root,
+  id: SpiffeId,
+  publicKey: Uint8Array<ArrayBuffer>,
+  times: { readonly now: number; readonly lifeMs: number },
+): Promise<X509Leaf> {
+  const key = await webcrypto.subtle.importKey('spki', publicKey, ALGORITHM, true, ['verify'])
+  return signLeaf(root, id, key, times)
+}
+
+async function signLeaf(
+  root: Root,
+  id: SpiffeId,
+  publicKey: webcrypto.CryptoKey,
+  { now, lifeMs }: { readonly now: number; readonly lifeMs: number },
+): Promise<X509Leaf> {
   const issuer = new x509.X509Certificate(root.certificate)
-  const [keys, signingKey] = await Promise.all([generateKeys(), importKey(root.key)])
+  const signingKey = await importKey(root.key)
   const notAfter = wholeSecond(Math.min(now + lifeMs, root.notAfter))
   const leaf = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
@@ -77,7 +106,7 @@ export async function issueX509Svid(
     notBefore: new Date(now - BACKDATED_MS),
     notAfter: new Date(notAfter),
     signingAlgorithm: ALGORITHM,
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
@@ -88,11 +117,10 @@ export async function issueX509Svid(
       ]),
       new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeIdText(id) }]),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
     ],
   })
-  const key = await exportKey(keys.privateKey)
-  return { id, certificate: Buffer.from(leaf.rawData), key, issuedAt: now, notAfter }
+  return { id, certificate: Buffer.from(leaf.rawData), issuedAt: now, notAfter }
 }
 
 // Positive and 16 bytes, as RFC 5280 4.1.2.2 wants it.

@@ -47,7 +47,10 @@ export function renewalTime({ issuedAt, notAfter }: X509Svid, random: number): n
  * The files of an instance. `svid.pem` and `svid_key.pem` belong together; whoever cannot read both through one resolved `..data` reads `svid_with_key.pem`, which is one
  * file and so never halves of two.
  */
-export function identityFolder(svid: X509Svid, { roots }: TrustBundle): PrivateFolder {
+export function identityFolder(
+  svid: X509Svid,
+  { roots }: Pick<TrustBundle, 'roots'>,
+): PrivateFolder {
   const certificate = pem('CERTIFICATE', svid.certificate)
   const key = pem('PRIVATE KEY', svid.key)
   const bundle = roots.map((root) => `${root.trim()}\n`).join('')

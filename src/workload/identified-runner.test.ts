@@ -113,6 +113,7 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
       const inner = await bed.runner()
       const rest = { authority, clock: systemClock, log: silentLog, svidMs: SVID_MS }
       runner = new IdentifiedRunner({ runner: inner, ...rest })
+      await authority.open()
       await runner.open()
     }
 
@@ -251,6 +252,23 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
       const certificate = new X509Certificate(await read('svid.pem'))
       assert.equal(certificate.subjectAltName, `URI:${idOf('ahead')}`)
       assert.ok(certificate.checkPrivateKey(createPrivateKey(await read('svid_key.pem'))))
+    })
+
+    test('a replaced root reaches what runs with certificates that it signed', async () => {
+      const before = await serialIn(server)
+      await authority.replace()
+      await eventually(
+        async () => (await serialIn(server)) !== before,
+        'a new certificate is there',
+        30_000,
+      )
+      await eventually(
+        async () => (await call(await folderOf(client), 'server')).includes('welcome'),
+        'both trust the new root',
+        30_000,
+      )
+      const bundle = await readFile(join(await folderOf(client), 'bundle.pem'), 'utf8')
+      assert.equal(bundle.split('BEGIN CERTIFICATE').length, 2)
     })
 
     test('nothing is left when they are gone', async () => {

@@ -66,13 +66,11 @@ export class IdentifiedRunner implements Runner {
   async open(): Promise<void> {
     const { authority } = this.#options
     await this.#runner.open()
-    await authority.open()
     this.#stopListening = authority.onChange(() => {
       this.#ahead.clear()
-      this.#background(this.#placeAll())
+      this.#background(this.#renewAll())
     })
     for (const found of await this.#runner.list()) await this.#adopt(found)
-    this.#background(authority.keepRotating(this.#closing.signal))
     this.#background(this.#keepRenewing())
   }
 
@@ -241,18 +239,10 @@ export class IdentifiedRunner implements Runner {
     })
   }
 
-  /** The bundle has changed: everybody gets it now, beside the SVID that they have. */
-  async #placeAll(): Promise<void> {
-    const { authority } = this.#options
-    for (const [id, holder] of this.#holders) {
-      await this.#change(id, holder, async () => {
-        const { due } = holder
-        // Where it fails, a renewal brings the bundle too.
-        holder.due = 0
-        await this.#runner.place(id, identityFolder(holder.svid(), await authority.bundle()))
-        holder.due = due
-      })
-    }
+  /** The bundle has changed: everybody gets it now, with a new SVID, as what signed the old one may not be in it any more. */
+  async #renewAll(): Promise<void> {
+    for (const holder of this.#holders.values()) holder.due = 0
+    for (const [id, holder] of this.#holders) await this.#renew(id, holder)
   }
 
   async #change(id: InstanceId, holder: Holder, change: () => Promise<void>): Promise<void> {

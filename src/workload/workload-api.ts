@@ -3,7 +3,7 @@ import { chmod, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import type { Http2Server, ServerHttp2Session } from 'node:http2'
 import { basename, dirname } from 'node:path'
 import type { Log } from '../lib/log.ts'
-import type { Authority } from './authority.ts'
+import type { Authority, TrustBundle } from './authority.ts'
 import type { X509Svid } from './certificate.ts'
 import { createGrpcServer, GRPC, GrpcError, type GrpcCall, type GrpcMethod } from './grpc.ts'
 import { derOf } from './pem.ts'
@@ -18,10 +18,18 @@ export interface Caller {
   onChange(listener: () => void): () => void
 }
 
+/** Of the authority what an API asks it for; in a pod it is far away. */
+export interface WorkloadAuthority extends Pick<
+  Authority,
+  'trustDomain' | 'jwtBundle' | 'jwtSvid' | 'validateJwtSvid'
+> {
+  bundle(): Promise<Pick<TrustBundle, 'trustDomain' | 'roots'>>
+}
+
 export interface WorkloadApiOptions {
-  readonly authority: Authority
+  readonly authority: WorkloadAuthority
   readonly caller: Caller
-  readonly log: Log
+  readonly log: Pick<Log, 'error' | 'warn'>
 }
 
 const SERVICE = '/SpiffeWorkloadAPI/'

@@ -92,6 +92,7 @@ export async function createTestApi(
     identities: {
       status: () => Promise.resolve(IDENTITIES),
       rotate: () => Promise.resolve(IDENTITIES),
+      replace: () => Promise.resolve(IDENTITIES),
     },
     access: new MemoryAccess(),
     installer: {

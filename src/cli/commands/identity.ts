@@ -10,16 +10,18 @@ import { printable } from '../text-width.ts'
 export const identity: Command = {
   name: 'identity',
   summary: 'show and replace the root of the certificates that instances have',
-  usage: 'status|rotate',
+  usage: 'status|rotate|replace',
   details: [
     'Each instance has a certificate that says which app and process it is (SPIFFE). What has signed it is the root: replaced at half of its life,',
-    'or at once by `rotate`. That takes two times the life of a certificate and no connection breaks.',
+    'or at once by `rotate`. That takes two times the life of a certificate and no connection breaks. `replace` is for keys that somebody else may have:',
+    'nothing but a new root is trusted from then on, and programs refuse each other until both have read their new files.',
   ],
   examples: ['fairway identity status', 'fairway identity rotate'],
   options: [],
   subcommands: [
     { name: 'status', usage: '', summary: 'trust domain, roots, and what comes next' },
     { name: 'rotate', usage: '', summary: 'begin to replace the root' },
+    { name: 'replace', usage: '', summary: 'trust a new root alone, at once' },
   ],
   positionals: { min: 1, max: 1 },
   run,
@@ -29,9 +31,9 @@ async function run(context: Context): Promise<number> {
   const { name, words } = subcommand(identity, context.args)
   if (words.length > 0) throw new FairwayError('INVALID_REQUEST', `identity ${name} needs no name`)
   const client = context.client()
-  const found =
-    name === 'rotate' ? await client.rotateWorkloadRoot() : await client.workloadIdentities()
-  show(context, found)
+  if (name === 'rotate') show(context, await client.rotateWorkloadRoot())
+  else if (name === 'replace') show(context, await client.replaceWorkloadRoot())
+  else show(context, await client.workloadIdentities())
   return 0
 }
 

@@ -1,8 +1,9 @@
-/** How the pods of a target come to their values: where they ask, whom they believe, and the image of the program that asks. */
+/** How the pods of a target come to values and identities: where they ask, whom they believe, and the image of the programs that ask. */
 import { isIP } from 'node:net'
-import type { DoorPeer, EngineSecrets, SecretsDoor } from '../kubernetes/plan-secrets.ts'
 import { ACCESS_PORT, ACCESS_SERVICE, selector } from '../kubernetes/plan-platform.ts'
+import type { DoorPeer, EngineDoor, PodDoor } from '../kubernetes/pod-door.ts'
 import { FairwayError } from '../model/errors.ts'
+import { identityAudience, identityPath } from '../model/instance-identity.ts'
 import { secretsAudience, secretsPath } from '../model/instance-secrets.ts'
 import type { TargetName } from '../model/names.ts'
 import type { InstanceSecrets } from '../model/secrets.ts'
@@ -17,7 +18,7 @@ export interface AccessPoint {
   readonly ca: string
 }
 
-export interface SecretsDoorOptions {
+export interface PodDoorOptions {
   readonly config: Pick<Config, 'access' | 'home' | 'hostNames'>
   readonly owner: string
   /** Listens from then on; null where it cannot. */
@@ -30,9 +31,9 @@ export interface SecretsDoorOptions {
   readonly lookup: (host: string) => Promise<readonly string[]>
 }
 
-export function secretsDoors(options: SecretsDoorOptions): (target: TargetRecord) => EngineSecrets {
+export function podDoors(options: PodDoorOptions): (target: TargetRecord) => EngineDoor {
   return (target) => ({
-    audience: secretsAudience(options.owner, target.name),
+    audiences: audiencesOf(options, target),
     values: options.values,
     door: () => openDoor(options, target),
   })
@@ -40,11 +41,19 @@ export function secretsDoors(options: SecretsDoorOptions): (target: TargetRecord
 
 // Private
 
+function audiencesOf(
+  { owner }: Pick<PodDoorOptions, 'owner'>,
+  { name }: TargetRecord,
+): EngineDoor['audiences'] {
+  return { secrets: secretsAudience(owner, name), identity: identityAudience(owner, name) }
+}
+
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 const LOCAL = /^(?:localhost|127\..*|\[?::1\]?)$/
 
-async function openDoor(options: SecretsDoorOptions, target: TargetRecord): Promise<SecretsDoor> {
-  const { config, owner, access, image } = options
+async function openDoor(options: PodDoorOptions, target: TargetRecord): Promise<PodDoor> {
+  const { config, access, image } = options
+  const audiences = audiencesOf(options, target)
   const point = await access()
   if (point === null) throw unreachable(target.name, 'this server does not listen for clusters')
   const base = serverUrlOf(target.settings) ?? defaultUrl(config, target.name, point.port)
@@ -53,9 +62,11 @@ async function openDoor(options: SecretsDoorOptions, target: TargetRecord): Prom
   const url = new URL(base)
   return {
     image: await image(target),
-    url: `${url.origin}${secretsPath(target.name)}`,
     ca: point.ca,
-    audience: secretsAudience(owner, target.name),
+    needs: {
+      secrets: { url: `${url.origin}${secretsPath(target.name)}`, audience: audiences.secrets },
+      identity: { url: `${url.origin}${identityPath(target.name)}`, audience: audiences.identity },
+    },
     peers: await peersOf(options, url),
     port: Number(url.port === '' ? 443 : url.port),
   }
@@ -63,7 +74,7 @@ async function openDoor(options: SecretsDoorOptions, target: TargetRecord): Prom
 
 /** In the cluster by its Service; elsewhere as people's own programs reach it. */
 function defaultUrl(
-  { access, home, hostNames }: SecretsDoorOptions['config'],
+  { access, home, hostNames }: PodDoorOptions['config'],
   target: TargetName,
   port: number,
 ): string | null {
@@ -80,7 +91,7 @@ function homeUrl(namespace: string): string {
 }
 
 async function peersOf(
-  { config: { home }, lookup }: SecretsDoorOptions,
+  { config: { home }, lookup }: PodDoorOptions,
   { origin, hostname }: URL,
 ): Promise<readonly DoorPeer[]> {
   if (home !== null && origin === homeUrl(home.namespace))
@@ -92,7 +103,11 @@ async function peersOf(
 }
 
 function unreachable(target: TargetName, why: string): FairwayError {
-  return new FairwayError('RUNNER_UNAVAILABLE', `pods of ${target} cannot get secrets: ${why}`, {
-    hint: `Let it listen where they reach it (FAIRWAY_ACCESS_HOST, FAIRWAY_ACCESS_PORT), and say how: \`fairway target add ${target} --server-url https://HOST:PORT\`, or FAIRWAY_ACCESS_URL.`,
-  })
+  return new FairwayError(
+    'RUNNER_UNAVAILABLE',
+    `pods of ${target} cannot reach the server: ${why}`,
+    {
+      hint: `Let it listen where they reach it (FAIRWAY_ACCESS_HOST, FAIRWAY_ACCESS_PORT), and say how: \`fairway target add ${target} --server-url https://HOST:PORT\`, or FAIRWAY_ACCESS_URL.`,
+    },
+  )
 }

@@ -1,7 +1,7 @@
-/** The image of the program that fetches values in pods: baked when the first app on a cluster has some, and kept where its nodes pull. */
+/** The image of our programs in pods of apps: baked when the first app on a cluster needs one, and kept where its nodes pull. */
 import { z } from 'zod'
 import { createKitchen } from '../bake/baker.ts'
-import { bakeFetcher } from '../bake/platform-image.ts'
+import { bakeHelpers } from '../bake/platform-image.ts'
 import { seedBase } from '../bake/seeded-base.ts'
 import { FairwayError } from '../model/errors.ts'
 import { isDigest } from '../oci/digest.ts'
@@ -9,25 +9,25 @@ import type { Store, TargetRecord } from '../model/store.ts'
 import type { Digest } from '../model/release.ts'
 import type { TargetRegistry } from '../model/targets.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
-import { fetcherFiles } from './fetcher-files.ts'
+import { helperFiles } from './helper-files.ts'
 import { bakerOptions, type KitchenOptions } from './kitchen.ts'
 import { pushImage } from './release-images.ts'
 
-export interface FetcherImageOptions extends KitchenOptions {
+export interface HelperImageOptions extends KitchenOptions {
   readonly store: Pick<Store, 'getSetting' | 'setSetting'>
 }
 
 /**
- * Raised when the program must be another one, for pods with values are then replaced once; a new version of this server alone replaces none.
+ * Raised when a program must be another one, for pods with one are then replaced once; a new version of this server alone replaces none.
  */
 const VERSION = '1'
-const NAME = 'fairway-secrets'
+const NAME = 'fairway-helpers'
 
 const known = z.object({ version: z.string(), registry: z.string(), digest: z.string() })
 
 /** @returns its reference by digest @throws FairwayError REGISTRY_FAILED, PACKAGE_UNAVAILABLE */
-export async function fetcherImage(
-  options: FetcherImageOptions,
+export async function helperImage(
+  options: HelperImageOptions,
   { name, settings }: TargetRecord,
 ): Promise<string> {
   const { store } = options
@@ -37,7 +37,7 @@ export async function fetcherImage(
       'REGISTRY_FAILED',
       `the nodes of ${name} have nowhere to pull images from`,
     )
-  const key = `secrets-fetcher/${name}`
+  const key = `helpers/${name}`
   const kept = await keptDigest(options, key, registry)
   if (kept !== null) return referenceOf(registry, kept)
   const digest = await bake(options)
@@ -51,7 +51,7 @@ export async function fetcherImage(
 
 /** What was delivered there before, by this server or by another of the same store. */
 async function keptDigest(
-  { store, images }: FetcherImageOptions,
+  { store, images }: HelperImageOptions,
   key: string,
   registry: TargetRegistry,
 ): Promise<string | null> {
@@ -64,14 +64,14 @@ async function keptDigest(
   return isThere ? data.digest : null
 }
 
-async function bake(options: FetcherImageOptions): Promise<Digest> {
+async function bake(options: HelperImageOptions): Promise<Digest> {
   const given = await bakerOptions(options)
   if (options.config.home !== null) await seedBase(given)
   const job = {
-    step: (text: string) => options.log.info({ text }, 'makes the image that fetches secrets'),
+    step: (text: string) => options.log.info({ text }, 'makes the image of the programs in pods'),
     signal: AbortSignal.timeout(BAKE_MS),
   }
-  return bakeFetcher(createKitchen(given), await fetcherFiles(), job)
+  return bakeHelpers(createKitchen(given), await helperFiles(), job)
 }
 
 const BAKE_MS = 600_000

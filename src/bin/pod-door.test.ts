@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { noSecrets } from '../../test/fakes/no-secrets.ts'
 import { parseTargetName } from '../model/names.ts'
 import type { Config, HomeConfig } from './config.ts'
-import { secretsDoors } from './secrets-door.ts'
+import { podDoors } from './pod-door.ts'
 
 const PROD = parseTargetName('prod')
 const access = { host: '127.0.0.1', port: 0, url: null, authority: null, certificates: null }
@@ -23,11 +23,11 @@ function doorOf(
   serverUrl: string | null = null,
 ) {
   const settings: Record<string, string> = serverUrl === null ? {} : { serverUrl }
-  const doors = secretsDoors({
+  const doors = podDoors({
     config: { access, home: null, hostNames: [], ...config },
     owner: 'fairway-1',
     access: () => Promise.resolve({ port: 7443, ca: 'PEM' }),
-    image: () => Promise.resolve('registry.test/fairway-secrets@sha256:1'),
+    image: () => Promise.resolve('registry.test/fairway-helpers@sha256:1'),
     values: noSecrets,
     lookup: (host) =>
       host === 'shop.example.com'
@@ -40,23 +40,32 @@ function doorOf(
 test('pods call the server as the target says, else as people’s programs do, else where it listens', async () => {
   const path = '/clusters/prod/instance-secrets'
   const listens = { access: { ...access, host: '192.0.2.7' } }
-  assert.equal((await doorOf(listens)).url, `https://192.0.2.7:7443${path}`)
+  assert.equal((await doorOf(listens)).needs.secrets.url, `https://192.0.2.7:7443${path}`)
   const anywhere = { access: { ...access, host: '0.0.0.0' }, hostNames: ['192.0.2.8'] }
-  assert.equal((await doorOf(anywhere)).url, `https://192.0.2.8:7443${path}`)
+  assert.equal((await doorOf(anywhere)).needs.secrets.url, `https://192.0.2.8:7443${path}`)
   const named = { access: { ...access, host: '0.0.0.0', url: 'https://shop.example.com' } }
-  const { url, peers, port } = await doorOf(named)
-  assert.equal(url, `https://shop.example.com${path}`)
+  const { needs, peers, port } = await doorOf(named)
+  assert.deepEqual(needs, {
+    secrets: {
+      url: `https://shop.example.com${path}`,
+      audience: 'fairway-1.prod.secrets.fairway.internal',
+    },
+    identity: {
+      url: 'https://shop.example.com/clusters/prod/instance-identity',
+      audience: 'fairway-1.prod.identities.fairway.internal',
+    },
+  })
   assert.deepEqual(peers, [{ cidr: '192.0.2.9/32' }, { cidr: '2001:db8::1/128' }])
   assert.equal(port, 443)
   const given = await doorOf(named, 'https://[2001:db8::2]:8443')
-  assert.equal(given.url, `https://[2001:db8::2]:8443${path}`)
+  assert.equal(given.needs.secrets.url, `https://[2001:db8::2]:8443${path}`)
   assert.deepEqual(given.peers, [{ cidr: '2001:db8::2/128' }])
   assert.deepEqual((await doorOf({}, 'https://only-pods-know.svc')).peers, [])
 })
 
 test('in the cluster itself they call its Service and its pods are let through', async () => {
   const door = await doorOf({ home })
-  assert.match(door.url, /^https:\/\/fairway-access\.fairway-system\.svc:7443\//)
+  assert.match(door.needs.secrets.url, /^https:\/\/fairway-access\.fairway-system\.svc:7443\//)
   const labels = { 'app.kubernetes.io/name': 'fairway', 'app.kubernetes.io/component': 'server' }
   assert.deepEqual(door.peers, [{ namespace: 'fairway-system', labels }])
   assert.equal(door.port, 7443)

@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { z } from 'zod'
+import { FairwayError } from '../model/errors.ts'
+import {
+  IDENTITY_PATH,
+  MAX_AUDIENCE,
+  MAX_AUDIENCES,
+  type InstanceIdentities,
+} from '../model/instance-identity.ts'
+import { parseTargetName, type TargetName } from '../model/names.ts'
+import { sendJson } from './access-status.ts'
+import { bearerToken } from './credentials.ts'
+
+/** Beside what an instance's own helper needs for one try: an answer that takes longer has nobody who waits for it. */
+const ANSWER_MS = 15_000
+const MAX_BODY = 64 << 10
+
+const bytes = z
+  .string()
+  .max(400)
+  .regex(/^[A-Za-z0-9+/]+={0,2}$/)
+  .transform((text) => Buffer.from(text, 'base64'))
+const audience = z.string().min(1).max(MAX_AUDIENCE)
+const question = z.union([
+  z.strictObject({ publicKey: bytes, proof: bytes }),
+  z.strictObject({ audience: z.array(audience).min(1).max(MAX_AUDIENCES) }),
+  z.strictObject({ svid: z.string().max(32_768), audience }),
+])
+
+interface Asking {
+  readonly target: TargetName
+  readonly token: string
+  readonly signal: AbortSignal
+}
+
+/**
+ * Answers an instance on a cluster that asks for a certificate, a JWT-SVID, or whether one is good. False where the request is about something else.
+ * @throws FairwayError as `InstanceIdentities`, INVALID_REQUEST
+ */
+export async function answerIdentity(
+  request: IncomingMessage,
+  response: ServerResponse,
+  identities: InstanceIdentities,
+): Promise<boolean> {
+  const name = IDENTITY_PATH.exec(request.url ?? '')?.[1]
+  if (name === undefined) return false
+  if (request.method !== 'POST') throw new FairwayError('INVALID_REQUEST', 'expected POST')
+  const token = bearerToken(request.headers.authorization)
+  if (token === null) throw new FairwayError('UNAUTHENTICATED', 'expected a bearer token')
+  const { data } = question.safeParse(await bodyOf(request))
+  if (data === undefined) throw new FairwayError('INVALID_REQUEST', 'that is no question')
+  const signal = AbortSignal.timeout(ANSWER_MS)
+  const answer = await answerTo(data, { target: parseTargetName(name), token, signal }, identities)
+  sendJson(response, 200, answer, { connection: 'close' })
+  return true
+}
+
+// Private
+
+async function answerTo(
+  asked: z.output<typeof question>,
+  { target, token, signal }: Asking,
+  identities: InstanceIdentities,
+): Promise<object> {
+  if ('publicKey' in asked) {
+    const signed = await identities.certify(target, token, asked, signal)
+    return { ...signed, certificate: Buffer.from(signed.certificate).toString('base64') }
+  }
+  if (!('svid' in asked))
+    return { token: await identities.jwtSvid(target, token, asked.audience, signal) }
+  return (await identities.validateJwtSvid(target, token, asked, signal)) ?? { id: null }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) continue
+    size += chunk.length
+    if (size > MAX_BODY) throw new FairwayError('TOO_LARGE', 'the body is too large')
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,60 @@
+import type { ProcessSpec } from '../model/app-spec.ts'
+import { FairwayError } from '../model/errors.ts'
+import { folderVariables, WORKLOAD_SOCKET } from '../model/secrets.ts'
+import type { BaseSettings } from './plan-settings.ts'
+import { helperParts, NO_HELPER, type Helper, type HelperParts } from './pod-door.ts'
+
+export const IDENTITY_PROGRAM = '/app/src/bin/identity-keeper.ts'
+export const IDENTITY_FOLDER = '/run/identity'
+/** From this version on, an init container may live as long as its pod: KEP-753. */
+const FIRST_MINOR = 29
+const STARTUP_SECONDS = 600
+
+/**
+ * Lives as long as its pod, and the app begins once everything is in its place: `restartPolicy: Always` makes an init container that, and its startup probe says
+ * when. It asks for what it was seen to use, beside what the app asks for.
+ */
+const KEEPER: Helper = {
+  need: 'identity',
+  program: IDENTITY_PROGRAM,
+  folder: IDENTITY_FOLDER,
+  bytes: 1 << 20,
+  prefix: 'FAIRWAY_IDENTITY',
+  memory: { limit: '128Mi', request: '64Mi' },
+  fields: {
+    restartPolicy: 'Always',
+    startupProbe: {
+      exec: {
+        command: [
+          'node',
+          '-e',
+          `require('node:fs').statSync('${IDENTITY_FOLDER}/${WORKLOAD_SOCKET}')`,
+        ],
+      },
+      periodSeconds: 1,
+      timeoutSeconds: 10,
+      failureThreshold: STARTUP_SECONDS,
+    },
+  },
+}
+
+/** What a pod has whose process asks for an identity. @throws FairwayError RUNNER_UNAVAILABLE where no door is known, or the cluster is too old */
+export function identityParts(
+  { identity }: Pick<ProcessSpec, 'identity'>,
+  { podDoor = null, facts }: Pick<BaseSettings, 'podDoor' | 'facts'>,
+): HelperParts {
+  if (!identity) return NO_HELPER
+  if (podDoor === null)
+    throw new FairwayError(
+      'RUNNER_UNAVAILABLE',
+      'nobody gives identities to the pods of this cluster',
+    )
+  const minor = Number(/^v?1\.(\d+)/.exec(facts.version)?.[1] ?? FIRST_MINOR)
+  if (minor < FIRST_MINOR)
+    throw new FairwayError(
+      'RUNNER_UNAVAILABLE',
+      `identities need Kubernetes 1.${String(FIRST_MINOR)} or newer, this is ${facts.version}`,
+      { hint: 'Take `identity: true` out of the app file for this environment.' },
+    )
+  return helperParts(KEEPER, podDoor, folderVariables('identity', IDENTITY_FOLDER))
+}
