@@ -16,7 +16,7 @@ export interface DataFolder {
   readonly routerSocket: string
   /** Certificate of the router's own authority. */
   readonly routerAuthority: string
-  /** Signing keys of the instances' identities. */
+  /** Where earlier versions kept signing keys of the instances' identities; read once. */
   readonly identities: string
   /** Certificate authority of the listener for access to clusters. */
   readonly access: string
@@ -64,9 +64,7 @@ export async function createDataFolder(folder: DataFolder): Promise<void> {
   for (const path of [folder.images, folder.instances])
     await mkdir(path, { recursive: true, mode: 0o711 })
   const own = [folder.sources, folder.logs, folder.cache, folder.router, folder.programs]
-  for (const path of [...own, folder.identities]) {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-  }
+  for (const path of own) await mkdir(path, { recursive: true, mode: 0o700 })
 }
 
 /** sockaddr_un takes 108 bytes on Linux, 104 on macOS and the BSDs, with a final zero; the router binds its socket beside its place, with its pid added. */

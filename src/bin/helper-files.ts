@@ -6,6 +6,7 @@ import type { LayerEntry } from '../oci/layer-entry.ts'
 export const HELPER_SOURCES = [
   'src/bin/secrets-fetcher.ts',
   'src/bin/identity-keeper.ts',
+  'src/bin/identity-ready.ts',
   'src/bin/environment.ts',
   'src/bin/server-call.ts',
   'src/lib/memory-files.ts',

@@ -60,7 +60,7 @@ interface Bed {
   readonly asked: () => number
   /** What the cluster says of the token from now on. */
   readonly refuse: (error: FairwayError | null) => void
-  readonly start: () => Promise<Running>
+  readonly start: (program?: 'identity-keeper' | 'identity-ready') => Promise<Running>
 }
 
 interface Running {
@@ -127,9 +127,8 @@ async function openBed(context: TestContext): Promise<Bed> {
     refuse: (error) => {
       refusal = error
     },
-    start: async () => {
-      const program = join(home, 'app/src/bin/identity-keeper.ts')
-      const child = await start(process.execPath, [program], {
+    start: async (program = 'identity-keeper') => {
+      const child = await start(process.execPath, [join(home, `app/src/bin/${program}.ts`)], {
         env: {
           ...minimalEnv(),
           FAIRWAY_IDENTITY: folder,
@@ -161,10 +160,10 @@ async function serialIn(folder: string): Promise<string> {
 
 test('a certificate for a key of its own, as files and at a socket, and another pair in time', async (context) => {
   const bed = await openBed(context)
+  const probe = await bed.start('identity-ready')
   const { child } = await bed.start()
-  await eventually('the socket', async () =>
-    (await stat(join(bed.folder, 'workload.sock'))).isSocket(),
-  )
+  assert.deepEqual(await once(probe.child, 'exit'), [0, null])
+  assert.ok((await stat(join(bed.folder, 'workload.sock'))).isSocket())
   const read = (name: string) => readFile(join(bed.folder, name), 'utf8')
   assert.equal((await stat(join(bed.folder, 'svid_key.pem'))).mode & 0o777, 0o400)
   const pair = await read('svid_with_key.pem')

@@ -37,10 +37,10 @@ test('a helper lives beside the app, which begins when the helper has what it ne
   assert.deepEqual(others, [])
   assert.equal(textAt(helper, 'restartPolicy'), 'Always')
   assert.equal(textAt(helper, 'image'), DOOR.image)
-  assert.match(
-    JSON.stringify(at(helper, 'startupProbe', 'exec')),
-    /\/run\/identity\/workload\.sock/,
-  )
+  assert.deepEqual(at(helper, 'startupProbe', 'exec', 'command'), [
+    'node',
+    '/app/src/bin/identity-ready.ts',
+  ])
   const env = listAt(helper, 'env')
   assert.equal(textAt(named(env, 'name', 'FAIRWAY_IDENTITY_URL'), 'value'), DOOR.needs.identity.url)
 })

@@ -1,18 +1,22 @@
 import type { ProcessSpec } from '../model/app-spec.ts'
 import { FairwayError } from '../model/errors.ts'
-import { folderVariables, WORKLOAD_SOCKET } from '../model/secrets.ts'
+import { folderVariables } from '../model/secrets.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import { helperParts, NO_HELPER, type Helper, type HelperParts } from './pod-door.ts'
 
 export const IDENTITY_PROGRAM = '/app/src/bin/identity-keeper.ts'
+const READY_PROGRAM = '/app/src/bin/identity-ready.ts'
 export const IDENTITY_FOLDER = '/run/identity'
 /** From this version on, an init container may live as long as its pod: KEP-753. */
 const FIRST_MINOR = 29
-const STARTUP_SECONDS = 600
+/** Of some nine seconds each: then the helper starts anew, which changes nothing for a server that is away. */
+const STARTUP_PROBES = 60
+/** What it was seen to use, and some more. */
+export const KEEPER_MEMORY = '64Mi'
 
 /**
  * Lives as long as its pod, and the app begins once everything is in its place: `restartPolicy: Always` makes an init container that, and its startup probe says
- * when. It asks for what it was seen to use, beside what the app asks for.
+ * when. Its memory comes on top of what the app asks for.
  */
 const KEEPER: Helper = {
   need: 'identity',
@@ -20,20 +24,14 @@ const KEEPER: Helper = {
   folder: IDENTITY_FOLDER,
   bytes: 1 << 20,
   prefix: 'FAIRWAY_IDENTITY',
-  memory: { limit: '128Mi', request: '64Mi' },
+  memory: { limit: '128Mi', request: KEEPER_MEMORY },
   fields: {
     restartPolicy: 'Always',
     startupProbe: {
-      exec: {
-        command: [
-          'node',
-          '-e',
-          `require('node:fs').statSync('${IDENTITY_FOLDER}/${WORKLOAD_SOCKET}')`,
-        ],
-      },
+      exec: { command: ['node', READY_PROGRAM] },
       periodSeconds: 1,
       timeoutSeconds: 10,
-      failureThreshold: STARTUP_SECONDS,
+      failureThreshold: STARTUP_PROBES,
     },
   },
 }

@@ -3,6 +3,7 @@ import type { AppRef } from '../model/names.ts'
 import type { ClusterFacts } from './cluster-facts.ts'
 import { namespaceOf } from './labels.ts'
 import { slotsOf } from './plan-app.ts'
+import { KEEPER_MEMORY } from './plan-identity.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import { graceSeconds } from './pod-template.ts'
 import { servingSlot } from './plan-network.ts'
@@ -21,6 +22,7 @@ export function planNotes(desired: DesiredApp, settings: PlanSettings): readonly
         userNote(workload),
         spotNote(workload),
         variablesNote(workload, desired.ref),
+        identityNote(workload),
       ].flatMap((note) => (note === null ? [] : [`${workload.process}: ${note}`])),
     )
 }
@@ -72,6 +74,11 @@ function variablesNote({ tracks }: Workload, ref: AppRef): string | null {
   if (names.length === 0) return null
   const whose = names.length === 1 ? 'its value' : 'their values'
   return `${names.sort().join(', ')} from secrets as ${names.length === 1 ? 'a variable' : 'variables'}: ${whose} will stand in the cluster’s own store, in a Secret of the namespace ${namespaceOf(ref)}, for everybody who may read Secrets there; files in FAIRWAY_SECRETS do not`
+}
+
+function identityNote({ spec }: Workload): string | null {
+  if (!spec.identity) return null
+  return `identity: a helper beside each instance sees to it, and asks for ${KEEPER_MEMORY}B of memory more`
 }
 
 /** Only the image itself could say which number a name stands for. */

@@ -40,7 +40,7 @@ export class AppManifests implements Manifests {
         hint: 'Name the cluster that the manifests are for: `--target NAME`.',
       })
     }
-    refuseSecrets(release)
+    refuseAsking(release)
     const record = await this.#options.store.ensureApp(ref, this.#options.clock.now())
     const desired = { ...desiredApp(release, record), target }
     const manifests = await this.#manifests(target)
@@ -91,7 +91,18 @@ export class AppManifests implements Manifests {
   }
 }
 
-/** Pods ask this server for their values, and it knows only what it runs itself. */
+/** Pods ask this server for values and identities, and it knows only what it runs itself. */
+function refuseAsking(release: Release): void {
+  refuseSecrets(release)
+  const asking = Object.values(release.spec.processes).find(({ identity }) => identity)
+  if (asking === undefined) return
+  throw new FairwayError(
+    'UNSUPPORTED_KEY',
+    `${refKey(release.ref)} asks for identities, which only this server gives: \`processes.${asking.name}.identity\``,
+    { hint: 'Take the key out for this environment; a mesh or SPIRE gives identities there.' },
+  )
+}
+
 function refuseSecrets(release: Release): void {
   const { spec } = release
   const processes = Object.values(spec.processes)

@@ -29,6 +29,8 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   /** The folder of an app, and of whoever deploys it. */
   let home = ''
   let aside = ''
+  /** What the first release says. */
+  let greeting = ''
   let registry: PackageRegistry | null = null
   /** Command lines of somebody else, logged in at the cluster's own control plane. */
   let env: Readonly<Record<string, string>> = {}
@@ -123,7 +125,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
       join(home, 'fairway.yaml'),
       `version: 1
 name: hello
-processes: { web: { resources: { memory: 64Mi, cpu: 0.1 } } }
+processes: { web: { identity: true, resources: { memory: 64Mi, cpu: 0.1 } } }
 environments: { production: { secrets: [secrets.production.yaml] } }
 `,
     )
@@ -135,7 +137,9 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     await must('secrets', 'recipients', 'add', '--app', 'hello', '--env', 'production')
     assert.match(await must('deploy'), /release 1 of hello is live/)
     const { host: address } = await platform().service('hello--production')
-    assert.equal(await (await fetch(`http://${address}/`)).text(), 'one, a secret of 7')
+    greeting = await (await fetch(`http://${address}/`)).text()
+    const own = 'spiffe://fairway-[0-9a-f]+\\.internal/production/hello/web'
+    assert.match(greeting, new RegExp(`^one, a secret of 7, URI:${own} of [0-9a-f]{64}$`))
   })
 
   test('dependencies are installed by a Job there, from the registry that it was told of', async () => {
@@ -224,19 +228,22 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     })
     t.diagnostic(`active again after ${String(Math.round(took))} ms`)
     await until('another stands by', twoReady)
-    // Its pods get their secrets from the other server now: one key, one authority.
+    // Its pods get secrets and identities from the other server now: one key, one authority.
     await writeFile(join(home, 'server.js'), server('two'))
     assert.match(await must('deploy'), /release 2 of hello is live/)
     assert.match(await must('rollback'), /release 3 of hello is live/)
     const { host } = await platform().service('hello--production')
     await until('the nodes have heard of it', async () => {
-      return (await (await fetch(`http://${host}/`)).text()) === 'one, a secret of 7'
+      return (await (await fetch(`http://${host}/`)).text()) === greeting
     })
   })
 })
 
-/** Answers its word and how long the secret is. */
+/** Answers its word, how long the secret is, who it is and which root it trusts. */
 function server(word: string): string {
-  return `const secret = require('fs').readFileSync(process.env.FAIRWAY_SECRETS + '/KEY', 'utf8')
-require('http').createServer((q, r) => r.end('${word}, a secret of ' + secret.length)).listen(process.env.PORT)`
+  return `const { readFileSync } = require('fs'), { createHash, X509Certificate } = require('crypto')
+const secret = readFileSync(process.env.FAIRWAY_SECRETS + '/KEY', 'utf8'), folder = process.env.FAIRWAY_IDENTITY
+const { subjectAltName } = new X509Certificate(readFileSync(folder + '/svid.pem'))
+const root = createHash('sha256').update(readFileSync(folder + '/bundle.pem')).digest('hex')
+require('http').createServer((q, r) => r.end('${word}, a secret of ' + secret.length + ', ' + subjectAltName + ' of ' + root)).listen(process.env.PORT)`
 }

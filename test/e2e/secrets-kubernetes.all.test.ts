@@ -1,11 +1,10 @@
 /** Encrypted files from a repository to pods of a real cluster: real CLI, server, SOPS files and tokens; then everything that may not get them. */
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
-import { request } from 'node:https'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { askService } from '../../bench/service-load.ts'
-import { SECRETS_SERVER_NAME, secretsPath } from '../../src/model/instance-secrets.ts'
+import { secretsPath } from '../../src/model/instance-secrets.ts'
 import { parseTargetName } from '../../src/model/names.ts'
 import { freshOwner } from '../kubernetes-bed.ts'
 import { filesWith } from '../planted.ts'
@@ -16,10 +15,12 @@ import {
   type ClusterPlatform,
 } from './cluster-bed.ts'
 import { killServer } from './kill-server.ts'
+import { askDoor, audienceOf, podToken, type TokenOf } from './pod-tokens.ts'
 import { eventually } from './probe-app.ts'
 import { SecretsRepository } from './secrets-repository.ts'
 
 const skip = await lacksClusterBed()
+const PROD = parseTargetName(TARGET)
 
 /** Answers what its files are, by length and last character: an app may print its values, this one does not. With SLOW it is not ready for so many seconds. */
 const SERVER = `const http = require('http'), fs = require('fs'), dir = process.env.FAIRWAY_SECRETS
@@ -138,31 +139,17 @@ describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
 
   test('whoever is not a pod of the release that has yet to begin is refused', async () => {
     const { cluster } = bed
-    const audience = await audienceOf(bed, namespace)
+    const audience = await audienceOf(bed, namespace, 'secrets')
     const [pod] = await pods()
     assert.ok(pod)
-    const tokenOf = async (of: {
-      readonly account?: string
-      readonly in?: string
-      readonly audience?: string
-      readonly pod?: { readonly name: string; readonly uid: string }
-    }): Promise<string> => {
-      const bound =
-        of.pod === undefined
-          ? []
-          : ['--bound-object-kind', 'Pod', '--bound-object-name', of.pod.name]
-      const uid = of.pod === undefined ? [] : ['--bound-object-uid', of.pod.uid]
-      const { account = 'web', in: place = namespace } = of
-      const asked = ['create', 'token', account, '-n', place, '--audience', of.audience ?? audience]
-      return (await cluster.kubectl([...asked, ...bound, ...uid])).trim()
-    }
+    const tokenOf = (of: TokenOf = {}) => podToken(cluster, { in: namespace, audience, ...of })
     const refused = async (token: string, status: number, words: RegExp): Promise<void> => {
-      const got = await ask(bed, token)
+      const got = await askDoor(bed, secretsPath(PROD), token)
       assert.equal(got.status, status, got.text)
       assert.match(got.text, words)
     }
     await refused(await tokenOf({ pod }), 404, /has its values already/)
-    await refused(await tokenOf({}), 403, /bound to no pod/)
+    await refused(await tokenOf(), 403, /bound to no pod/)
     await refused(await tokenOf({ pod, audience: 'somebody-else' }), 401, /none for this server/)
     await refused('a.b.c', 401, /none for this server/)
     const payload = Buffer.from(JSON.stringify({ aud: [audience] })).toString('base64url')
@@ -194,7 +181,7 @@ describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
     await refused(token, 404, /no values are planned for web of release 99/)
     await cluster.kubectl(['delete', 'pod', 'later', '-n', namespace, '--now'])
     // The API server remembers for some seconds that the token was good; the pod is looked up all the same.
-    const late = await ask(bed, token)
+    const late = await askDoor(bed, secretsPath(PROD), token)
     assert.match(late.text, /the pod of the token is gone|none for this server/)
     const audit = await must(['audit', '--json', '-n', '200'])
     assert.match(audit, /"outcome":"denied"[^\n]*the pod is none of this server/)
@@ -342,35 +329,4 @@ interface Pod {
     readonly deletionTimestamp?: string
     readonly labels: Readonly<Record<string, string>>
   }
-}
-
-async function audienceOf(bed: ClusterPlatform, namespace: string): Promise<string> {
-  const path =
-    'jsonpath={.spec.template.spec.volumes[?(@.name=="secrets-token")].projected.sources[0].serviceAccountToken.audience}'
-  return bed.cluster.kubectl(['get', 'deployment', 'web-a', '-n', namespace, '-o', path])
-}
-
-/** As the program in pods asks. */
-async function ask(
-  { platform }: ClusterPlatform,
-  token: string,
-): Promise<{ readonly status: number; readonly text: string }> {
-  const ca = await readFile(join(platform.dataDir, 'access/ca.pem'), 'utf8')
-  const { FAIRWAY_ACCESS_HOST: host, FAIRWAY_ACCESS_PORT: port } = platform.env
-  const options = {
-    ...{ method: 'POST', host, port, path: secretsPath(parseTargetName(TARGET)) },
-    ...{ ca, servername: SECRETS_SERVER_NAME, agent: false },
-    headers: { authorization: `Bearer ${token}` },
-  }
-  return new Promise((resolve, reject) => {
-    const outgoing = request(options, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-      )
-    })
-    outgoing.on('error', reject)
-    outgoing.end()
-  })
 }
