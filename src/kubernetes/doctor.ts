@@ -216,8 +216,13 @@ async function missingRights(
 
 async function secretsCheck(client: ClusterClient): Promise<HostCheck> {
   if (await isAllowed(client, SECRETS_RIGHT))
-    return check('secrets', 'ok', 'pods can prove who they are: apps get their secrets and identities')
-  const message = 'may not create tokenreviews: pods of apps with secrets or `identity: true` do not start'
+    return check(
+      'secrets',
+      'ok',
+      'pods can prove who they are: apps get their secrets and identities',
+    )
+  const message =
+    'may not create tokenreviews: pods of apps with secrets or `identity: true` do not start'
   return check(
     'secrets',
     'warn',
