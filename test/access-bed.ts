@@ -313,6 +313,7 @@ export class AccessBed {
       },
       setWay: (...all) => access.setWay(...all),
       files: (...all) => access.files(...all),
+      replaceKey: () => access.replaceKey(),
     }
   }
 

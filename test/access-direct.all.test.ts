@@ -202,6 +202,15 @@ describe(
         assert.equal(headOf(await ask())['kid'], next?.kid)
         assert.equal((await bed.whoami(old)).code, 0, 'what the last one signed still counts')
       })
+
+      test('a key that was stolen is replaced: what it signed gets nobody in, what the next one signs does', async () => {
+        const old = await bed.token(ann)
+        await untilLetIn(old)
+        await bed.platform.must(['target', 'access', '--new-key'])
+        await bed.forget(ann)
+        await untilLetIn(await bed.token(ann))
+        await untilRefused(old)
+      })
     }
 
     let guests = 0

@@ -39,6 +39,7 @@ export const MAY: Readonly<Record<EndpointName, readonly Role[] | 'anybody'>> = 
   listClusterAccess: ALL,
   issueClusterToken: ALL,
   setClusterAccess: ['admin'],
+  replaceAccessKey: ['admin'],
   clusterAccessFiles: ['admin'],
   exportApp: ALL,
   adoptObjects: ['admin'],

@@ -5,7 +5,11 @@ import { route, type Routes } from './route.ts'
 
 type ClusterAccessRoutes = Pick<
   Routes,
-  'listClusterAccess' | 'issueClusterToken' | 'setClusterAccess' | 'clusterAccessFiles'
+  | 'listClusterAccess'
+  | 'issueClusterToken'
+  | 'setClusterAccess'
+  | 'clusterAccessFiles'
+  | 'replaceAccessKey'
 >
 
 export function clusterAccessRoutes(access: KubeAccess): ClusterAccessRoutes {
@@ -24,6 +28,7 @@ export function clusterAccessRoutes(access: KubeAccess): ClusterAccessRoutes {
     setClusterAccess: route('setClusterAccess', ({ params, body }) =>
       access.setWay(params.target, body.way),
     ),
+    replaceAccessKey: route('replaceAccessKey', () => access.replaceKey()),
     clusterAccessFiles: route('clusterAccessFiles', async ({ params }) => {
       const found = await access.files(params.target)
       if (found !== null) return { files: { ...found.files }, flags: [...found.flags] }

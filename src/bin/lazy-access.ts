@@ -27,6 +27,7 @@ export function lazyAccess({ load, options }: LazyAccessOptions): {
       issue: async (...all) => (await made()).access.issue(...all),
       setWay: async (...all) => (await made()).access.setWay(...all),
       files: async (...all) => (await made()).access.files(...all),
+      replaceKey: async () => (await made()).access.replaceKey(),
     },
     open: async () => {
       await made()

@@ -116,6 +116,7 @@ async function createAccess(
       sign: (claims, audience) => tokens.sign(claims, audience),
       verify: (token, audience) => tokens.verify(token, audience),
       keys: async () => ({ ...(await keys.published()) }),
+      replaceKey: () => keys.replace(),
     },
     roleIn: (subject, { app, environment }) => identity.roleIn(subject, { app }, environment),
     may: (subject, action, { app, environment }) =>

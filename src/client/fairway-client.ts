@@ -157,6 +157,10 @@ export class FairwayClient {
     const wanted = call('issueClusterToken', { target }, { json: body })
     return this.#connection.value(wanted, BODIES.issueClusterToken)
   }
+  replaceAccessKey(): Promise<void> {
+    return this.#connection.nothing(call('replaceAccessKey', {}))
+  }
+
   setClusterAccess(target: string, body: BodyOf<'setClusterAccess'>): Promise<void> {
     return this.#connection.nothing(call('setClusterAccess', { target }, { json: body }))
   }

@@ -45,6 +45,7 @@ const ROUTES: Readonly<Record<EndpointName, readonly [Method, string]>> = {
   listClusterAccess: ['GET', '/v1/cluster-access'],
   issueClusterToken: ['POST', '/v1/targets/:target/access-token'],
   setClusterAccess: ['PUT', '/v1/targets/:target/access'],
+  replaceAccessKey: ['POST', '/v1/cluster-access/key'],
   clusterAccessFiles: ['POST', '/v1/targets/:target/access-files'],
   checkTarget: ['GET', '/v1/targets/:target/checks'],
   listNodes: ['GET', '/v1/targets/:target/nodes'],

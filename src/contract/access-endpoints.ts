@@ -81,4 +81,13 @@ export const ACCESS_ENDPOINTS = {
       'What the API server has to be started with; for a webhook with a new secret, and the one before ends',
     errors: ['NOT_FOUND', 'CONFLICT', 'RUNNER_UNAVAILABLE'],
   },
+  replaceAccessKey: {
+    ...POST,
+    path: '/v1/cluster-access/key',
+    body: null,
+    response: null,
+    action: 'target:write',
+    summary: 'Signs tokens for clusters with a new key alone: for one that was stolen',
+    errors: ['RUNNER_UNAVAILABLE'],
+  },
 } as const satisfies Record<string, Endpoint>

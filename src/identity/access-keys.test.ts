@@ -60,6 +60,19 @@ test('it counts for its own cluster only, and not after its time', async () => {
   assert.equal(await bed.tokens.verify(token, 'f/prod'), null)
 })
 
+test('a key that was stolen signs for nobody once it was replaced', async () => {
+  const bed = new Bed()
+  const { token } = await bed.tokens.sign(CLAIMS, 'f/prod')
+  const stolen = await bed.keys.signing()
+  await bed.keys.replace()
+  assert.equal(await bed.tokens.verify(token, 'f/prod'), null)
+  const { keys } = await bed.keys.published()
+  assert.equal(keys.length, 1)
+  assert.notEqual(keys[0]?.kid, stolen.kid)
+  const next = await bed.tokens.sign(CLAIMS, 'f/prod')
+  assert.deepEqual(await bed.tokens.verify(next.token, 'f/prod'), CLAIMS)
+})
+
 test('tokens of others, without signature or for several clusters count for nothing', async () => {
   const bed = new Bed()
   const other = new Bed()

@@ -72,6 +72,15 @@ export class AccessKeys {
     }
   }
 
+  /** A new key alone: nothing that another one signed counts any more, for whoever asks which keys there are. */
+  async replace(): Promise<void> {
+    await this.#mutex.run(SETTING, async () => {
+      const key = await newKey(this.#clock.now())
+      await this.#store.setSetting(SETTING, JSON.stringify([key]))
+      this.#imported.clear()
+    })
+  }
+
   #signs(createdAt: number, now: number): boolean {
     return now < createdAt + this.#signsMs
   }

@@ -77,6 +77,8 @@ export interface KubeAccess {
   setWay(target: TargetName, way: AccessWay): Promise<void>
   /** Null for ways that need none. */
   files(target: TargetName): Promise<AccessFiles | null>
+  /** Tokens are signed with a new key from now on, and none of before is taken: for keys that somebody else may have. */
+  replaceKey(): Promise<void>
 }
 
 /** Somebody as a cluster knows them. Names never begin with `system:`. */

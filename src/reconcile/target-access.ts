@@ -36,6 +36,8 @@ export interface TokenSigner {
   sign(claims: TokenClaims, audience: string): Promise<AccessToken>
   verify(token: string, audience: string): Promise<TokenClaims | null>
   keys(): Promise<Readonly<Record<string, unknown>>>
+  /** What was signed before is none of ours any more. */
+  replaceKey(): Promise<void>
 }
 
 /** Where clusters and people's programs reach this server. */
@@ -161,6 +163,10 @@ export class TargetAccess implements KubeAccess, AccessGate {
 
   keys(): Promise<Readonly<Record<string, unknown>>> {
     return this.#options.signer.keys()
+  }
+
+  replaceKey(): Promise<void> {
+    return this.#options.signer.replaceKey()
   }
 
   async admit(token: string, target: TargetName): Promise<Admission | null> {

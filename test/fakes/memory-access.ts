@@ -57,6 +57,10 @@ export class MemoryAccess implements KubeAccess {
     return Promise.resolve({ files: { 'webhook.yaml': '{}\n' }, flags: ['--webhook'] })
   }
 
+  replaceKey(): Promise<void> {
+    return Promise.resolve()
+  }
+
   #existing(name: TargetName): void {
     if (name !== PROD) throw new FairwayError('NOT_FOUND', `there is no target ${name}`)
   }

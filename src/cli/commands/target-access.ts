@@ -4,6 +4,18 @@ import { FairwayError } from '../../model/errors.ts'
 import { ACCESS_WAYS, type AccessWay } from '../../model/kube-access.ts'
 import type { Context } from '../context.ts'
 
+/** `fairway target access --new-key`: one key signs for all clusters. */
+export async function replaceAccessKey(context: Context): Promise<number> {
+  const { out } = context
+  await context.client().replaceAccessKey()
+  if (out.json) out.object({ key: 'replaced' })
+  else
+    out.note(
+      'Tokens for clusters are signed with a new key: none of before is taken by this server. An API server that checks them itself (--way issuer) takes those that are out, five minutes at most, until it sees a new one.',
+    )
+  return 0
+}
+
 /** `fairway target access NAME [--way WAY] [--files DIR]`. */
 export async function targetAccess(context: Context, name: string): Promise<number> {
   const { args, out, io } = context

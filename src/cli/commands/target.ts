@@ -10,7 +10,7 @@ import { ageText } from '../quantity.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
 import { printable } from '../text-width.ts'
-import { targetAccess } from './target-access.ts'
+import { replaceAccessKey, targetAccess } from './target-access.ts'
 
 export const target: Command = {
   name: 'target',
@@ -29,6 +29,7 @@ export const target: Command = {
     'fairway target add prod --pull-from 10.0.0.5:7070 --server-url https://10.0.0.5:7443',
     'fairway target add prod --metrics https://prometheus.example.com/ --metrics-token -',
     'fairway target access prod --way issuer --files ./api-server',
+    'fairway target access --new-key',
     'fairway target list',
     'fairway target remove prod',
   ],
@@ -79,12 +80,16 @@ export const target: Command = {
       value: 'DIR',
       summary: 'access: write what kube-apiserver needs for issuer or webhook there',
     },
+    {
+      name: 'new-key',
+      summary: 'access, without a name: sign with a new key alone, for all clusters',
+    },
   ],
   subcommands: [
     { name: 'add', usage: 'NAME', summary: 'add a cluster, or give a known one new credentials' },
     { name: 'list', usage: '', summary: 'list clusters' },
     { name: 'remove', usage: 'NAME', summary: 'forget a cluster on which no app runs' },
-    { name: 'access', usage: 'NAME', summary: 'choose how people’s kubectl gets into a cluster' },
+    { name: 'access', usage: '[NAME]', summary: 'choose how people’s kubectl gets into a cluster' },
   ],
   positionals: { min: 1, max: 2 },
   run,
@@ -94,6 +99,8 @@ async function run(context: Context): Promise<number> {
   const { name, words } = subcommand(target, context.args)
   if (name === 'list') return show(context, await context.client().listTargets())
   const [word, extra] = words
+  if (name === 'access' && word === undefined && context.args.flag('new-key'))
+    return replaceAccessKey(context)
   if (word === undefined || extra !== undefined) {
     throw new FairwayError('INVALID_REQUEST', `target ${name} needs one name`)
   }
