@@ -207,7 +207,7 @@ describe(
         const old = await bed.token(ann)
         await untilLetIn(old)
         await bed.platform.must(['target', 'access', '--new-key'])
-        await bed.forget(ann)
+        for (const who of [ann, vic, eve]) await bed.forget(who)
         await untilLetIn(await bed.token(ann))
         await untilRefused(old)
       })

@@ -46,6 +46,8 @@ export interface AccessServerOptions {
 
 const WELL_KNOWN = '/.well-known/openid-configuration'
 const KEYS = '/keys'
+/** API servers ask again for a key that they do not know, but not sooner than this: so long would a replaced key keep people out. */
+const KEYS_SECONDS = 10
 const REVIEW = /^\/clusters\/([a-z0-9-]+)\/token-review$/
 const MAX_CONNECTIONS = 4000
 
@@ -139,7 +141,9 @@ class AccessServer {
       return true
     }
     if (method === 'GET' && path === KEYS) {
-      sendJson(response, 200, await gate.keys(), { 'cache-control': 'max-age=300' })
+      sendJson(response, 200, await gate.keys(), {
+        'cache-control': `max-age=${String(KEYS_SECONDS)}`,
+      })
       return true
     }
     const target = REVIEW.exec(path)?.[1]
