@@ -6,6 +6,7 @@ import { FairwayError } from '../model/errors.ts'
 import { parseAppName, parseEnvironmentName, parseProcessName } from '../model/names.ts'
 import { actualApp, type Observation } from './app-status.ts'
 import { podFacts, type PodFacts } from './pod-facts.ts'
+import { routeFacts, type RouteFacts } from './route-facts.ts'
 import { workloadFacts, type WorkloadFacts } from './workload-facts.ts'
 
 const NOW = 1_000_000
@@ -63,6 +64,11 @@ function deployment(
 ): WorkloadFacts {
   const facts = { process: 'web', release, replicas, available: replicas, settled: true }
   return { ...workloadFacts({}), ...facts, ...change }
+}
+
+function route(change: Partial<RouteFacts>): RouteFacts {
+  const facts = { process: 'web', hosts: ['shop.test'], gateway: 'gateways/main' }
+  return { ...routeFacts({}, NOW), ...facts, seen: 'now', accepted: true, ...change }
 }
 
 function look(target: DesiredApp, change: Partial<Observation>): WorkloadStatus {
@@ -128,6 +134,29 @@ describe('status of an app on a cluster', () => {
     assert.deepEqual([own.phase, own.diagnosis], ['failing', ['no', 'do']])
     const others = look(desired(2, 1), { ...seen, problem: { error: error('api'), lasting: true } })
     assert.deepEqual([others.phase, others.diagnosis], ['converged', []])
+  })
+
+  test('is routed once its Gateway has followed the route, and fails where that does not come', () => {
+    const seen = { pods: [pod('b', 2)], workloads: [deployment(2, 1)] }
+    const phase = (...routes: readonly RouteFacts[]): string =>
+      look(desired(2, 1), { ...seen, routes }).phase
+    assert.equal(phase(route({})), 'converged')
+    assert.equal(phase(route({ seen: 'before' })), 'progressing')
+    assert.equal(phase(route({ seen: 'before', process: 'api' })), 'converged')
+    assert.equal(phase(route({ seen: 'before', deleting: true })), 'converged')
+    const routes = [route({ seen: 'before', heardAt: NOW - 60_000 })]
+    const stuck = look(desired(2, 1), { ...seen, routes })
+    assert.equal(stuck.phase, 'failing')
+    assert.match(stuck.diagnosis.join(), /gateways\/main has not followed the last change/)
+    assert.equal(stuck.warnings, undefined)
+  })
+
+  test('a route that the Gateway refuses is a warning: nothing else would become of it', () => {
+    const seen = { pods: [pod('b', 2)], workloads: [deployment(2, 1)] }
+    const routes = [route({ accepted: false, refusal: 'NoMatchingListenerHostname: no' })]
+    const refused = look(desired(2, 1), { ...seen, routes })
+    assert.deepEqual([refused.phase, refused.diagnosis], ['converged', []])
+    assert.match(refused.warnings?.join() ?? '', /refuses: NoMatchingListenerHostname: no/)
   })
 
   test('follows the scaler where there is one, and expects no copies of a cron', () => {

@@ -11,6 +11,7 @@ import type { AppRef } from '../model/names.ts'
 import { textAt } from './json-value.ts'
 import { releaseKey } from './ref-key.ts'
 import type { PodFacts } from './pod-facts.ts'
+import { routeState, type RouteFacts, type RouteState } from './route-facts.ts'
 import { podState, toInstance, type PodState } from './pod-state.ts'
 import type { WorkloadFacts } from './workload-facts.ts'
 
@@ -33,6 +34,7 @@ export interface AppProblem {
 export interface Observation {
   readonly pods: readonly PodFacts[]
   readonly workloads: readonly WorkloadFacts[]
+  readonly routes?: readonly RouteFacts[]
   /** Everything that is planned has been applied. */
   readonly applied: boolean
   readonly problem: AppProblem | null
@@ -109,6 +111,8 @@ function workloadStatus(
   const old = mine.filter(({ pod }) => !releases.has(pod.release))
   const failing = failingReleases(tracks, mine, objects, seen)
   const problem = problemOf(process, seen)
+  const routes = routesOf(process, seen)
+  const [stuck, warned] = [routes.filter(({ failing }) => failing), routes.filter(isWarning)]
   return {
     process,
     release: tracks.find(({ name }) => name === 'stable')?.release ?? 0,
@@ -117,14 +121,16 @@ function workloadStatus(
     old: old.length,
     tracks,
     phase:
-      failing.length > 0 || problem?.lasting === true
+      failing.length > 0 || stuck.length > 0 || problem?.lasting === true
         ? 'failing'
-        : phaseOf(workload, tracks, { mine, old, objects, seen }),
+        : phaseOf(workload, tracks, { mine, old, objects, routes, seen }),
     diagnosis: [
       ...(seen.unreachable === null ? [] : [seen.unreachable.message]),
       ...(problem === null ? [] : [problem.error.message, problem.error.hint]),
+      ...troublesOf(stuck),
       ...failing.flatMap((release) => seen.diagnoses.get(releaseKey(process, release)) ?? []),
     ],
+    ...(warned.length === 0 ? {} : { warnings: troublesOf(warned) }),
   }
 }
 
@@ -169,10 +175,11 @@ function phaseOf(
     readonly mine: readonly Seen[]
     readonly old: readonly Seen[]
     readonly objects: readonly WorkloadFacts[]
+    readonly routes: readonly RouteState[]
     readonly seen: Observation
   },
 ): WorkloadStatus['phase'] {
-  const { mine, old, objects, seen } = has
+  const { mine, old, objects, routes, seen } = has
   if (!seen.applied) return 'progressing'
   if (spec.type === 'cron') return 'converged'
   if (tracks.some(({ ready, desired }) => ready < desired)) return 'progressing'
@@ -180,11 +187,27 @@ function phaseOf(
   const wanted = objects.filter(({ release }) => releases.has(release))
   // Ready is not yet proven: the cluster counts a copy only after it was ready for a while.
   if (wanted.some(({ available, replicas }) => available < replicas)) return 'progressing'
+  // Written is not split: the share is true only when the Gateway has it.
+  if (routes.some(({ holds }) => holds)) return 'progressing'
   const serving = old.filter(({ state }) => state.state !== 'stopping' && state.state !== 'crashed')
   const running = mine.filter(({ pod }) => releases.has(pod.release) && !pod.deleting).length
   const surplus = running - tracks.reduce((sum, { desired }) => sum + desired, 0)
   const settled = wanted.every((object) => object.settled)
   return serving.length > 0 || surplus > 0 || !settled ? 'routed' : 'converged'
+}
+
+function routesOf(process: string, { routes = [], now }: Observation): readonly RouteState[] {
+  return routes
+    .filter((route) => route.process === process && !route.deleting)
+    .map((route) => routeState(route, now))
+}
+
+function isWarning({ failing, trouble }: RouteState): boolean {
+  return trouble !== null && !failing
+}
+
+function troublesOf(routes: readonly RouteState[]): readonly string[] {
+  return routes.flatMap(({ trouble }) => (trouble === null ? [] : [trouble]))
 }
 
 /** A problem with the objects of one process is that process's alone. */

@@ -24,4 +24,6 @@ export interface GatewayFacts {
   readonly namespace: string
   readonly name: string
   readonly class: string
+  /** What its controller says against it, or that there is none; null = it is ready. */
+  readonly trouble: string | null
 }

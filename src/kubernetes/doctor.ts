@@ -5,6 +5,8 @@ import type { ClusterFacts } from './cluster-facts.ts'
 import { isSchedulable, listIfAllowed, readFacts } from './facts.ts'
 import { at, type Json } from './json-value.ts'
 import { KINDS, type Kind } from './kinds.ts'
+import { LABELS } from './labels.ts'
+import { routesCheck } from './routes-check.ts'
 
 /** Oldest minor version of Kubernetes 1 whose API everything here is part of. */
 const OLDEST = 30
@@ -42,7 +44,7 @@ export async function checkCluster(client: ClusterClient): Promise<readonly Host
       ...versionCheck(facts),
       rightsCheck(rights),
       ...(await nodeChecks(client)),
-      routesCheck(facts),
+      routesCheck(facts, await ourRoutes(client, facts)),
       metricsCheck(facts),
       storageCheck(facts),
       await podSecurityCheck(client),
@@ -123,18 +125,10 @@ async function nodeChecks(client: ClusterClient): Promise<readonly HostCheck[]> 
   return [check('nodes', 'warn', `${message}: an app goes down with it`)]
 }
 
-function routesCheck({ gateway, ingressClass }: ClusterFacts): HostCheck {
-  if (gateway !== null) {
-    const message = `routes attach to Gateway ${gateway.namespace}/${gateway.name} (class ${gateway.class}); canaries split traffic by weight`
-    return check('routes', 'ok', message)
-  }
-  if (ingressClass !== null) {
-    const message = `routes become Ingresses of class ${ingressClass}; canaries split traffic by number of copies, for there is no Gateway that takes routes from all namespaces`
-    return check('routes', 'ok', message)
-  }
-  const message =
-    'neither a Gateway that takes routes from all namespaces nor a default IngressClass: apps are reachable inside the cluster only'
-  return check('routes', 'warn', message, 'Install a Gateway API implementation and a Gateway.')
+function ourRoutes(client: ClusterClient, { gateway }: ClusterFacts): Promise<readonly Json[]> {
+  if (gateway === null) return Promise.resolve([])
+  const labels = `${LABELS.managedBy}=fairway`
+  return listIfAllowed(client, KINDS.HTTPRoute, { namespace: null, labels })
 }
 
 function metricsCheck({ metrics }: ClusterFacts): HostCheck {

@@ -200,6 +200,7 @@ export class KubernetesEngine implements Engine {
     return actualApp(ref, desired, {
       pods: this.#objects.pods.in(namespace),
       workloads: this.#objects.workloads(namespace),
+      routes: this.#objects.routes(namespace),
       applied: desired !== null && this.#reconciler.isApplied(desired),
       problem: app?.problem ?? null,
       unreachable: this.#unreachable,
@@ -353,11 +354,9 @@ export class KubernetesEngine implements Engine {
     if (app === undefined || this.#closing.signal.aborted) return
     const failure = asFairwayError(error)
     app.problem = { error: failure, lasting: isLasting(failure, failures) }
+    const { code, message } = failure
     if (failures === 1 || failures % 20 === 0)
-      this.#options.log.warn(
-        { app: key, code: failure.code, error: failure.message },
-        'not applied',
-      )
+      this.#options.log.warn({ app: key, code, error: message }, 'not applied')
     this.#attention.notice(key)
     this.#changes.announce(key)
   }

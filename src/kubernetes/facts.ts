@@ -1,5 +1,6 @@
 import type { ClusterClient, ListOptions } from './cluster-client.ts'
-import type { ClusterFacts, GatewayFacts } from './cluster-facts.ts'
+import type { ClusterFacts } from './cluster-facts.ts'
+import { gatewayOf } from './gateway-facts.ts'
 import { at, listAt, named, recordAt, textAt, type Json } from './json-value.ts'
 import { KINDS, pathOf, type Kind } from './kinds.ts'
 import { FairwayError } from '../model/errors.ts'
@@ -71,25 +72,6 @@ function defaultOf(classes: readonly Json[], annotation: string, orOnly = true):
   )
   const chosen = marked ?? (orOnly && classes.length === 1 ? classes[0] : undefined)
   return chosen === undefined ? null : textAt(chosen, 'metadata', 'name')
-}
-
-/** The first Gateway, by name, that listens for HTTP and takes routes from all namespaces. */
-function gatewayOf(gateways: readonly Json[]): GatewayFacts | null {
-  const open = gateways
-    .filter((gateway) =>
-      listAt(gateway, 'spec', 'listeners').some(
-        (listener) =>
-          ['HTTP', 'HTTPS'].includes(textAt(listener, 'protocol')) &&
-          textAt(listener, 'allowedRoutes', 'namespaces', 'from') === 'All',
-      ),
-    )
-    .map((gateway) => ({
-      namespace: textAt(gateway, 'metadata', 'namespace'),
-      name: textAt(gateway, 'metadata', 'name'),
-      class: textAt(gateway, 'spec', 'gatewayClassName'),
-    }))
-    .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1))
-  return open[0] ?? null
 }
 
 async function answersMetrics(client: ClusterClient, signal?: AbortSignal): Promise<boolean> {

@@ -47,13 +47,17 @@ export function wasApplied(object: Json): boolean {
   return ownEntry(object) !== null
 }
 
-/** Whether its app should be looked at: gone, changed by somebody, or (what old objects may go depends on it) with another number of ready copies. */
+/**
+ * Whether its app should be looked at: gone, changed by somebody, or, as what old objects may go depends on it, with another number of ready copies or
+ * with a word of the Gateway.
+ */
 export function needsLook(
   kind: Kind,
   before: OwnedObject | null,
   now: OwnedObject | null,
 ): boolean {
-  if (kind === KINDS.Deployment || kind === KINDS.StatefulSet) return true
+  if (kind === KINDS.Deployment || kind === KINDS.StatefulSet || kind === KINDS.HTTPRoute)
+    return true
   if (now === null || now.deleting) return true
   return before !== null && before.owned !== now.owned
 }

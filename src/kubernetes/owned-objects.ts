@@ -7,6 +7,7 @@ import { KINDS, type Kind } from './kinds.ts'
 import { ownedBy } from './labels.ts'
 import { ownedObject, type OwnedObject } from './owned-object.ts'
 import { podFacts, type PodFacts } from './pod-facts.ts'
+import { routeFacts, type RouteFacts } from './route-facts.ts'
 import { WatchCache, type WatchCacheOptions } from './watch-cache.ts'
 import { workloadFacts, type WorkloadFacts } from './workload-facts.ts'
 
@@ -42,15 +43,17 @@ const PLAIN_KINDS: readonly Kind[] = [
   KINDS.CronJob,
   KINDS.HorizontalPodAutoscaler,
   KINDS.Ingress,
-  KINDS.HTTPRoute,
 ]
 /** Read again only after it was removed by hand, never because it is absent from a plan: what is in it is people's. */
 const KEPT_KINDS: ReadonlySet<Kind> = new Set([KINDS.Namespace, KINDS.PersistentVolumeClaim])
+
+type OneCache = WatchCache<OwnedObject> | WatchCache<WorkloadFacts> | WatchCache<RouteFacts>
 
 /** Everything in the cluster that carries our owner's labels: one watch per kind for all apps together. */
 export class OwnedObjects {
   readonly pods: WatchCache<PodFacts>
   readonly #workloads: ReadonlyMap<Kind, WatchCache<WorkloadFacts>>
+  readonly #routes: WatchCache<RouteFacts>
   readonly #plain: ReadonlyMap<Kind, WatchCache<OwnedObject>>
 
   constructor(options: OwnedObjectsOptions) {
@@ -81,6 +84,8 @@ export class OwnedObjects {
         options.onChange(kind, before, now)
       return [kind, new WatchCache({ ...common(kind), trim, onChange, metadataOnly, optional })]
     }
+    const trimRoute = (object: Json): RouteFacts => routeFacts(object, clock.now())
+    this.#routes = cache(KINDS.HTTPRoute, trimRoute, false)[1]
     this.#workloads = new Map([
       cache(KINDS.Deployment, workloadFacts, false),
       cache(KINDS.StatefulSet, workloadFacts, false),
@@ -113,11 +118,13 @@ export class OwnedObjects {
     return [...this.#workloads.values()].flatMap((cache) => cache.in(namespace))
   }
 
+  routes(namespace: string): readonly RouteFacts[] {
+    return this.#routes.in(namespace)
+  }
+
   /** What may be pruned: Jobs and disks live by their own rules. */
   prunable(namespace: string): readonly Owned[] {
-    return [...this.#workloads, ...this.#plain]
-      .filter(([kind]) => !KEPT_KINDS.has(kind))
-      .flatMap(([kind, cache]) => cache.in(namespace).map((object) => ({ kind, object })))
+    return this.everything(namespace).filter(({ kind }) => !KEPT_KINDS.has(kind))
   }
 
   /** Whether claims of ours for disks are in it. */
@@ -127,7 +134,7 @@ export class OwnedObjects {
 
   /** All but Jobs, pods and the namespace itself. */
   everything(namespace: string): readonly Owned[] {
-    return [...this.#workloads, ...this.#plain].flatMap(([kind, cache]) =>
+    return [...this.#byKind()].flatMap(([kind, cache]) =>
       cache.in(namespace).map((object) => ({ kind, object })),
     )
   }
@@ -137,11 +144,16 @@ export class OwnedObjects {
     return this.#cache(kind)?.put(object) ?? ownedObject(object)
   }
 
-  #cache(kind: Kind): WatchCache<OwnedObject> | WatchCache<WorkloadFacts> | null {
+  #cache(kind: Kind): OneCache | null {
+    if (kind === KINDS.HTTPRoute) return this.#routes
     return this.#workloads.get(kind) ?? this.#plain.get(kind) ?? null
   }
 
-  #all(): readonly (WatchCache<OwnedObject> | WatchCache<WorkloadFacts> | WatchCache<PodFacts>)[] {
-    return [this.pods, ...this.#workloads.values(), ...this.#plain.values()]
+  #byKind(): readonly (readonly [Kind, OneCache])[] {
+    return [...this.#workloads, ...this.#plain, [KINDS.HTTPRoute, this.#routes]]
+  }
+
+  #all(): readonly (OneCache | WatchCache<PodFacts>)[] {
+    return [this.pods, ...this.#byKind().map(([, cache]) => cache)]
   }
 }

@@ -20,6 +20,7 @@ import type { EngineDoor, PodDoor } from './pod-door.ts'
 import { callsServer } from './pod-template.ts'
 import { PodValues, type OpenedValues, type WantedValues } from './pod-values.ts'
 import { releaseKey } from './ref-key.ts'
+import { routeState } from './route-facts.ts'
 import { SLOTS, type ObservedSlots } from './slots.ts'
 
 export interface ReconcilerOptions {
@@ -132,10 +133,11 @@ export class Reconciler {
     const planned = planApp(desired, await this.#opened(ref, wanted, opening))
     const { applied } = await this.applier.apply(planned, { adopt })
     const { ready, old, settled } = progress()
-    const isOver = ready && !old && settled
+    const mayReplace = ready && this.#areRoutesFollowed(ref)
+    const isOver = mayReplace && !old && settled
     const pruned = await this.applier.prune(ref, planned, (kind) => {
       if (AT_ONCE.has(kind.kind)) return true
-      return USED_BY_COPIES.has(kind.kind) ? isOver : ready
+      return USED_BY_COPIES.has(kind.kind) ? isOver : mayReplace
     })
     if (isOver) this.#values?.release(ref, SERVED, new Set(wanted.keys()))
     if (applied + pruned > 0)
@@ -163,6 +165,14 @@ export class Reconciler {
     if (this.#door === null && calls) this.#door = (await this.#options.podDoor?.door()) ?? null
     const values = (await this.#values?.open(ref, wanted, holder)) ?? NONE_OPEN
     return { ...(await this.settings(ref)), podDoor: this.#door, values }
+  }
+
+  /** A Gateway that goes by an older route still sends requests to what the newer one does not name. */
+  #areRoutesFollowed(ref: AppRef): boolean {
+    const { objects, clock } = this.#options
+    return objects
+      .routes(namespaceOf(ref))
+      .every((route) => route.deleting || !routeState(route, clock.now()).holds)
   }
 
   #areApplied(outlines: readonly Outline[]): boolean {

@@ -8,7 +8,7 @@ import { ClusterClient } from './cluster-client.ts'
 import type { Json } from './json-value.ts'
 import { KINDS } from './kinds.ts'
 import { ownedObject, type OwnedObject } from './owned-object.ts'
-import { WatchCache } from './watch-cache.ts'
+import { WatchCache, type WatchCacheOptions } from './watch-cache.ts'
 
 /** An API server of one kind whose watches the test holds in its hand. */
 class Bed {
@@ -17,10 +17,15 @@ class Bed {
   version = 1
   watch: ServerResponse | null = null
   refuse = 0
+  isMissing = false
   readonly #waiting: (() => void)[] = []
   readonly server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://api')
     this.asked.push(url)
+    if (this.isMissing) {
+      response.writeHead(404).end('{"message":"the server could not find the requested resource"}')
+      return
+    }
     if (url.searchParams.get('watch') !== 'true') {
       const metadata = { resourceVersion: String(this.version) }
       response.end(JSON.stringify({ metadata, items: this.items }))
@@ -58,6 +63,20 @@ describe('watch cache', () => {
   const waiting: (() => void)[] = []
   let client: ClusterClient
   let cache: WatchCache<OwnedObject>
+  const options: Omit<WatchCacheOptions<OwnedObject>, 'client'> = {
+    kind: KINDS.Service,
+    labels: 'a=b',
+    metadataOnly: true,
+    trim: ownedObject,
+    onChange: (was, now) => {
+      changes.push(`${was?.name ?? '-'} ${now === null ? 'gone' : now.resourceVersion}`)
+      for (const wake of waiting.splice(0)) wake()
+    },
+    onContact: () => undefined,
+    clock: systemClock,
+    random: () => 0,
+    log: silentLog,
+  }
   const changed = (): Promise<void> => new Promise((resolve) => waiting.push(resolve))
 
   before(async () => {
@@ -78,21 +97,7 @@ describe('watch cache', () => {
       clock: systemClock,
       random: () => 0,
     })
-    cache = new WatchCache({
-      client,
-      kind: KINDS.Service,
-      labels: 'a=b',
-      metadataOnly: true,
-      trim: ownedObject,
-      onChange: (was, now) => {
-        changes.push(`${was?.name ?? '-'} ${now === null ? 'gone' : now.resourceVersion}`)
-        for (const wake of waiting.splice(0)) wake()
-      },
-      onContact: () => undefined,
-      clock: systemClock,
-      random: () => 0,
-      log: silentLog,
-    })
+    cache = new WatchCache({ ...options, client })
   })
   after(async () => {
     stop.abort()
@@ -148,5 +153,18 @@ describe('watch cache', () => {
     await next
     assert.deepEqual(changes.splice(0), ['three gone'])
     assert.equal(cache.get('n', 'two')?.uid, 'another')
+  })
+
+  test('a kind that was not there is followed as soon as one of it is written', async () => {
+    bed.isMissing = true
+    const late = new WatchCache({ ...options, client })
+    void late.follow(stop.signal)
+    await late.untilSynced()
+    bed.isMissing = false
+    bed.items = [service('first', 30)]
+    const opened = bed.watched()
+    late.put(service('first', 30))
+    await opened
+    assert.equal(late.get('n', 'first')?.resourceVersion, '30')
   })
 })

@@ -48,6 +48,8 @@ export class WatchCache<T extends Cached> {
   readonly #synced = Promise.withResolvers<undefined>()
   #size = 0
   #isSynced = false
+  /** Ends the wait for a kind that was not there: what can be written can be watched. */
+  #absence: AbortController | null = null
 
   constructor(options: WatchCacheOptions<T>) {
     this.#options = options
@@ -82,6 +84,7 @@ export class WatchCache<T extends Cached> {
   put(object: Json): T {
     const now = this.#options.trim(object)
     this.#set(now)
+    this.#absence?.abort()
     return now
   }
 
@@ -187,7 +190,9 @@ export class WatchCache<T extends Cached> {
     if (signal.aborted) return
     const { clock, random } = this.#options
     const ms = this.#afterFailure(error, failures) * (0.5 + random())
-    await clock.sleep(ms, signal).catch(() => undefined)
+    const until = this.#absence === null ? signal : AbortSignal.any([signal, this.#absence.signal])
+    await clock.sleep(ms, until).catch(() => undefined)
+    this.#absence = null
   }
 
   #afterFailure(error: unknown, failures: number): number {
@@ -196,6 +201,7 @@ export class WatchCache<T extends Cached> {
     if (cause instanceof WatchExpired) return FIRST_WAIT_MS
     if (this.#isAbsent(cause)) {
       this.#becomeSynced()
+      this.#absence = new AbortController()
       return ABSENT_KIND_WAIT_MS
     }
     if (failures > 1 && cause instanceof FairwayError) onContact(cause)

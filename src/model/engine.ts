@@ -62,6 +62,8 @@ export interface WorkloadStatus {
    */
   readonly phase: 'progressing' | 'routed' | 'converged' | 'failing'
   readonly diagnosis: readonly string[]
+  /** What keeps requests from copies that are as they should be; one line each, absent = nothing. */
+  readonly warnings?: readonly string[]
 }
 
 export interface TrackStatus {

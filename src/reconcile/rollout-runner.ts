@@ -178,9 +178,12 @@ export class RolloutRunner {
       .workloads.reduce((sum, workload) => sum + workload.old, 0)
     const begun = await this.#steps.begin(current, 'drain', save)
     await this.#rest(rollout)
-    await untilActual(this.#deps.engine, release, signal, ({ workloads }) =>
-      workloads.every(({ phase }) => phase === 'converged'),
+    const { workloads } = await untilActual(this.#deps.engine, release, signal, (actual) =>
+      actual.workloads.every(({ phase }) => phase === 'converged'),
     )
+    for (const { process, warnings = [] } of workloads)
+      for (const warning of warnings)
+        this.#feed.output(rollout, `  ${process}: ${warning}`, this.#deps.clock.now())
     await this.#steps.end(
       begun,
       'drain',

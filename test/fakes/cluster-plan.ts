@@ -40,7 +40,7 @@ export const BARE: ClusterFacts = {
 }
 export const GATEWAY: ClusterFacts = {
   ...BARE,
-  gateway: { namespace: 'gateways', name: 'main', class: 'any' },
+  gateway: { namespace: 'gateways', name: 'main', class: 'any', trouble: null },
   routerNamespaces: ['gateways'],
 }
 
