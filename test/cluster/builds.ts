@@ -86,8 +86,11 @@ export async function build(
 }
 
 /** False where every build is cached or Go is there, else what is missing. */
-export async function lacksGo(cache: string): Promise<string | false> {
-  for (const wanted of Object.values<Build>(BUILDS)) {
+export async function lacksGo(
+  cache: string,
+  builds: readonly Build[] = Object.values<Build>(BUILDS),
+): Promise<string | false> {
+  for (const wanted of builds) {
     const source = join(import.meta.dirname, 'modules', wanted.module)
     const key = await keyOf(source, wanted)
     const folder = join(cache, `${wanted.module}-${await versionIn(source, wanted)}-${key}`)

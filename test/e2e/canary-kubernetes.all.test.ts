@@ -1,14 +1,9 @@
 /** Canaries on a real cluster, judged by what a real Prometheus counts of the app's own metrics. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { stringify } from 'yaml'
 import { askService } from '../../bench/service-load.ts'
-import { minimalEnv, runToEnd, start } from '../../src/lib/process.ts'
 import {
   ClusterProbe,
   lacksClusterBed,
@@ -16,10 +11,15 @@ import {
   type ClusterPlatform,
 } from './cluster-bed.ts'
 import { targetArguments } from './cluster-platform.ts'
+import { lacksGateway } from './gateway.ts'
+import { canariesBehindGateway } from './gateway-canaries.ts'
 import { freePorts } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
+import { lacksPrometheus, Prometheus } from './prometheus.ts'
+import { startRepeating } from './repeating.ts'
 
 const skip = (await lacksClusterBed()) || (await lacksPrometheus())
+const noGateway = await lacksGateway()
 
 const CANARY = {
   scale: { min: 2 },
@@ -33,10 +33,10 @@ const CANARY = {
 
 describe('canaries on a cluster', { skip, timeout: 560_000 }, () => {
   let bed: ClusterPlatform
-  let prometheus: Prometheus | null = null
+  let prometheus: ScrapedPods | null = null
   before(async () => {
     bed = await startClusterPlatform({ subnet: '10.237.2.0/24' })
-    prometheus = await Prometheus.start(bed)
+    prometheus = await ScrapedPods.start(bed)
   })
   after(async () => {
     try {
@@ -62,7 +62,7 @@ describe('canaries on a cluster', { skip, timeout: 560_000 }, () => {
 
     const service = await bed.service(app.namespace)
     await eventually(async () => (await source.targets()) >= 2, { withinMs: 60_000 })
-    const load = steadyLoad(() => askService(service, '/maybe'))
+    const load = startRepeating(() => askService(service, '/maybe'))
     try {
       const bad = await app.tell('env', 'set', 'FAIL=1')
       assert.notEqual(bad.code, 0)
@@ -79,7 +79,7 @@ describe('canaries on a cluster', { skip, timeout: 560_000 }, () => {
     await app.untilCopies('1,1,3')
     await new Promise((later) => setTimeout(later, 12_000))
     assert.equal(await app.copies(), '1,1,3')
-    const again = steadyLoad(() => askService(service, '/maybe'))
+    const again = startRepeating(() => askService(service, '/maybe'))
     try {
       const good = await following
       assert.equal(good.code, 0, good.all)
@@ -91,98 +91,47 @@ describe('canaries on a cluster', { skip, timeout: 560_000 }, () => {
     }
     await app.destroy()
   })
+
+  canariesBehindGateway(() => bed, noGateway)
 })
 
-/** Twenty requests a second, whatever becomes of them. */
-function steadyLoad(send: () => Promise<unknown>): { stop(): Promise<void> } {
-  const sent: Promise<unknown>[] = []
-  const timer = setInterval(() => sent.push(send().catch(() => undefined)), 50)
-  return {
-    stop: async () => {
-      clearInterval(timer)
-      await Promise.all(sent)
-    },
-  }
-}
-
-/** False where Debian's package is there. */
-async function lacksPrometheus(): Promise<string | false> {
-  const found = await runToEnd('prometheus', ['--version'], { env: minimalEnv() }).catch(() => null)
-  return found?.code === 0 ? false : 'needs prometheus'
-}
-
-/**
- * A Prometheus of our own on loopback. Debian builds it without discovery in Kubernetes: we tell it the pods, with the labels
- * that everybody gives them.
- */
-class Prometheus {
-  readonly url: string
-  readonly #child: Awaited<ReturnType<typeof start>>
+/** Debian builds Prometheus without discovery in Kubernetes: we tell it the pods, with the labels that everybody gives them. */
+class ScrapedPods {
+  readonly #prometheus: Prometheus
   readonly #pods: Server
-  readonly #folder: string
 
-  private constructor(
-    url: string,
-    child: Awaited<ReturnType<typeof start>>,
-    pods: Server,
-    folder: string,
-  ) {
-    this.url = url
-    this.#child = child
+  private constructor(prometheus: Prometheus, pods: Server) {
+    this.#prometheus = prometheus
     this.#pods = pods
-    this.#folder = folder
   }
 
-  static async start({ cluster }: ClusterPlatform): Promise<Prometheus> {
-    const folder = await mkdtemp(join(tmpdir(), 'fairway-prometheus-'))
-    const config = join(folder, 'prometheus.yml')
+  static async start({ cluster }: ClusterPlatform): Promise<ScrapedPods> {
     const pods = createServer((_request, response) => {
       podsOf(cluster).then(
         (text) => response.writeHead(200, { 'content-type': 'application/json' }).end(text),
         () => response.writeHead(500).end(),
       )
     })
-    const [port = 0, podsPort = 0] = await freePorts(2)
-    await once(pods.listen(podsPort, '127.0.0.1'), 'listening')
-    await writeFile(config, stringify(scraping(`http://127.0.0.1:${String(podsPort)}/`)))
-    const address = `127.0.0.1:${String(port)}`
-    const child = await start(
-      'prometheus',
-      [
-        `--config.file=${config}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
-        `--web.listen-address=${address}`,
-        '--log.level=error',
-      ],
-      { env: minimalEnv(), stdio: ['ignore', 'inherit', 'inherit'] },
-    )
-    const source = new Prometheus(`http://${address}`, child, pods, folder)
-    await eventually(async () => (await fetch(`http://${address}/-/ready`)).ok, {
-      withinMs: 60_000,
-    })
-    return source
+    const [port = 0] = await freePorts(1)
+    await once(pods.listen(port, '127.0.0.1'), 'listening')
+    const url = `http://127.0.0.1:${String(port)}/`
+    const found = { job_name: 'pods', http_sd_configs: [{ url, refresh_interval: '5s' }] }
+    return new ScrapedPods(await Prometheus.start([found]), pods)
+  }
+
+  get url(): string {
+    return this.#prometheus.url
   }
 
   /** Copies whose metrics it reads. */
   async targets(): Promise<number> {
-    const response = await fetch(`${this.url}/api/v1/query?query=up%3D%3D1`)
-    return ((await response.text()).match(/"pod":"web-/g) ?? []).length
+    return ((await this.#prometheus.query('up==1')).match(/"pod":"web-/g) ?? []).length
   }
 
   async stop(): Promise<void> {
-    const ended = once(this.#child, 'exit')
-    this.#child.kill('SIGTERM')
-    await ended
+    await this.#prometheus.stop()
     this.#pods.closeAllConnections()
     this.#pods.close()
-    await rm(this.#folder, { recursive: true, force: true })
-  }
-}
-
-function scraping(url: string): unknown {
-  return {
-    global: { scrape_interval: '2s', scrape_timeout: '2s' },
-    scrape_configs: [{ job_name: 'pods', http_sd_configs: [{ url, refresh_interval: '5s' }] }],
   }
 }
 

@@ -31,6 +31,7 @@ const answers = {
       (error) => error.code,
     ),
   '/wait': ({ ms }) => new Promise((resolve) => setTimeout(() => resolve('waited'), Number(ms))),
+  '/slow': () => new Promise((resolve) => setTimeout(() => resolve('slow'), 1000)),
   '/sick': () => String((sick = true)),
   '/exit': ({ code }) => {
     setTimeout(() => process.exit(Number(code)), 20)
