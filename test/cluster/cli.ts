@@ -63,6 +63,7 @@ async function up(lab: Lab, values: UpValues, say: (line: string) => void): Prom
   const began = Date.now()
   const { kubeconfig, kubectl, nodes, host } = await lab.up(
     {
+      owner: null,
       nodes: numberIn('--nodes', values.nodes, 1, 15),
       memory: numberIn('--memory', values.memory, 2, 1024) * 2 ** 30,
       registry: values.registry ?? null,

@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { readIfExists, writeAtomically } from '../../src/lib/atomic-file.ts'
 
+const processIdentity = z.object({ pid: z.number(), startedAs: z.string() })
+
 const nodeRecord = z.object({
   name: z.string(),
   address: z.string(),
@@ -13,7 +15,7 @@ const labRecord = z.object({
   phase: z.enum(['starting', 'ready', 'failed']),
   message: z.string(),
   steps: z.array(z.object({ name: z.string(), ms: z.number() })),
-  supervisor: z.object({ pid: z.number(), startedAs: z.string() }),
+  supervisor: processIdentity,
   index: z.number().nullable(),
   /** First process of the lab, in the host's numbers. */
   holder: z.number().nullable(),
@@ -27,6 +29,8 @@ const labRecord = z.object({
 
 const labSettings = z.object({
   name: z.string(),
+  /** The lab ends when this process does; null = it lives until it is taken down. */
+  owner: processIdentity.nullable(),
   nodes: z.number(),
   memory: z.number(),
   registry: z.string().nullable(),

@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { minimalEnv, run, start } from '../../src/lib/process.ts'
-import { isAlive, signalProcess } from '../../src/lib/process-identity.ts'
+import { isAlive, signalProcess, type ProcessIdentity } from '../../src/lib/process-identity.ts'
 import { addressesOf } from './addresses.ts'
 import { build, BUILDS } from './builds.ts'
 import { Cgroup } from './cgroup.ts'
@@ -16,6 +16,8 @@ import { missingPackages } from './packages.ts'
 import { waitFor, waitUntil } from './wait.ts'
 
 export interface LabOptions {
+  /** The lab ends when this process does, however that was; null = it lives until it is taken down. */
+  readonly owner: ProcessIdentity | null
   readonly nodes: number
   /** Bytes that everything in the lab may use together. */
   readonly memory: number
@@ -205,7 +207,7 @@ export class Lab {
 /** Builds what is not in the cache. */
 async function prepare(
   name: string,
-  { cache, nodes, memory, registry }: LabOptions,
+  { owner, cache, nodes, memory, registry }: LabOptions,
   say: (line: string) => void,
 ): Promise<LabSettings> {
   const { folder: kubernetes } = await build(BUILDS.kubernetes, cache, say)
@@ -226,7 +228,7 @@ async function prepare(
       entrypoint: [`/${wanted.module}`],
     })
   }
-  return { name, nodes, memory, registry, cache, kubernetes, images }
+  return { name, owner, nodes, memory, registry, cache, kubernetes, images }
 }
 
 async function removed(cgroup: Cgroup): Promise<boolean> {

@@ -3,11 +3,15 @@
  * All processes of the lab are below it, and end with it.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { join } from 'node:path'
 import { z } from 'zod'
-import { identify } from '../../src/lib/process-identity.ts'
+import { minimalEnv, start } from '../../src/lib/process.ts'
+import { identify, isAlive, type ProcessIdentity } from '../../src/lib/process-identity.ts'
 import { Cluster } from './cluster.ts'
 import type { Component } from './component.ts'
 import { LabFolder, type LabRecord } from './lab-folder.ts'
+
+const OWNER_LOOK_MS = 2000
 
 const [root = '', name = ''] = process.argv.slice(2)
 await supervise(new LabFolder(root, name))
@@ -44,6 +48,7 @@ async function supervise(folder: LabFolder): Promise<void> {
   try {
     const cluster = await Cluster.open(folder, settings)
     closeOnSignal(cluster)
+    if (settings.owner !== null) takeDownWithout(settings.owner)
     const { addresses, holder, server } = cluster
     holder.process.once('exit', () => process.exit(1))
     await tell({
@@ -79,6 +84,21 @@ function closeOnSignal(cluster: Cluster): void {
   }
   process.once('SIGTERM', end)
   process.once('SIGINT', end)
+}
+
+/** Whoever was to take the lab down may be killed first. It is done from outside then, as at any other time: we are among what ends. */
+function takeDownWithout(owner: ProcessIdentity): void {
+  const look = async (): Promise<void> => {
+    if (await isAlive(owner)) return
+    clearInterval(timer)
+    const script = join(import.meta.dirname, 'take-down.ts')
+    await start(process.execPath, [script, root, name], {
+      env: minimalEnv(),
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    })
+  }
+  const timer = setInterval(() => void look().catch(complain), OWNER_LOOK_MS)
 }
 
 const registryOrder = z.object({ target: z.string().nullable() })

@@ -1,10 +1,11 @@
 import { run, runToEnd, type RunResult } from '../../src/lib/process.ts'
 import { cacheFolder, lacksGo } from './builds.ts'
+import { identify } from '../../src/lib/process-identity.ts'
 import { Lab } from './lab.ts'
 import { labsFolder } from './lab-folder.ts'
 import { missingPackages } from './packages.ts'
 
-/** A cluster for a suite: the user's (KUBECONFIG), a lab that runs already (FAIRWAY_LAB, default `lab`), or a private lab that `close` takes down. */
+/** A cluster for a suite: the user's (KUBECONFIG), a lab that runs already (FAIRWAY_LAB, default `lab`), or a private lab that `close` takes down, and that ends with this process. */
 export interface TestCluster {
   readonly kubeconfig: string
   /** Path of a kubectl that fits. */
@@ -42,7 +43,8 @@ export async function openTestCluster(
   }
   const lab = new Lab(root, `t${String(process.pid)}`)
   try {
-    const wanted = { nodes, memory, registry: null, cache: cacheFolder(process.env) }
+    const owner = await identify(process.pid)
+    const wanted = { owner, nodes, memory, registry: null, cache: cacheFolder(process.env) }
     const { kubeconfig, kubectl, host } = await lab.up(wanted, () => undefined)
     return clusterOf(kubeconfig, kubectl, { lab, host, isOurs: true })
   } catch (error) {
