@@ -10,10 +10,11 @@ import {
 import { parseTargetName, type TargetName } from '../model/names.ts'
 import { sendJson } from './access-status.ts'
 import { bearerToken } from './credentials.ts'
+import { smallJson } from './small-body.ts'
 
 /** Beside what an instance's own helper needs for one try: an answer that takes longer has nobody who waits for it. */
 const ANSWER_MS = 15_000
-const MAX_BODY = 64 << 10
+const MAX_BODY = 24 << 10
 
 const bytes = z
   .string()
@@ -24,7 +25,7 @@ const audience = z.string().min(1).max(MAX_AUDIENCE)
 const question = z.union([
   z.strictObject({ publicKey: bytes, proof: bytes }),
   z.strictObject({ audience: z.array(audience).min(1).max(MAX_AUDIENCES) }),
-  z.strictObject({ svid: z.string().max(32_768), audience }),
+  z.strictObject({ svid: z.string().max(16_384), audience }),
 ])
 
 interface Asking {
@@ -47,10 +48,13 @@ export async function answerIdentity(
   if (request.method !== 'POST') throw new FairwayError('INVALID_REQUEST', 'expected POST')
   const token = bearerToken(request.headers.authorization)
   if (token === null) throw new FairwayError('UNAUTHENTICATED', 'expected a bearer token')
-  const { data } = question.safeParse(await bodyOf(request))
+  const target = parseTargetName(name)
+  // Nobody's body is kept who has not even a token that looks right.
+  await identities.expect(target, token)
+  const { data } = question.safeParse(await smallJson(request, MAX_BODY))
   if (data === undefined) throw new FairwayError('INVALID_REQUEST', 'that is no question')
   const signal = AbortSignal.timeout(ANSWER_MS)
-  const answer = await answerTo(data, { target: parseTargetName(name), token, signal }, identities)
+  const answer = await answerTo(data, { target, token, signal }, identities)
   sendJson(response, 200, answer, { connection: 'close' })
   return true
 }
@@ -69,20 +73,4 @@ async function answerTo(
   if (!('svid' in asked))
     return { token: await identities.jwtSvid(target, token, asked.audience, signal) }
   return (await identities.validateJwtSvid(target, token, asked, signal)) ?? { id: null }
-}
-
-async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of request) {
-    if (!Buffer.isBuffer(chunk)) continue
-    size += chunk.length
-    if (size > MAX_BODY) throw new FairwayError('TOO_LARGE', 'the body is too large')
-    chunks.push(chunk)
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
-  } catch {
-    return null
-  }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { FairwayError } from '../model/errors.ts'
 import type { Admission } from '../model/kube-access.ts'
+import { smallJson } from './small-body.ts'
 
 const MAX_BYTES = 65_536
 
@@ -17,7 +18,7 @@ export async function reviewToken(
   request: IncomingMessage,
   admit: (token: string) => Promise<Admission | null>,
 ): Promise<object> {
-  const parsed = review.safeParse(parse(await textOf(request)))
+  const parsed = review.safeParse(await smallJson(request, MAX_BYTES))
   if (!parsed.success) throw new FairwayError('INVALID_REQUEST', 'expected a TokenReview')
   const { apiVersion, kind, spec } = parsed.data
   const admission = await admit(spec.token)
@@ -29,26 +30,4 @@ export async function reviewToken(
           user: { username: admission.user.name, groups: [...admission.user.groups] },
         }
   return { apiVersion, kind, status }
-}
-
-// Private
-
-async function textOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of request) {
-    if (!Buffer.isBuffer(chunk)) continue
-    size += chunk.length
-    if (size > MAX_BYTES) throw new FairwayError('TOO_LARGE', 'the body is too large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }

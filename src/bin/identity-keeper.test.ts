@@ -59,6 +59,8 @@ interface Bed {
   /** Number of questions so far. */
   readonly asked: () => number
   /** What the cluster says of the token from now on. */
+  /** What the server says from now on, whatever it is asked. */
+  readonly answer: (given: object) => void
   readonly refuse: (error: FairwayError | null) => void
   readonly start: (program?: 'identity-keeper' | 'identity-ready') => Promise<Running>
 }
@@ -92,6 +94,7 @@ async function openBed(context: TestContext): Promise<Bed> {
   const identities = new TargetIdentities({
     instances: () =>
       Promise.resolve({
+        isMeant: () => true,
         identify: () => {
           asked += 1
           return refusal === null ? Promise.resolve(CLAIM) : Promise.reject(refusal)
@@ -100,10 +103,16 @@ async function openBed(context: TestContext): Promise<Bed> {
     signer: new InstanceSigner(authority, systemClock),
     audit: new MemoryAudit(),
     store,
-    clock: systemClock,
   })
   const tls = await LocalAuthority.open(join(home, 'ca'), Date.now)
+  let answer: object | null = null
   const server = createServer(await tls.files(SECRETS_SERVER_NAME), (request, response) => {
+    if (answer !== null) {
+      asked += 1
+      request.resume()
+      response.end(JSON.stringify(answer))
+      return
+    }
     answerIdentity(request, response, identities).catch((error: unknown) => {
       const status = error instanceof FairwayError ? error.status : 500
       response.writeHead(status).end(JSON.stringify({ message: String(error) }))
@@ -124,6 +133,9 @@ async function openBed(context: TestContext): Promise<Bed> {
     folder,
     authority,
     asked: () => asked,
+    answer: (given) => {
+      answer = given
+    },
     refuse: (error) => {
       refusal = error
     },
@@ -213,4 +225,19 @@ test('refused at first it ends with the server’s words; once the app runs it g
   await eventually('it asks', () => Promise.resolve(bed.asked() >= again + 2))
   assert.equal(later.child.exitCode, null)
   assert.equal(await serialIn(bed.folder), kept)
+})
+
+test('an answer that would not serve the app is not put in its place, and is asked for again with pauses', async (context) => {
+  const bed = await openBed(context)
+  bed.answer({
+    ...{ id: 'spiffe://example.org/a/b/c', certificate: 'AAAA', lifeMs: 0 },
+    ...{ trustDomain: 'example.org', roots: ['x'], jwtBundle: '{}' },
+  })
+  const began = performance.now()
+  const { child, said } = await bed.start()
+  await eventually('it asks again', () => Promise.resolve(bed.asked() >= 4))
+  assert.ok(performance.now() - began > 800, 'with pauses')
+  assert.match(said(), /waits for the server: the answer holds no certificate/)
+  assert.equal(child.exitCode, null)
+  await assert.rejects(stat(join(bed.folder, 'svid.pem')), { code: 'ENOENT' })
 })

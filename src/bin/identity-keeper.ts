@@ -6,7 +6,7 @@
  * Out: the files of docs/identity.md, then the socket. Exit 1 where the server refuses the first certificate, with its words as the last line; later it never
  * ends by itself, as what is there stays good for a while.
  */
-import { generateKeyPairSync, sign } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, sign, X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,7 +14,7 @@ import { swapFiles } from '../lib/memory-files.ts'
 import { revealedFiles, WORKLOAD_SOCKET } from '../model/secrets.ts'
 import type { TrustedRoots } from '../model/workload.ts'
 import type { X509Svid } from '../workload/certificate.ts'
-import { FarAuthority } from '../workload/far-authority.ts'
+import { FarAuthority, type AskServer } from '../workload/far-authority.ts'
 import { Holder, identityFolder, renewalTime } from '../workload/holder.ts'
 import { parseSpiffeId } from '../workload/spiffe-id.ts'
 import { WorkloadApi } from '../workload/workload-api.ts'
@@ -32,6 +32,12 @@ import {
 const PREFIX = 'FAIRWAY_IDENTITY'
 /** A server that has just started may not know this pod's release yet. */
 const UNKNOWN_MS = 30_000
+/** Looks at the clock so often: timers do not count the time in which a host sleeps, nor a clock that is set. */
+const LOOK_MS = 60_000
+/** Lives that are no life of a certificate of ours. */
+const [SHORTEST_MS, LONGEST_MS] = [1_000, 2 * 86_400_000]
+/** While the app runs and the server says no. */
+const REFUSED_PAUSE_MS = 300_000
 
 interface Identity {
   readonly svid: X509Svid
@@ -48,7 +54,7 @@ if (first === null) process.exit(1)
 await keep(first)
 
 async function keep({ svid, trusted }: Identity): Promise<never> {
-  const authority = new FarAuthority(ask, trusted)
+  const authority = new FarAuthority({ ask, now: () => Date.now(), first: trusted })
   const holder = new Holder(svid)
   await place({ svid, trusted })
   await new WorkloadApi({ authority, caller: holder, log: { error: tell, warn: tell } }).listen(
@@ -56,7 +62,7 @@ async function keep({ svid, trusted }: Identity): Promise<never> {
   )
   say(`has an identity for ${String(Math.round((svid.notAfter - svid.issuedAt) / 60_000))} min`)
   for (;;) {
-    await sleep(Math.max(0, renewalTime(holder.svid(), Math.random()) - Date.now()))
+    await untilTime(renewalTime(holder.svid(), Math.random()))
     const next = await untilSigned(true)
     if (next === null) continue
     await place(next)
@@ -79,8 +85,13 @@ async function untilSigned(isRunning: boolean): Promise<Identity | null> {
     if (line !== said) say(line)
     if (isOver) return null
     said = line
-    await sleep(pauseAfter(tries))
+    await sleep(pauseAfter(tries, isRefusal(answer) && isRunning ? REFUSED_PAUSE_MS : undefined))
   }
+}
+
+async function untilTime(at: number): Promise<void> {
+  for (let left = at - Date.now(); left > 0; left = at - Date.now())
+    await sleep(Math.min(left, LOOK_MS))
 }
 
 /** A new key each time; it never leaves the pod. */
@@ -106,14 +117,15 @@ async function request(): Promise<{
   return { answer: { status: 0, text: 'the answer holds no certificate' }, identity }
 }
 
-/** By this pod's own clock: what counts is how long it is good. */
-function identityOf(given: Readonly<Record<string, unknown>>, key: Buffer): Identity | null {
-  const { id, certificate, lifeMs, trustDomain, roots, jwtBundle } = given
+/** By this pod's own clock: what counts is how long it is good. Null for what would not serve the app. */
+function identityOf(answer: Readonly<Record<string, unknown>>, key: Buffer): Identity | null {
+  const { id, certificate, lifeMs, trustDomain, roots, jwtBundle } = answer
   const parsed = typeof id === 'string' ? parseSpiffeId(id) : null
   if (parsed === null || typeof certificate !== 'string' || typeof lifeMs !== 'number') return null
   if (typeof trustDomain !== 'string' || typeof jwtBundle !== 'string') return null
-  if (!isTexts(roots)) return null
+  if (!isTexts(roots) || !(lifeMs >= SHORTEST_MS && lifeMs <= LONGEST_MS)) return null
   const [issuedAt, bytes] = [Date.now(), Buffer.from(certificate, 'base64')]
+  if (!fits(bytes, key) || roots.length === 0) return null
   const svid = { id: parsed, certificate: bytes, key, issuedAt, notAfter: issuedAt + lifeMs }
   return { svid, trusted: { trustDomain, roots, jwtBundle } }
 }
@@ -122,11 +134,19 @@ async function place({ svid, trusted }: Identity): Promise<void> {
   await swapFiles(folder, revealedFiles(identityFolder(svid, trusted)), null)
 }
 
-async function ask(
-  question: Readonly<Record<string, unknown>>,
-): Promise<Readonly<Record<string, unknown>> | null> {
-  const { status, text } = await callServer(PREFIX, () => JSON.stringify(question))
-  return status === 200 ? recordOf(text) : null
+async function ask(question: Readonly<Record<string, unknown>>): ReturnType<AskServer> {
+  const answer = await callServer(PREFIX, () => JSON.stringify(question))
+  if (answer.status === 200) return recordOf(answer.text)
+  return isRefusal(answer) ? messageOf(answer) : null
+}
+
+function fits(certificate: Buffer, key: Buffer): boolean {
+  try {
+    const held = createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+    return new X509Certificate(certificate).checkPrivateKey(held)
+  } catch {
+    return false
+  }
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -29,10 +29,9 @@ async function bed(t: TestContext) {
       clearFile,
       serverKey: () => Promise.resolve(Secret.of(key)),
       random: randomBytes,
-      log: silentLog,
     })
   /** As a server that has just started. */
-  const rootsOf = async (key: Buffer = KEY): Promise<readonly string[]> => {
+  const open = async (key: Buffer = KEY): Promise<Authority> => {
     const authority = new Authority({
       trustDomain: 'example.org',
       vault: vaultOf(key),
@@ -41,10 +40,14 @@ async function bed(t: TestContext) {
       times: { svidMs: 3_600_000, rootMs: 86_400_000 },
     })
     await authority.open()
+    return authority
+  }
+  const rootsOf = async (key: Buffer = KEY): Promise<readonly string[]> => {
+    const authority = await open(key)
     await authority.x509Svid(WEB)
     return (await authority.bundle()).roots
   }
-  return { store, clearFile, vaultOf, rootsOf }
+  return { store, clearFile, vaultOf, rootsOf, open }
 }
 
 test('all servers of one store and key are one authority, and the store alone shows no key', async (t) => {
@@ -56,13 +59,28 @@ test('all servers of one store and key are one authority, and the store alone sh
   assert.ok(!Buffer.from(text.slice(3), 'base64url').includes('PRIVATE'))
 })
 
-test('keys under another server key are made anew, not a reason to be down', async (t) => {
-  const { rootsOf } = await bed(t)
+test('keys under another server key, or of a newer version, are not lost, and no reason to be down', async (t) => {
+  const { store, rootsOf, open } = await bed(t)
   const first = await rootsOf()
   const other = randomBytes(32)
   const second = await rootsOf(other)
   assert.notDeepEqual(second, first)
-  assert.deepEqual(await rootsOf(other), second)
+  assert.notDeepEqual(await rootsOf(other), second, 'they were in memory alone')
+  assert.deepEqual(await rootsOf(), first)
+  await store.setSetting('identities.authority', 'v2.something')
+  await rootsOf()
+  assert.equal(await store.getSetting('identities.authority'), 'v2.something')
+  const made = await open(other)
+  await made.replace()
+  assert.deepEqual(await rootsOf(other), (await made.bundle()).roots, 'on purpose they are')
+})
+
+test('a damaged file is not taken over', async (t) => {
+  const { clearFile, rootsOf, store } = await bed(t)
+  await writeFile(clearFile, '{"version":1')
+  await rootsOf()
+  assert.ok(existsSync(clearFile))
+  assert.equal(await store.getSetting('identities.authority'), null)
 })
 
 test('what earlier versions kept in clear is taken over once, and is gone from the disk', async (t) => {

@@ -1,10 +1,10 @@
 import { hkdfSync } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { readIfExists } from '../lib/atomic-file.ts'
-import type { Log } from '../lib/log.ts'
 import { openBytes, sealBytes } from '../lib/sealed-bytes.ts'
 import type { Secret } from '../model/secrets.ts'
 import type { Store } from '../model/store.ts'
+import { parseState, stateText } from '../workload/authority-state.ts'
 import type { AuthorityVault } from '../workload/authority.ts'
 
 export interface IdentityVaultOptions {
@@ -14,7 +14,6 @@ export interface IdentityVaultOptions {
   /** Where earlier versions kept the same in clear: taken over once, and removed. */
   readonly clearFile: string
   readonly random: (bytes: number) => Uint8Array
-  readonly log: Log
 }
 
 const NAME = 'identities.authority'
@@ -24,19 +23,23 @@ const BOUND = Buffer.from('fairway identity authority')
 
 /**
  * The signing keys of identities in the store, under the installation's key: all servers of one store are one authority, and nobody who has the database alone
- * can sign. Keys that another server key closed are lost to this server: it makes others, and says so.
+ * can sign. Nothing that cannot be read is lost: it is told, and stays until `save`.
  */
 export function identityVault(options: IdentityVaultOptions): AuthorityVault {
-  const { store, clearFile, log } = options
+  const { store, clearFile } = options
   return {
     load: async () => {
       const sealed = await store.getSetting(NAME)
       const clear = await readIfExists(clearFile)
+      if (sealed === null && clear === null) return null
       const text = sealed === null ? clear : opened(sealed, await wrapping(options))
-      if (sealed === null && clear !== null) await save(options, clear)
+      if (text === null)
+        throw new Error(
+          'the signing keys of identities are under another server key, or of a newer version',
+        )
+      // Throws for a damaged file, which is not taken over then.
+      if (sealed === null) await save(options, stateText(parseState(text)))
       if (clear !== null) await rm(clearFile, { force: true })
-      if (text === null && sealed !== null)
-        log.warn({}, 'the signing keys of identities are under another server key: made anew')
       return text
     },
     save: (text) => save(options, text),

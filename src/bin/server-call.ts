@@ -56,8 +56,8 @@ export function recordOf(text: string): Readonly<Record<string, unknown>> {
 }
 
 /** Before the next of `tries` tries, in milliseconds: longer each time, and not at the same time as other pods. */
-export function pauseAfter(tries: number): number {
-  const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10))
+export function pauseAfter(tries: number, longestMs = LONGEST_PAUSE_MS): number {
+  const pause = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** Math.min(tries, 12))
   return pause * (0.5 + Math.random() / 2)
 }
 

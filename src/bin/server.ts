@@ -212,7 +212,6 @@ const kube = lazyAccess({
       signer: authority.signer,
       audit,
       store,
-      clock,
     }),
   },
 })

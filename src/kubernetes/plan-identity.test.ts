@@ -11,6 +11,7 @@ import {
 import { at, listAt, named, textAt } from './json-value.ts'
 import { objectKey } from './object.ts'
 import { planApp } from './plan-app.ts'
+import { expectIdentities } from './plan-identity.ts'
 import type { PodDoor } from './pod-door.ts'
 
 const DOOR: PodDoor = {
@@ -81,7 +82,11 @@ test('values come before it, both may call the server, and who asks for neither 
 
 test('what cannot be is refused with the reason', () => {
   assert.throws(() => planApp(app, settingsWith({})), { code: 'RUNNER_UNAVAILABLE' })
-  const old = settingsWith({ podDoor: DOOR, facts: { ...BARE, version: 'v1.28.9' } })
-  assert.throws(() => planApp(app, old), { message: /need Kubernetes 1\.29 or newer.*v1\.28\.9/ })
+  assert.throws(() => expectIdentities({ ...BARE, version: 'v1.28.9' }), {
+    message: /need Kubernetes 1\.29 or newer.*v1\.28\.9/,
+  })
+  expectIdentities({ ...BARE, version: 'v1.29.0' })
+  // Whoever shows what there is plans too, and cannot fail.
+  planApp(app, settingsWith({ podDoor: DOOR, facts: { ...BARE, version: 'v1.28.9' } }))
   assert.equal(processWith({}).identity, false)
 })

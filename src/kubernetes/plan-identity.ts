@@ -1,6 +1,7 @@
 import type { ProcessSpec } from '../model/app-spec.ts'
 import { FairwayError } from '../model/errors.ts'
 import { folderVariables } from '../model/secrets.ts'
+import type { ClusterFacts } from './cluster-facts.ts'
 import type { BaseSettings } from './plan-settings.ts'
 import { helperParts, NO_HELPER, type Helper, type HelperParts } from './pod-door.ts'
 
@@ -36,10 +37,10 @@ const KEEPER: Helper = {
   },
 }
 
-/** What a pod has whose process asks for an identity. @throws FairwayError RUNNER_UNAVAILABLE where no door is known, or the cluster is too old */
+/** What a pod has whose process asks for an identity. @throws FairwayError RUNNER_UNAVAILABLE where no door is known */
 export function identityParts(
   { identity }: Pick<ProcessSpec, 'identity'>,
-  { podDoor = null, facts }: Pick<BaseSettings, 'podDoor' | 'facts'>,
+  { podDoor = null }: Pick<BaseSettings, 'podDoor'>,
 ): HelperParts {
   if (!identity) return NO_HELPER
   if (podDoor === null)
@@ -47,12 +48,16 @@ export function identityParts(
       'RUNNER_UNAVAILABLE',
       'nobody gives identities to the pods of this cluster',
     )
-  const minor = Number(/^v?1\.(\d+)/.exec(facts.version)?.[1] ?? FIRST_MINOR)
-  if (minor < FIRST_MINOR)
-    throw new FairwayError(
-      'RUNNER_UNAVAILABLE',
-      `identities need Kubernetes 1.${String(FIRST_MINOR)} or newer, this is ${facts.version}`,
-      { hint: 'Take `identity: true` out of the app file for this environment.' },
-    )
   return helperParts(KEEPER, podDoor, folderVariables('identity', IDENTITY_FOLDER))
+}
+
+/** Before anything is planned for processes that ask for identities. @throws FairwayError RUNNER_UNAVAILABLE where the cluster is too old */
+export function expectIdentities({ version }: Pick<ClusterFacts, 'version'>): void {
+  const minor = Number(/^v?1\.(\d+)/.exec(version)?.[1] ?? FIRST_MINOR)
+  if (minor >= FIRST_MINOR) return
+  throw new FairwayError(
+    'RUNNER_UNAVAILABLE',
+    `identities need Kubernetes 1.${String(FIRST_MINOR)} or newer, this is ${version}`,
+    { hint: 'Take `identity: true` out of the app file for this environment.' },
+  )
 }

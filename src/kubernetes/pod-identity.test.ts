@@ -140,6 +140,39 @@ test('who it is can be asked as long as it lives, also while it leaves, and with
   await assert.rejects(identify({ ...leaving, need: 'secrets' }), { code: 'UNAUTHENTICATED' })
 })
 
+test('a pod that asks without end keeps itself from being answered, and others from nothing', async () => {
+  const gate = Promise.withResolvers<undefined>()
+  const identity = new PodIdentity({
+    client: {
+      create: async () => {
+        await gate.promise
+        return { status: { authenticated: false } }
+      },
+      get: () => Promise.resolve(null),
+    },
+    owner: 'test',
+    audiences: { secrets: AUDIENCE, identity: OTHER_AUDIENCE },
+    job: () => null,
+  })
+  const ask = async (need: InstanceNeed, uid: string): Promise<unknown> => {
+    const aud = [need === 'secrets' ? AUDIENCE : OTHER_AUDIENCE]
+    const claims = Buffer.from(JSON.stringify({ aud, 'kubernetes.io': { pod: { uid } } }))
+    const token = `e30.${claims.toString('base64url')}.c2ln`
+    return identity.identify(token, need, AbortSignal.timeout(5_000)).catch((error: unknown) => {
+      assert.ok(error instanceof FairwayError)
+      return error.code
+    })
+  }
+  const greedy = Array.from({ length: 40 }, () => ask('identity', 'greedy'))
+  const others = [ask('identity', 'other'), ask('secrets', 'greedy'), ask('secrets', 'other')]
+  gate.resolve(undefined)
+  const codes = await Promise.all(greedy)
+  assert.equal(codes.filter((code) => code === 'RUNNER_UNAVAILABLE').length, 36)
+  const unknown = 'UNAUTHENTICATED'
+  assert.deepEqual(await Promise.all(others), [unknown, unknown, unknown])
+  assert.equal(await ask('identity', 'greedy'), unknown, 'and it can ask again')
+})
+
 const REFUSED: readonly (readonly [string, Case, string])[] = [
   ['made for somebody else', { aud: ['other'] }, 'UNAUTHENTICATED'],
   ['without a list of audiences', { aud: AUDIENCE }, 'UNAUTHENTICATED'],

@@ -31,8 +31,10 @@ interface Reviewed {
 }
 
 const MAX_TOKEN = 16_384
-/** Requests at once, of all pods together: each asks the API server twice. */
-const WIDTH = 32
+/** Questions at once, of all pods together: each asks the API server twice. Who asks who it is keeps nobody from its values. */
+const WIDTH: Readonly<Record<InstanceNeed, number>> = { secrets: 32, identity: 16 }
+/** Of one pod. */
+const POD_WIDTH = 4
 /** The container that fetches values. */
 const SECRETS: InstanceNeed = 'secrets'
 const ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
@@ -44,32 +46,55 @@ const ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
  */
 export class PodIdentity implements ClusterInstances {
   readonly #options: PodIdentityOptions
-  #open = 0
+  /** How many questions are open, by need, and by need and pod. */
+  readonly #open = new Map<string, number>()
 
   constructor(options: PodIdentityOptions) {
     this.#options = options
   }
 
   async identify(token: string, need: InstanceNeed, signal: AbortSignal): Promise<InstanceClaim> {
-    const audience = this.#options.audiences[need]
-    if (!isMeantFor(token, audience)) throw unknownToken()
-    if (this.#open >= WIDTH)
-      throw new FairwayError('RUNNER_UNAVAILABLE', 'too many instances ask at once: ask again')
-    this.#open += 1
-    try {
-      const who = await this.#review(token, audience)
-      signal.throwIfAborted()
-      const pod = await this.#pod(who, signal)
-      const claim = this.#claim(who, pod)
-      if (need === 'secrets') refuseBegun(pod)
-      else refuseEnded(pod)
-      return claim
-    } finally {
-      this.#open -= 1
-    }
+    const claims = claimsFor(token, this.#options.audiences[need])
+    if (claims === null) throw unknownToken()
+    const pod = `${need} ${textAt(claims, 'kubernetes.io', 'pod', 'uid')}`
+    return this.#counted([pod, POD_WIDTH], () =>
+      this.#counted([need, WIDTH[need]], () => this.#identify(token, need, signal)),
+    )
+  }
+
+  isMeant(token: string, need: InstanceNeed): boolean {
+    return claimsFor(token, this.#options.audiences[need]) !== null
   }
 
   // Private
+
+  /** By what the token says of itself: who lies there about its pod is in nobody's way but its own kind's. */
+  async #counted<T>(
+    [key, most]: readonly [key: string, most: number],
+    task: () => Promise<T>,
+  ): Promise<T> {
+    const open = this.#open.get(key) ?? 0
+    if (open >= most)
+      throw new FairwayError('RUNNER_UNAVAILABLE', 'too many instances ask at once: ask again')
+    this.#open.set(key, open + 1)
+    try {
+      return await task()
+    } finally {
+      const left = (this.#open.get(key) ?? 1) - 1
+      if (left === 0) this.#open.delete(key)
+      else this.#open.set(key, left)
+    }
+  }
+
+  async #identify(token: string, need: InstanceNeed, signal: AbortSignal): Promise<InstanceClaim> {
+    const who = await this.#review(token, this.#options.audiences[need])
+    signal.throwIfAborted()
+    const pod = await this.#pod(who, signal)
+    const claim = this.#claim(who, pod)
+    if (need === 'secrets') refuseBegun(pod)
+    else refuseEnded(pod)
+    return claim
+  }
 
   /** Kubernetes authentication/v1; the API server refuses tokens of pods and accounts that are gone. */
   async #review(token: string, audience: string): Promise<Reviewed> {
@@ -148,16 +173,16 @@ function refuseEnded(pod: Json): void {
     throw new FairwayError('FORBIDDEN', 'the pod has ended')
 }
 
-/** A look at the claims alone, unverified: what was not made for us costs the cluster nothing. */
-function isMeantFor(token: string, audience: string): boolean {
+/** A look at the claims alone, unverified: what was not made for us costs the cluster nothing. Null for that. */
+function claimsFor(token: string, audience: string): Json | null {
   const [, payload, signature, ...more] = token.split('.')
-  if (token.length > MAX_TOKEN || payload === undefined || signature === undefined) return false
-  if (more.length > 0) return false
+  if (token.length > MAX_TOKEN || payload === undefined || signature === undefined) return null
+  if (more.length > 0) return null
   try {
     const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
-    return isRecord(claims) && listAt(claims, 'aud').includes(audience)
+    return isRecord(claims) && listAt(claims, 'aud').includes(audience) ? claims : null
   } catch {
-    return false
+    return null
   }
 }
 

@@ -261,3 +261,30 @@ describe('a copy that has yet to get its values', () => {
     assert.equal(look(withStatus({ state: done })).reason, 'starting')
   })
 })
+
+describe('a copy beside which an identity is kept', () => {
+  const running = { running: { startedAt: new Date(T0).toISOString() } }
+  const keeper = (status: object, more: object = {}): object => ({
+    initContainerStatuses: [{ name: 'identity', ...status }],
+    ...more,
+  })
+
+  test('begins when the helper has what it asks for, and says so until then', () => {
+    const waiting = { waiting: { reason: 'PodInitializing' } }
+    const before = { state: waiting, phase: 'Pending' } as const
+    const asks = look({ ...before, extra: keeper({ state: running, started: false }) })
+    assert.equal(asks.reason, 'asks the server for its identity')
+    const has = look({ ...before, extra: keeper({ state: running, started: true }) })
+    assert.equal(has.reason, 'starting')
+  })
+
+  const READY = { type: 'Ready', status: 'True' }
+
+  test('is what its app is, whatever becomes of the helper later', () => {
+    const oom = { terminated: { exitCode: 137, reason: 'OOMKilled' } }
+    const extra = keeper({ state: running, lastState: oom, started: false, restartCount: 1 })
+    assert.equal(look({ state: running, conditions: [READY], extra }).state, 'ready')
+    const ended = { terminated: { exitCode: 3, finishedAt: new Date(T0).toISOString() } }
+    assert.equal(look({ state: ended, phase: 'Failed', extra }).reason, 'exit code 3')
+  })
+})

@@ -110,7 +110,7 @@ export function describeExit(exit: ExitFacts, pod: Pick<PodFacts, 'memoryLimit'>
 const STARTING: PodState = Object.freeze({ state: 'starting', reason: 'starting', hopeless: false })
 
 function ended(pod: PodFacts): PodState {
-  const why = helperFailure(pod) ?? (pod.exit === null ? '' : lastExit(pod))
+  const why = pod.exit === null ? (helperFailure(pod) ?? '') : lastExit(pod)
   const parts = [pod.reason, pod.message, why]
   const reason = parts.filter((text) => text !== '').join(': ')
   return { state: pod.phase === 'Failed' ? 'crashed' : 'exited', reason, hopeless: false }

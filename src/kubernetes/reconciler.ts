@@ -14,6 +14,7 @@ import { removeNamespace } from './namespace-end.ts'
 import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
 import { planApp } from './plan-app.ts'
+import { expectIdentities } from './plan-identity.ts'
 import { processOf } from './plan-job.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import type { EngineDoor, PodDoor } from './pod-door.ts'
@@ -86,8 +87,8 @@ export class Reconciler {
   async forRun<T>(job: JobRequest, task: (settings: PlanSettings) => Promise<T>): Promise<T> {
     const wanted = wantedOf([[job.process, job]])
     try {
-      const calls = callsServer({ ...job, process: processOf(job) })
-      return await task(await this.#opened(job.ref, wanted, { holder: job, calls }))
+      const copies = [{ ...job, process: processOf(job) }]
+      return await task(await this.#opened(job.ref, wanted, { holder: job, copies }))
     } finally {
       this.#values?.release(job.ref, job)
     }
@@ -108,7 +109,7 @@ export class Reconciler {
     if (facts === null || !this.#options.objects.synced) return false
     const wanted = wantedIn(desired)
     const podDoor = this.#door
-    if (podDoor === null && anyCalls(desired)) return false
+    if (podDoor === null && copiesIn(desired).some(callsServer)) return false
     const values = this.#values === null ? NONE_OPEN : this.#values.known(desired.ref, wanted)
     if (values === null) return false
     const slots = this.#slots(desired.ref)
@@ -129,7 +130,7 @@ export class Reconciler {
   ): Promise<number> {
     const { ref } = desired
     const wanted = wantedIn(desired)
-    const opening = { holder: SERVED, calls: anyCalls(desired) }
+    const opening = { holder: SERVED, copies: copiesIn(desired) }
     const planned = planApp(desired, await this.#opened(ref, wanted, opening))
     const { applied } = await this.applier.apply(planned, { adopt })
     const { ready, old, settled } = progress()
@@ -156,13 +157,15 @@ export class Reconciler {
 
   // Private
 
-  /** @param opening.calls whether a pod of it calls the server */
+  /** @param opening.copies of what it has pods. @throws FairwayError for what cannot be planned, as plans are made where nothing may fail */
   async #opened(
     ref: AppRef,
     wanted: WantedValues,
-    { holder, calls }: { readonly holder: unknown; readonly calls: boolean },
+    { holder, copies }: { readonly holder: unknown; readonly copies: readonly Copy[] },
   ): Promise<PlanSettings> {
-    if (this.#door === null && calls) this.#door = (await this.#options.podDoor?.door()) ?? null
+    if (copies.some(({ process }) => process.identity)) expectIdentities(await this.#facts.get())
+    if (this.#door === null && copies.some(callsServer))
+      this.#door = (await this.#options.podDoor?.door()) ?? null
     const values = (await this.#values?.open(ref, wanted, holder)) ?? NONE_OPEN
     return { ...(await this.settings(ref)), podDoor: this.#door, values }
   }
@@ -202,9 +205,11 @@ function wantedIn({ workloads }: DesiredApp): WantedValues {
   )
 }
 
-function anyCalls({ workloads }: DesiredApp): boolean {
-  return workloads.some(({ tracks }) =>
-    tracks.some(({ secrets, spec }) => callsServer({ secrets, process: spec })),
+type Copy = Parameters<typeof callsServer>[0]
+
+function copiesIn({ workloads }: DesiredApp): readonly Copy[] {
+  return workloads.flatMap(({ tracks }) =>
+    tracks.map(({ secrets, spec }) => ({ secrets, process: spec })),
   )
 }
 

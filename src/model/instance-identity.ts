@@ -27,6 +27,8 @@ export interface HeldKey {
 
 /** Gives instances on clusters their identities; each call finds out anew who asks. */
 export interface InstanceIdentities {
+  /** A look at the token that costs nothing: resolves for one that says it was made for this. @throws FairwayError UNAUTHENTICATED for any other */
+  expect(target: TargetName, token: string): Promise<void>
   /**
    * @throws FairwayError as `ClusterInstances.identify`; NOT_FOUND where its release is not wanted any more, or its process asks for no identity;
    * INVALID_REQUEST for another kind of key, or one that the instance does not hold

@@ -35,6 +35,8 @@ export type InstanceNeed = 'secrets' | 'identity'
 
 /** Finds out who on a cluster shows a token. */
 export interface ClusterInstances {
+  /** Whether the token says that it was made for this; nothing of it is verified. */
+  isMeant(token: string, need: InstanceNeed): boolean
   /**
    * @param token that says it is an instance's
    * @throws FairwayError UNAUTHENTICATED for a token that the cluster does not vouch for, FORBIDDEN for somebody else's or of an instance that has ended, NOT_FOUND

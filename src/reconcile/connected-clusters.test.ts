@@ -84,7 +84,7 @@ const unused = (): never => {
 const REST = {
   logs: { read: unused, tail: unused, note: unused, collect: unused, deleteApp: unused },
   manifests: { exportApp: unused, apply: unused, remove: unused, adopt: unused },
-  instances: { identify: unused },
+  instances: { identify: unused, isMeant: unused },
   nodes: {
     list: unused,
     drain: unused,

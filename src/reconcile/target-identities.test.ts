@@ -54,6 +54,7 @@ async function bed(
     instances: (target) =>
       target === PROD
         ? Promise.resolve({
+            isMeant: (token) => token === 'meant',
             identify: (_token, need) => {
               needs.push(need)
               return identify()
@@ -76,13 +77,13 @@ async function bed(
     },
     audit,
     store,
-    clock: { now: () => 10_000 },
   })
   const signal = AbortSignal.timeout(5_000)
   return {
     audit,
     signed,
     needs,
+    expect: (token: string, target = PROD) => identities.expect(target, token),
     certify: (key: HeldKey, target = PROD) => identities.certify(target, TOKEN, key, signal),
     jwt: () => identities.jwtSvid(PROD, TOKEN, ['a'], signal),
     validate: () => identities.validateJwtSvid(PROD, TOKEN, { svid: 'x', audience: 'a' }, signal),
@@ -114,7 +115,7 @@ test('an instance is signed for as who the cluster says that it is, and nothing 
 })
 
 test('a key that the instance does not hold, or of another kind, is not signed', async (t) => {
-  const { certify, signed } = await bed(t)
+  const { certify, signed, audit } = await bed(t)
   const other = heldKey()
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
   for (const key of [
@@ -130,9 +131,26 @@ test('a key that the instance does not hold, or of another kind, is not signed',
   ])
     await assert.rejects(certify(key), { code: 'INVALID_REQUEST' })
   assert.deepEqual(signed, [])
+  assert.deepEqual([...new Set(audit.events.map(({ outcome }) => outcome))], ['denied'])
 })
 
-test('a process that asks for none gets none, nor one of a release that is not wanted or runs elsewhere', async (t) => {
+test('what keeps a cluster or this server from answering is nobody’s attempt', async (t) => {
+  for (const code of ['RUNNER_UNAVAILABLE', 'CLUSTER_UNREACHABLE'] as const) {
+    const away = new FairwayError(code, 'away')
+    const { certify, audit } = await bed(t, { identify: () => Promise.reject(away) })
+    await assert.rejects(certify(heldKey()), { code })
+    assert.deepEqual(audit.events, [])
+  }
+})
+
+test('a look at the token tells at once who means somebody else', async (t) => {
+  const { expect } = await bed(t)
+  await expect('meant')
+  await assert.rejects(expect('other'), { code: 'UNAUTHENTICATED' })
+  await assert.rejects(expect('meant', parseTargetName('other')), { code: 'UNAUTHENTICATED' })
+})
+
+test('a process that asks for none gets none, nor one of a release that there is not', async (t) => {
   const { certify, jwt, validate, audit } = await bed(t, { identity: false })
   for (const ask of [() => certify(heldKey()), jwt, validate])
     await assert.rejects(ask(), { code: 'NOT_FOUND' })

@@ -1,23 +1,25 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { NOBODY, SYSTEM, type Audit } from '../model/audit.ts'
 import type { ProcessSpec } from '../model/app-spec.ts'
-import type { Clock } from '../model/clock.ts'
 import { FairwayError } from '../model/errors.ts'
 import type { HeldKey, InstanceIdentities } from '../model/instance-identity.ts'
-import type { ClusterInstances, InstanceClaim } from '../model/instance-secrets.ts'
+import {
+  UNKNOWN_TOKEN,
+  type ClusterInstances,
+  type InstanceClaim,
+} from '../model/instance-secrets.ts'
 import { refKey, type TargetName } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import type { IdentitySigner, SignedIdentity, ValidatedJwt } from '../model/workload.ts'
-import { claimedProcess, clusterOf, DENIALS, denialReason } from './instance-claims.ts'
+import { clusterOf, DENIALS, denialReason } from './instance-claims.ts'
 
 export interface TargetIdentitiesOptions {
   /** Of one target. @throws FairwayError NOT_FOUND */
   readonly instances: (target: TargetName) => Promise<ClusterInstances>
   readonly signer: IdentitySigner
   readonly audit: Pick<Audit, 'note'>
-  /** Says which releases are still wanted. */
-  readonly store: Store
-  readonly clock: Pick<Clock, 'now'>
+  /** Says what releases ask for. */
+  readonly store: Pick<Store, 'getRelease'>
 }
 
 /** Identities for instances on clusters: signed for the key that an instance made, for who the cluster says that it is and for nobody else. Refusals are recorded. */
@@ -26,6 +28,12 @@ export class TargetIdentities implements InstanceIdentities {
 
   constructor(options: TargetIdentitiesOptions) {
     this.#options = options
+  }
+
+  async expect(target: TargetName, token: string): Promise<void> {
+    const cluster = await clusterOf(target, this.#options.instances)
+    if (!cluster.isMeant(token, 'identity'))
+      throw new FairwayError('UNAUTHENTICATED', UNKNOWN_TOKEN)
   }
 
   certify(
@@ -83,18 +91,19 @@ export class TargetIdentities implements InstanceIdentities {
     }
   }
 
+  /** Of any release that is kept: a run by schedule goes on when another one serves, and is who it is until it has ended. */
   async #processOf(target: TargetName, claim: InstanceClaim): Promise<ProcessSpec | null> {
-    const { store, clock } = this.#options
-    if (claim.run !== null) {
-      const processes = Object.values<ProcessSpec>(claim.run.spec.processes)
-      return processes.find(({ name }) => name === claim.process) ?? null
-    }
-    return (await claimedProcess(target, claim, store, clock.now()))?.process ?? null
+    const release = await this.#options.store.getRelease(claim.ref, claim.release)
+    const spec = claim.run?.spec ?? release?.spec
+    if (spec === undefined || (claim.run === null && spec.target !== target)) return null
+    const processes = Object.values<ProcessSpec>(spec.processes)
+    return processes.find(({ name }) => name === claim.process) ?? null
   }
 
   async #tell(target: TargetName, claim: InstanceClaim | null, error: unknown): Promise<void> {
     const { app = null, environment = null } = claim?.ref ?? {}
-    const isDenied = error instanceof FairwayError && DENIALS.has(error.code)
+    // What keeps a cluster or this server from answering is nobody's attempt, and comes by the thousand.
+    if (!(error instanceof FairwayError) || !REFUSALS.has(error.code)) return
     const facts =
       claim === null
         ? {}
@@ -102,7 +111,7 @@ export class TargetIdentities implements InstanceIdentities {
     await this.#options.audit.note({
       actor: claim === null ? NOBODY : SYSTEM,
       action: 'identity:issued',
-      outcome: isDenied ? 'denied' : 'failed',
+      outcome: 'denied',
       app,
       environment,
       target: `target ${target}`,
@@ -115,6 +124,8 @@ export class TargetIdentities implements InstanceIdentities {
 // Private
 
 const CURVE = 'prime256v1'
+/** A key that is not held is an attempt to be somebody else. */
+const REFUSALS: ReadonlySet<string> = new Set([...DENIALS, 'INVALID_REQUEST'])
 
 /** Without it somebody could have a certificate made for a key of another's, and pass for who holds that. @throws FairwayError INVALID_REQUEST */
 function expectHeld({ publicKey, proof }: HeldKey, token: string): void {
@@ -136,6 +147,6 @@ function keyOf(bytes: Uint8Array) {
 function noIdentity({ ref, process, release }: InstanceClaim): FairwayError {
   return new FairwayError(
     'NOT_FOUND',
-    `${process} of release ${String(release)} of ${refKey(ref)} asks for no identity, or is not wanted any more`,
+    `${process} of release ${String(release)} of ${refKey(ref)} asks for no identity, or is gone`,
   )
 }

@@ -62,7 +62,7 @@ async function bed(
   const secrets = new TargetSecrets({
     instances: (target) =>
       target === PROD
-        ? Promise.resolve({ identify })
+        ? Promise.resolve({ identify, isMeant: () => true })
         : Promise.reject(new FairwayError('NOT_FOUND', `there is no target ${target}`)),
     secrets: {
       open: async (_, plan) => {

@@ -12,7 +12,8 @@ import {
 } from '../model/secrets.ts'
 import type { Store } from '../model/store.ts'
 import { secretPlan } from './desired.ts'
-import { claimedProcess, clusterOf, DENIALS, denialReason } from './instance-claims.ts'
+import { clusterOf, DENIALS, denialReason } from './instance-claims.ts'
+import { wantedRelease } from './target-now.ts'
 
 export interface TargetSecretsOptions {
   /** Of one target. @throws FairwayError NOT_FOUND */
@@ -49,7 +50,8 @@ export class TargetSecrets implements InstanceSecrets {
       await audit.record(eventOf(target, claim, plan, null))
       return payload
     } catch (error) {
-      await audit.note(eventOf(target, claim, plan, error))
+      // A cluster or a server that cannot answer is nobody's attempt, and comes by the thousand.
+      if (claim !== null || isDenial(error)) await audit.note(eventOf(target, claim, plan, error))
       throw error
     }
   }
@@ -59,12 +61,19 @@ export class TargetSecrets implements InstanceSecrets {
   async #planOf(target: TargetName, claim: InstanceClaim): Promise<SecretPlan | null> {
     if (claim.run !== null) return claim.run.secrets ?? null
     const { store, clock } = this.#options
-    const found = await claimedProcess(target, claim, store, clock.now())
-    return found === null ? null : secretPlan(found.release, found.process)
+    const release = await wantedRelease(claim.ref, claim.release, store, clock.now())
+    if (release?.spec.target !== target) return null
+    const processes = Object.values(release.spec.processes)
+    const process = processes.find(({ name }) => name === claim.process)
+    return process === undefined ? null : secretPlan(release, process)
   }
 }
 
 // Private
+
+function isDenial(error: unknown): boolean {
+  return error instanceof FairwayError && DENIALS.has(error.code)
+}
 
 function noValues({ ref, process, release }: InstanceClaim): FairwayError {
   return new FairwayError(
@@ -80,7 +89,6 @@ function eventOf(
   error: unknown,
 ): AuditEvent {
   const { app = null, environment = null } = claim?.ref ?? {}
-  const code = error instanceof FairwayError ? error.code : 'INTERNAL'
   const shared = {
     action: 'secret:opened',
     app,
@@ -88,10 +96,7 @@ function eventOf(
     target: `target ${target}`,
     reason: error === null ? null : denialReason(error),
   } as const
-  if (claim === null) {
-    const isDenied = DENIALS.has(code)
-    return { ...shared, actor: NOBODY, outcome: isDenied ? 'denied' : 'failed' }
-  }
+  if (claim === null) return { ...shared, actor: NOBODY, outcome: 'denied' }
   const { instance, process, release } = claim
   const files = plan === null ? '' : secretPlaces({ ...plan, env: {} }).join(', ')
   const facts = { instance, process, release, files }

@@ -303,7 +303,8 @@ test('a key that somebody else holds is signed, and only a P-256 one', async () 
   const spki = (namedCurve: string) =>
     generateKeyPairSync('ec', { namedCurve }).publicKey.export({ type: 'spki', format: 'der' })
   const publicKey = spki('P-256')
-  const { certificate, id } = await made.certify(WEB, new Uint8Array(publicKey))
+  const { leaf: signed } = await made.certify(WEB, new Uint8Array(publicKey))
+  const { certificate, id } = signed
   assert.deepEqual(id, WEB)
   const leaf = new X509Certificate(certificate)
   assert.deepEqual(leaf.publicKey.export({ type: 'spki', format: 'der' }), publicKey)

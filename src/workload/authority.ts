@@ -23,10 +23,19 @@ import type { SpiffeId } from './spiffe-id.ts'
 
 /** Where the signing keys are kept between two lives of the server. */
 export interface AuthorityVault {
-  /** Null where nothing was stored yet. */
+  /** Null where nothing was stored yet. @throws Error for what is there and cannot be read */
   load(): Promise<string | null>
-  /** Stored for good when it resolves. */
+  /** Stored for good when it resolves, in the place of what was there. */
   save(text: string): Promise<void>
+}
+
+/** What was signed, with the sequence of the bundle that it belongs to. */
+export type Issued<Leaf extends X509Leaf> = Leaf & { readonly sequence: number }
+
+/** A certificate and what a peer has to know beside it, of one moment. */
+export interface Certified extends TrustBundle {
+  readonly leaf: X509Leaf
+  readonly jwtBundle: string
 }
 
 export interface AuthorityOptions {
@@ -60,6 +69,8 @@ export class Authority {
   readonly #mutex = new KeyedMutex()
   readonly #listeners = new Set<() => void>()
   #state: AuthorityState | null = null
+  /** False: what is stored cannot be read and must not be lost. Keys are in memory alone then, until somebody replaces them on purpose. */
+  #keeps = true
 
   constructor(options: AuthorityOptions) {
     this.#options = options
@@ -69,28 +80,42 @@ export class Authority {
     return this.#options.trustDomain
   }
 
-  /** Reads what is stored. Keys of another trust domain are replaced at the next use, and said so. */
+  /**
+   * Reads what is stored. Keys of another trust domain are replaced at the next use, and said so. What cannot be read stays as it is, and this server signs
+   * with keys of its own while it runs, since no instance starts without an identity.
+   */
   async open(): Promise<void> {
     const { vault, trustDomain, clock, log } = this.#options
-    const text = await vault.load()
-    if (text === null) return
-    const state = parseState(text)
-    if (state.trustDomain === trustDomain) this.#state = waitingAgain(state, clock.now())
-    else log.warn({ before: state.trustDomain, now: trustDomain }, 'the trust domain has changed')
+    try {
+      const text = await vault.load()
+      if (text === null) return
+      const state = parseState(text)
+      if (state.trustDomain === trustDomain) this.#state = waitingAgain(state, clock.now())
+      else log.warn({ before: state.trustDomain, now: trustDomain }, 'the trust domain has changed')
+    } catch (error) {
+      this.#keeps = false
+      log.error(
+        { error: String(error) },
+        'stored keys of identities not read: others until they are',
+      )
+    }
   }
 
   /** A new key and certificate for one workload. @throws Error where what was signed does not pass for a peer, as with a clock that was set */
-  x509Svid(id: SpiffeId): Promise<X509Svid> {
-    return this.#signed(async (root, times) =>
+  async x509Svid(id: SpiffeId): Promise<Issued<X509Svid>> {
+    const { leaf, state } = await this.#signed(async (root, times) =>
       (await certificates()).issueX509Svid(root, id, times),
     )
+    return { ...leaf, sequence: state.sequence }
   }
 
   /** A certificate for a key that the workload made and keeps: DER of a SubjectPublicKeyInfo of P-256. @throws Error as `x509Svid`, and for any other key */
-  certify(id: SpiffeId, publicKey: Uint8Array<ArrayBuffer>): Promise<X509Leaf> {
-    return this.#signed(async (root, times) =>
+  async certify(id: SpiffeId, publicKey: Uint8Array<ArrayBuffer>): Promise<Certified> {
+    const { leaf, state } = await this.#signed(async (root, times) =>
       (await certificates()).certifyKey(root, id, publicKey, times),
     )
+    const { jwtBundle } = await import('./jwt-svid.ts')
+    return { leaf, ...bundleOf(state), jwtBundle: jwtBundle(state.roots) }
   }
 
   async jwtSvid(id: SpiffeId, audience: readonly string[]): Promise<string> {
@@ -109,8 +134,7 @@ export class Authority {
   }
 
   async bundle(): Promise<TrustBundle> {
-    const { trustDomain, roots, sequence } = await this.#ready()
-    return { trustDomain, roots: roots.map(({ certificate }) => certificate), sequence }
+    return bundleOf(await this.#ready())
   }
 
   async jwtBundle(): Promise<string> {
@@ -165,6 +189,7 @@ export class Authority {
     await this.#ready()
     await this.#alone(async (state) => {
       if (state === null) return null
+      this.#keeps = true
       return replaced(state, await this.#newRoot(state.trustDomain))
     })
     return this.status()
@@ -219,20 +244,19 @@ export class Authority {
     return makeRoot(trustDomain, { now: clock.now(), lifeMs: times.rootMs })
   }
 
-  /** Nothing leaves that a peer would refuse. */
+  /** Nothing leaves that a peer would refuse, or whose root was replaced meanwhile. */
   async #signed<Leaf extends X509Leaf>(
     sign: (root: Root, times: { readonly now: number; readonly lifeMs: number }) => Promise<Leaf>,
-  ): Promise<Leaf> {
+  ): Promise<{ readonly leaf: Leaf; readonly state: AuthorityState }> {
     const state = await this.#ready()
     const now = this.#options.clock.now()
     const leaf = await sign(signerOf(state), { now, lifeMs: this.#options.times.svidMs })
-    const bundles = new Map([
-      [state.trustDomain, state.roots.map(({ certificate }) => certificate)],
-    ])
+    const bundles = new Map([[state.trustDomain, bundleOf(state).roots]])
     const { judge } = await certificates()
     const verdict = await judge(new Uint8Array(leaf.certificate), { bundles, now })
-    if (verdict.accepted) return leaf
-    throw new Error(`the identity authority signed what nobody accepts: ${verdict.reason}`)
+    if (!verdict.accepted)
+      throw new Error(`the identity authority signed what nobody accepts: ${verdict.reason}`)
+    return this.#state === state ? { leaf, state } : this.#signed(sign)
   }
 
   async #ready(): Promise<AuthorityState> {
@@ -253,7 +277,7 @@ export class Authority {
     return await this.#mutex.run('state', async () => {
       const next = await change(this.#state)
       if (next === null) return this.#state
-      await this.#options.vault.save(stateText(next))
+      if (this.#keeps) await this.#options.vault.save(stateText(next))
       this.#state = next
       const { sequence, signer, rotation } = next
       const phase = rotation?.phase ?? 'steady'
@@ -268,6 +292,10 @@ export class Authority {
 function waitingAgain(state: AuthorityState, now: number): AuthorityState {
   if (state.rotation?.phase !== 'published') return state
   return { ...state, rotation: { phase: 'published', since: now } }
+}
+
+function bundleOf({ trustDomain, roots, sequence }: AuthorityState): TrustBundle {
+  return { trustDomain, roots: roots.map(({ certificate }) => certificate), sequence }
 }
 
 async function certificates() {

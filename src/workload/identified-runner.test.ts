@@ -271,6 +271,19 @@ function suite(name: string, skip: string | false, make: () => Promise<Bed>): vo
       assert.equal(bundle.split('BEGIN CERTIFICATE').length, 2)
     })
 
+    test('what begins while the root is replaced does not keep the old one', async () => {
+      const spec = specOf('late', ['sleep', '1000'])
+      await runner.prepare(spec)
+      const late = await runner.start(spec, async () => {
+        await authority.replace()
+      })
+      const [root = ''] = (await authority.bundle()).roots
+      const read = async (file: string) => readFile(join(await folderOf(late), file), 'utf8')
+      assert.equal((await read('bundle.pem')).trim(), root.trim())
+      const { publicKey } = new X509Certificate(root)
+      assert.ok(new X509Certificate(await read('svid.pem')).verify(publicKey))
+    })
+
     test('nothing is left when they are gone', async () => {
       const folders = [await folderOf(server), await folderOf(client)]
       for (const { spec } of await runner.list()) await runner.remove(spec.id)

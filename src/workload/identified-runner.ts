@@ -18,7 +18,7 @@ import {
   type PrivateFolderName,
   type ReloadSignal,
 } from '../model/secrets.ts'
-import type { Authority } from './authority.ts'
+import type { Authority, Issued } from './authority.ts'
 import type { X509Svid } from './certificate.ts'
 import { Holder, identityFolder, renewalTime } from './holder.ts'
 import { workloadId } from './spiffe-id.ts'
@@ -47,8 +47,10 @@ export class IdentifiedRunner implements Runner {
   readonly #runner: Runner
   readonly #holders = new Map<InstanceId, Holder>()
   /** Of instances that are made ahead. */
-  readonly #ahead = new Map<InstanceId, X509Svid>()
+  readonly #ahead = new Map<InstanceId, Issued<X509Svid>>()
   readonly #mutex = new KeyedMutex()
+  /** Of the bundle that everybody has. */
+  #sequence = 0
   readonly #closing = new AbortController()
   readonly #work = new Set<Promise<void>>()
   #stopListening = (): void => undefined
@@ -66,10 +68,7 @@ export class IdentifiedRunner implements Runner {
   async open(): Promise<void> {
     const { authority } = this.#options
     await this.#runner.open()
-    this.#stopListening = authority.onChange(() => {
-      this.#ahead.clear()
-      this.#background(this.#renewAll())
-    })
+    this.#stopListening = authority.onChange(() => this.#background(this.#follow()))
     for (const found of await this.#runner.list()) await this.#adopt(found)
     this.#background(this.#keepRenewing())
   }
@@ -89,8 +88,13 @@ export class IdentifiedRunner implements Runner {
       await introduce?.(source)
     }
     const found = await this.#runner.start(withFolder(spec), introduceIt, given)
-    if (introduced.size > 0) await this.#keep(spec.id, new Holder(await svid))
-    else await this.#adopt(found)
+    if (introduced.size === 0) await this.#adopt(found)
+    else {
+      const holder = new Holder(await svid)
+      await this.#keep(spec.id, holder)
+      // What changed while it was made has passed it by.
+      if (await this.#isOld(await svid)) await this.#renew(spec.id, holder)
+    }
     return found
   }
 
@@ -159,12 +163,18 @@ export class IdentifiedRunner implements Runner {
   // Private
 
   /** Signed ahead with the instance, if nothing has changed since and it is not due for renewal; else now, while the instance is made. */
-  async #svidOf(spec: InstanceSpec): Promise<X509Svid> {
+  async #svidOf(spec: InstanceSpec): Promise<Issued<X509Svid>> {
     const { authority, clock } = this.#options
     const ahead = this.#ahead.get(spec.id)
     this.#ahead.delete(spec.id)
-    if (ahead !== undefined && renewalTime(ahead, 0) > clock.now()) return ahead
+    const isGood = ahead !== undefined && renewalTime(ahead, 0) > clock.now()
+    if (isGood && !(await this.#isOld(ahead))) return ahead
     return await authority.x509Svid(this.#idOf(spec))
+  }
+
+  /** Whether the bundle was another one when it was signed. */
+  async #isOld({ sequence }: Issued<X509Svid>): Promise<boolean> {
+    return (await this.#options.authority.bundle()).sequence !== sequence
   }
 
   async #withIdentity(
@@ -239,8 +249,11 @@ export class IdentifiedRunner implements Runner {
     })
   }
 
-  /** The bundle has changed: everybody gets it now, with a new SVID, as what signed the old one may not be in it any more. */
-  async #renewAll(): Promise<void> {
+  /** Where the bundle has changed everybody gets it now, with a new SVID, as what signed the old one may not be in it any more. */
+  async #follow(): Promise<void> {
+    const { sequence } = await this.#options.authority.bundle()
+    if (sequence === this.#sequence) return
+    this.#sequence = sequence
     for (const holder of this.#holders.values()) holder.due = 0
     for (const [id, holder] of this.#holders) await this.#renew(id, holder)
   }

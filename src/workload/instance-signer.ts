@@ -19,12 +19,11 @@ export class InstanceSigner implements IdentitySigner {
   }
 
   async certify(holder: IdentityHolder, publicKey: Uint8Array): Promise<SignedIdentity> {
-    const { certificate, id, notAfter } = await this.#authority.certify(
+    const { leaf, trustDomain, roots, jwtBundle } = await this.#authority.certify(
       this.#idOf(holder),
       new Uint8Array(publicKey),
     )
-    const { trustDomain, roots } = await this.#authority.bundle()
-    const jwtBundle = await this.#authority.jwtBundle()
+    const { id, certificate, notAfter } = leaf
     const lifeMs = notAfter - this.#clock.now()
     return { id: spiffeIdText(id), certificate, lifeMs, trustDomain, roots, jwtBundle }
   }

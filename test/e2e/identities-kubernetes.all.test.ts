@@ -186,7 +186,7 @@ describe('identities on a real cluster', { skip, timeout: 600_000 }, () => {
   })
 
   test('a root that was stolen is replaced, and who asks anew has the new one', async () => {
-    await must('identity', 'replace')
+    await must('identity', 'replace', '--yes')
     for (const process of ['web', 'client']) {
       const before = await serialIn(process)
       await execIn(process, 'node', 'kill.js')

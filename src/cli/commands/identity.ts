@@ -2,6 +2,7 @@ import type { WorkloadIdentitiesBody } from '../../contract/workload-endpoints.t
 import { FairwayError } from '../../model/errors.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
+import { readLine } from '../prompt.ts'
 import { ageText } from '../quantity.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
@@ -16,8 +17,12 @@ export const identity: Command = {
     'or at once by `rotate`. That takes two times the life of a certificate and no connection breaks. `replace` is for keys that somebody else may have:',
     'nothing but a new root is trusted from then on, and programs refuse each other until both have read their new files.',
   ],
-  examples: ['fairway identity status', 'fairway identity rotate'],
-  options: [],
+  examples: [
+    'fairway identity status',
+    'fairway identity rotate',
+    'fairway identity replace --yes',
+  ],
+  options: [{ name: 'yes', short: 'y', summary: 'replace: do not ask' }],
   subcommands: [
     { name: 'status', usage: '', summary: 'trust domain, roots, and what comes next' },
     { name: 'rotate', usage: '', summary: 'begin to replace the root' },
@@ -32,9 +37,23 @@ async function run(context: Context): Promise<number> {
   if (words.length > 0) throw new FairwayError('INVALID_REQUEST', `identity ${name} needs no name`)
   const client = context.client()
   if (name === 'rotate') show(context, await client.rotateWorkloadRoot())
-  else if (name === 'replace') show(context, await client.replaceWorkloadRoot())
-  else show(context, await client.workloadIdentities())
+  else if (name === 'replace') {
+    await confirm(context)
+    show(context, await client.replaceWorkloadRoot())
+  } else show(context, await client.workloadIdentities())
   return 0
+}
+
+async function confirm({ args, io }: Context): Promise<void> {
+  if (args.flag('yes')) return
+  if (io.stdin.isTTY !== true)
+    throw new FairwayError('INVALID_REQUEST', 'replace asks first, and there is no terminal', {
+      hint: 'Say --yes.',
+    })
+  const question =
+    'Programs refuse each other until both have read their new certificates. Type replace: '
+  if ((await readLine(io, question, { hidden: false })).trim() !== 'replace')
+    throw new FairwayError('INVALID_REQUEST', 'nothing was replaced', { hint: '' })
 }
 
 const STEPS: Readonly<Record<WorkloadIdentitiesBody['next']['step'], string>> = {

@@ -11,7 +11,7 @@ export async function replaceAccessKey(context: Context): Promise<number> {
   if (out.json) out.object({ key: 'replaced' })
   else
     out.note(
-      'Tokens for clusters are signed with a new key: none of before is taken by this server. An API server that checks them itself (--way issuer) takes those that are out, five minutes at most, until it sees a new one.',
+      'Tokens for clusters are signed with a new key: none of before is taken by this server. An API server that checks them itself (--way issuer) takes what the old key signs until somebody has come to it with a new token: go there once with kubectl.',
     )
   return 0
 }

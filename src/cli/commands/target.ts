@@ -99,8 +99,10 @@ async function run(context: Context): Promise<number> {
   const { name, words } = subcommand(target, context.args)
   if (name === 'list') return show(context, await context.client().listTargets())
   const [word, extra] = words
-  if (name === 'access' && word === undefined && context.args.flag('new-key'))
-    return replaceAccessKey(context)
+  if (context.args.flag('new-key')) {
+    if (name === 'access' && word === undefined) return replaceAccessKey(context)
+    throw new FairwayError('INVALID_REQUEST', '--new-key is for `target access` without a name')
+  }
   if (word === undefined || extra !== undefined) {
     throw new FairwayError('INVALID_REQUEST', `target ${name} needs one name`)
   }
