@@ -1,6 +1,6 @@
 import type { DesiredApp, Workload } from '../model/engine.ts'
 import type { AppRef } from '../model/names.ts'
-import type { KubeObject } from './object.ts'
+import { objectKey, type KubeObject } from './object.ts'
 import { isStateful } from './object-names.ts'
 import { planBase } from './plan-base.ts'
 import { planCron } from './plan-cron.ts'
@@ -30,7 +30,7 @@ export function planApp(desired: DesiredApp, settings: PlanSettings): readonly K
     ...planBase(ref, processes, settings),
     ...planDoorPolicy(ref, copies.some(callsServer), settings),
     ...planVolumes(ref, processes, settings),
-    ...workloads.flatMap((workload) => planWorkload(ref, workload, settings)),
+    ...workloads.flatMap((workload) => onceEach(planWorkload(ref, workload, settings))),
   ]
 }
 
@@ -42,6 +42,11 @@ export function slotsOf(workload: Workload, settings: PlanSettings): readonly Sl
 }
 
 // Private
+
+/** Two tracks with the same values plan the same Secret. */
+function onceEach(objects: readonly KubeObject[]): readonly KubeObject[] {
+  return [...new Map(objects.map((object) => [objectKey(object), object])).values()]
+}
 
 function planWorkload(
   ref: AppRef,

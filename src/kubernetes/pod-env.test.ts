@@ -56,6 +56,30 @@ test('the name of a Secret tells its values from others to whoever has the key a
   for (const other of others) assert.notEqual(other, nameOf('one key'))
 })
 
+test('two releases with the same values share one Secret, which is neither’s', () => {
+  const values = new Map([
+    ['web@1', opened('planted')],
+    ['web@2', opened('planted')],
+  ])
+  const tracks = (['stable', 'candidate'] as const).map((name, index) =>
+    trackOf({
+      name,
+      release: index + 1,
+      env,
+      secretEnv: ['TOKEN'],
+      secrets: { ...PLAN, documents: [] },
+      weight: 50,
+    }),
+  )
+  const planned = (...of: readonly (typeof tracks)[number][]): readonly KubeObject[] =>
+    planApp(appOf(workloadOf({}, of)), settingsWith({ values })).filter(
+      ({ kind }) => kind === 'Secret',
+    )
+  const both = planned(...tracks)
+  assert.equal(both.length, 2)
+  for (const track of tracks) assert.deepEqual(planned(track), both)
+})
+
 const PLAN: SecretPlan = {
   documents: [{ path: 's.yaml', text: 'encrypted' }],
   env: { API_KEY: { kind: 'secret', name: 'KEY' } },
@@ -86,7 +110,7 @@ test('a variable from a secret is a reference to an immutable Secret with what w
   assert.equal(secret['immutable'], true)
   assert.equal(secret.metadata.namespace, 'shop--production')
   assert.equal(secret.metadata.labels['fairway/owner'], 'test')
-  assert.equal(secret.metadata.labels['fairway/release'], '1')
+  assert.equal(secret.metadata.labels['fairway/process'], 'web')
   const [container] = listAt(template, 'spec', 'containers')
   const env = listAt(container, 'env')
   assert.deepEqual(

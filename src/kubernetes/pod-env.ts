@@ -86,9 +86,15 @@ function envSecret(
     // What a run has goes with the run.
     name: `${of.job ?? process}--env-${settings.fingerprint(canonicalText([namespace, data]))}`,
     namespace,
-    labels: ownershipLabels({ ref, owner: settings.owner, process, ...of }),
+    labels: ownershipLabels({ ref, owner: settings.owner, process, ...shared(of) }),
     fields: { type: 'Opaque', immutable: true, data },
   })
+}
+
+/** Two releases with the same values have the same Secret: it carries nothing of the one or the other. */
+function shared({ kind, job, ...of }: PodEnvInput['of']): Partial<PodEnvInput['of']> {
+  const whose = kind === undefined ? {} : { kind }
+  return job === undefined ? whose : { ...of, ...whose, job }
 }
 
 /** Its name says nothing of the values to whoever sees it in a pod: it is made with the environment's key. */
@@ -111,7 +117,7 @@ function takenSecret(
     kind: 'Secret',
     name: `${of.job ?? process}--secret-${opened.envVersion.slice(0, 10)}`,
     namespace: namespaceOf(ref),
-    labels: ownershipLabels({ ref, owner, process, ...of }),
+    labels: ownershipLabels({ ref, owner, process, ...shared(of) }),
     fields: { type: 'Opaque', immutable: true, data: Object.fromEntries(data) },
   })
 }
