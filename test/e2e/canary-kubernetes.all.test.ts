@@ -11,7 +11,7 @@ import {
   type ClusterPlatform,
 } from './cluster-bed.ts'
 import { targetArguments } from './cluster-platform.ts'
-import { lacksGateway } from './gateway.ts'
+import { lacksGateway } from './gateway-programs.ts'
 import { canariesBehindGateway } from './gateway-canaries.ts'
 import { freePorts } from './private-platform.ts'
 import { eventually } from './probe-app.ts'

