@@ -101,11 +101,11 @@ export class Applier {
   /** Deletes what is ours, no longer planned, and may go now. Resolves with how many that were. @throws FairwayError CLUSTER_… */
   async prune(
     ref: AppRef,
-    planned: readonly KubeObject[],
+    planned: readonly Outline[],
     mayGo: (kind: Kind) => boolean,
   ): Promise<number> {
     const { client, objects } = this.#options
-    const keep = new Set(planned.map(objectKey))
+    const keep = new Set(planned.map(({ key }) => key))
     const doomed = objects.prunable(namespaceOf(ref)).filter(({ kind, object }) => {
       const isWanted = keep.has(keyOf(kind, object)) || object.job !== ''
       return object.app === refKey(ref) && !object.deleting && !isWanted && mayGo(kind)

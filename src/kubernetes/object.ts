@@ -37,8 +37,11 @@ export interface ObjectInput {
  */
 export function kubeObject(input: ObjectInput): KubeObject {
   const { apiVersion, kind, name, namespace, labels, annotations = {}, fields } = input
-  const without = { apiVersion, kind, metadata: { name, namespace, labels, annotations }, fields }
-  const plan = hash('sha256', canonicalText(without), 'hex').slice(0, 16)
+  const own = sorted(fields)
+  const metadata = sorted({ name, namespace, labels, annotations })
+  // Its keys stand in order: the text is `canonicalText`, and what is large is put in order once.
+  const text = JSON.stringify({ apiVersion, fields: own, kind, metadata })
+  const plan = hash('sha256', text, 'hex').slice(0, 16)
   return {
     apiVersion,
     kind,
@@ -48,7 +51,7 @@ export function kubeObject(input: ObjectInput): KubeObject {
       labels: texts(labels),
       annotations: texts({ ...annotations, [PLAN_ANNOTATION]: plan }),
     },
-    ...record(sorted(fields)),
+    ...record(own),
   }
 }
 

@@ -13,9 +13,10 @@ import { namespaceOf } from './labels.ts'
 import { removeNamespace } from './namespace-end.ts'
 import { KnownFacts } from './known-facts.ts'
 import type { OwnedObjects } from './owned-objects.ts'
-import { planApp } from './plan-app.ts'
 import { expectIdentities } from './plan-identity.ts'
 import { processOf } from './plan-job.ts'
+import type { KubeObject } from './object.ts'
+import { planApp, slotsOf } from './plan-app.ts'
 import type { PlanSettings } from './plan-settings.ts'
 import type { EngineDoor, PodDoor } from './pod-door.ts'
 import { callsServer } from './pod-template.ts'
@@ -54,14 +55,19 @@ export interface Progress {
   readonly settled: boolean
 }
 
+/** The last plan of an app, without its objects, and what it was made from besides the model. */
+interface KnownPlan {
+  readonly facts: ClusterFacts
+  readonly podDoor: PlanSettings['podDoor']
+  readonly basis: string
+  readonly outlines: readonly Outline[]
+}
+
 /** Makes the cluster hold what is planned for one app; called again and again, it writes only what differs. */
 export class Reconciler {
   readonly applier: Applier
   readonly #options: ReconcilerOptions
-  readonly #outlines = new WeakMap<
-    DesiredApp,
-    { readonly facts: ClusterFacts; readonly basis: string; readonly outlines: readonly Outline[] }
-  >()
+  readonly #plans = new WeakMap<DesiredApp, KnownPlan>()
   readonly #facts: KnownFacts
   readonly #values: PodValues | null
   #door: PodDoor | null = null
@@ -103,22 +109,19 @@ export class Reconciler {
     this.#values?.close()
   }
 
-  /** True where nothing of the plan is left to write. Asked for every change that anybody watches: the plan is made once and only its outline kept. */
+  /** True where nothing of the plan is left to write; false before the first pass. Asked for every change that anybody watches. */
   isApplied(desired: DesiredApp): boolean {
     const facts = this.#facts.current
-    if (facts === null || !this.#options.objects.synced) return false
+    const known = this.#plans.get(desired)
+    if (facts === null || known === undefined || !this.#options.objects.synced) return false
     const wanted = wantedIn(desired)
     const podDoor = this.#door
     if (podDoor === null && copiesIn(desired).some(callsServer)) return false
     const values = this.#values === null ? NONE_OPEN : this.#values.known(desired.ref, wanted)
     if (values === null) return false
     const slots = this.#slots(desired.ref)
-    const basis = JSON.stringify([...slots, ...[...values].map(versionsOf)])
-    const known = this.#outlines.get(desired)
-    if (known?.facts === facts && known.basis === basis) return this.#areApplied(known.outlines)
     const settings = { ...this.#options.settings, podDoor, values, facts, slots }
-    const outlines = planApp(desired, settings).map(outlineOf)
-    this.#outlines.set(desired, { facts, basis, outlines })
+    const outlines = this.#known(desired, settings) ?? this.#plan(desired, settings).outlines
     return this.#areApplied(outlines)
   }
 
@@ -131,12 +134,12 @@ export class Reconciler {
     const { ref } = desired
     const wanted = wantedIn(desired)
     const opening = { holder: SERVED, copies: copiesIn(desired) }
-    const planned = planApp(desired, await this.#opened(ref, wanted, opening))
-    const { applied } = await this.applier.apply(planned, { adopt })
+    const settings = await this.#opened(ref, wanted, opening)
+    const { applied, outlines } = await this.#apply(desired, settings, adopt)
     const { ready, old, settled } = progress()
     const mayReplace = ready && this.#areRoutesFollowed(ref)
     const isOver = mayReplace && !old && settled
-    const pruned = await this.applier.prune(ref, planned, (kind) => {
+    const pruned = await this.applier.prune(ref, outlines, (kind) => {
       if (AT_ONCE.has(kind.kind)) return true
       return USED_BY_COPIES.has(kind.kind) ? isOver : mayReplace
     })
@@ -176,6 +179,38 @@ export class Reconciler {
     return objects
       .routes(namespaceOf(ref))
       .every((route) => route.deleting || !routeState(route, clock.now()).holds)
+  }
+
+  /** Most passes follow a change of a status and find everything applied: they plan nothing. */
+  async #apply(
+    desired: DesiredApp,
+    settings: PlanSettings,
+    adopt: ReadonlySet<string>,
+  ): Promise<{ readonly applied: number; readonly outlines: readonly Outline[] }> {
+    const known = this.#known(desired, settings)
+    if (known !== null && this.#areApplied(known)) return { applied: 0, outlines: known }
+    const { objects, outlines } = this.#plan(desired, settings)
+    const { applied } = await this.applier.apply(objects, { adopt })
+    return { applied, outlines }
+  }
+
+  /** Null where a plan from these settings may be another one than the last. */
+  #known(desired: DesiredApp, settings: PlanSettings): readonly Outline[] | null {
+    const known = this.#plans.get(desired)
+    const { facts, podDoor } = settings
+    if (known?.facts !== facts || known.podDoor !== podDoor) return null
+    return known.basis === basisOf(desired, settings) ? known.outlines : null
+  }
+
+  #plan(
+    desired: DesiredApp,
+    settings: PlanSettings,
+  ): { readonly objects: readonly KubeObject[]; readonly outlines: readonly Outline[] } {
+    const objects = planApp(desired, settings)
+    const outlines = objects.map(outlineOf)
+    const { facts, podDoor } = settings
+    this.#plans.set(desired, { facts, podDoor, basis: basisOf(desired, settings), outlines })
+    return { objects, outlines }
   }
 
   #areApplied(outlines: readonly Outline[]): boolean {
@@ -221,6 +256,14 @@ function wantedOf(
       secrets === undefined ? [] : [[releaseKey(process, release), secrets] as const],
     ),
   )
+}
+
+/** Of what a plan is made from, all that changes besides the facts: slots, as they are assigned, and values. How many copies are ready is none of it. */
+function basisOf({ workloads }: DesiredApp, settings: PlanSettings): string {
+  const slots = workloads.map((workload) =>
+    slotsOf(workload, settings).map(({ slot, track }) => [slot, track.name, track.release]),
+  )
+  return JSON.stringify([...slots, ...[...(settings.values ?? NONE_OPEN)].map(versionsOf)])
 }
 
 function versionsOf([key, { envVersion, restart }]: readonly [string, OpenedValues]): string {

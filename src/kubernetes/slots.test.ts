@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { trackOf } from '../../test/fakes/cluster-plan.ts'
+import { isDeepStrictEqual } from 'node:util'
+import {
+  appOf,
+  GATEWAY,
+  settingsWith,
+  trackOf,
+  WEB,
+  workloadOf,
+} from '../../test/fakes/cluster-plan.ts'
+import { toYaml } from './object.ts'
+import { planApp } from './plan-app.ts'
 import { assignSlots, type ObservedSlots } from './slots.ts'
 
 const stable = (release: number) => trackOf({ release })
@@ -12,6 +22,17 @@ function slots(tracks: Parameters<typeof assignSlots>[0], observed: ObservedSlot
     .map(({ slot, track }) => `${track.name} ${String(track.release)} in ${slot}`)
     .join(', ')
 }
+
+const slot = fc.option(fc.record({ release: fc.nat(3), ready: fc.nat(3) }), { nil: undefined })
+const observedSlots = fc.record({ a: slot, b: slot }).map(({ a, b }): ObservedSlots => ({
+  ...(a === undefined ? {} : { a }),
+  ...(b === undefined ? {} : { b }),
+}))
+const tracks = fc
+  .uniqueArray(fc.nat(3), { minLength: 1, maxLength: 2 })
+  .map(([first = 0, second]) =>
+    second === undefined ? [stable(first)] : [stable(first), candidate(second)],
+  )
 
 test('a first release is in a; a rolling update stays where its process is', () => {
   assert.equal(slots([stable(1)], {}), 'stable 1 in a')
@@ -35,16 +56,6 @@ test('a new release rolls into the fuller slot', () => {
 })
 
 test('every track has a slot of its own, a running release its own one, and asking again changes nothing', () => {
-  const slot = fc.option(fc.record({ release: fc.nat(3), ready: fc.nat(3) }), { nil: undefined })
-  const observedSlots = fc.record({ a: slot, b: slot }).map(({ a, b }): ObservedSlots => ({
-    ...(a === undefined ? {} : { a }),
-    ...(b === undefined ? {} : { b }),
-  }))
-  const tracks = fc
-    .uniqueArray(fc.nat(3), { minLength: 1, maxLength: 2 })
-    .map(([first = 0, second]) =>
-      second === undefined ? [stable(first)] : [stable(first), candidate(second)],
-    )
   fc.assert(
     fc.property(tracks, observedSlots, (wanted, observed) => {
       const assigned = assignSlots(wanted, observed)
@@ -55,5 +66,31 @@ test('every track has a slot of its own, a running release its own one, and aski
       )
       assert.deepEqual(assignSlots(wanted, now), assigned)
     }),
+  )
+})
+
+// Whoever keeps a plan asks no more than this of the slots.
+test('a plan takes of the slots only which track is where', () => {
+  const strategy = fc.constantFrom('rolling', 'canary', 'bluegreen', 'recreate')
+  fc.assert(
+    fc.property(
+      tracks,
+      strategy,
+      fc.boolean(),
+      observedSlots,
+      observedSlots,
+      (wanted, how, routed, before, now) => {
+        fc.pre(isDeepStrictEqual(assignSlots(wanted, before), assignSlots(wanted, now)))
+        const desired = appOf(workloadOf({ strategy: how }, wanted))
+        const plan = (observed: ObservedSlots): string => {
+          const slots = new Map([[WEB, observed]])
+          return toYaml(
+            planApp(desired, settingsWith(routed ? { slots, facts: GATEWAY } : { slots })),
+          )
+        }
+        assert.equal(plan(now), plan(before))
+      },
+    ),
+    { numRuns: 50 },
   )
 })
