@@ -237,7 +237,7 @@ describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
   test('a variable from a secret is one Secret with that value alone, and goes with its release', async () => {
     const asked = ['asked-planted-4', 'asked-planted-5']
     const secrets = async (): Promise<readonly KubeSecret[]> => {
-      const query = ['get', 'secrets', '-A', '-l', 'fairway/release', '-o', 'json']
+      const query = ['get', 'secrets', '-A', '-l', 'fairway/process', '-o', 'json']
       return (JSON.parse(await bed.cluster.kubectl(query)) as { items: KubeSecret[] }).items
     }
     const describe = (env: string): Promise<void> =>
