@@ -7,13 +7,11 @@ import {
   MAX_AUDIENCES,
   type InstanceIdentities,
 } from '../model/instance-identity.ts'
-import { parseTargetName, type TargetName } from '../model/names.ts'
+import type { TargetName } from '../model/names.ts'
 import { sendJson } from './access-status.ts'
-import { bearerToken } from './credentials.ts'
+import { INSTANCE_ANSWER_MS, instanceRequest } from './instance-request.ts'
 import { smallJson } from './small-body.ts'
 
-/** Beside what an instance's own helper needs for one try: an answer that takes longer has nobody who waits for it. */
-const ANSWER_MS = 15_000
 const MAX_BODY = 24 << 10
 
 const bytes = z
@@ -43,18 +41,14 @@ export async function answerIdentity(
   response: ServerResponse,
   identities: InstanceIdentities,
 ): Promise<boolean> {
-  const name = IDENTITY_PATH.exec(request.url ?? '')?.[1]
-  if (name === undefined) return false
-  if (request.method !== 'POST') throw new FairwayError('INVALID_REQUEST', 'expected POST')
-  const token = bearerToken(request.headers.authorization)
-  if (token === null) throw new FairwayError('UNAUTHENTICATED', 'expected a bearer token')
-  const target = parseTargetName(name)
+  const asking = instanceRequest(request, IDENTITY_PATH)
+  if (asking === null) return false
   // Nobody's body is kept who has not even a token that looks right.
-  await identities.expect(target, token)
+  await identities.expect(asking.target, asking.token)
   const { data } = question.safeParse(await smallJson(request, MAX_BODY))
   if (data === undefined) throw new FairwayError('INVALID_REQUEST', 'that is no question')
-  const signal = AbortSignal.timeout(ANSWER_MS)
-  const answer = await answerTo(data, { target, token, signal }, identities)
+  const signal = AbortSignal.timeout(INSTANCE_ANSWER_MS)
+  const answer = await answerTo(data, { ...asking, signal }, identities)
   sendJson(response, 200, answer, { connection: 'close' })
   return true
 }

@@ -1,5 +1,4 @@
 import type { AppRef, ProcessName } from './names.ts'
-import type { InstanceId } from './instance.ts'
 
 /** How the authority of the instances' identities stands. */
 export interface IdentityStatus {
@@ -29,7 +28,10 @@ export interface WorkloadIdentities {
 }
 
 /** Whose an identity is: all copies of a process have the same. */
-export type IdentityHolder = Pick<IdentifiedInstance, 'ref' | 'process'>
+export interface IdentityHolder {
+  readonly ref: AppRef
+  readonly process: ProcessName
+}
 
 /** What a peer needs to know, beside a certificate, to trust others. */
 export interface TrustedRoots {
@@ -63,11 +65,4 @@ export interface IdentitySigner {
 export interface ValidatedJwt {
   readonly id: string
   readonly claims: Readonly<Record<string, unknown>>
-}
-
-/** Who an identity is for. */
-export interface IdentifiedInstance {
-  readonly id: InstanceId
-  readonly ref: AppRef
-  readonly process: ProcessName
 }
