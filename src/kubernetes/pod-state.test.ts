@@ -145,7 +145,7 @@ describe('state of a pod', () => {
   test('names memory, pulls and the scheduler', () => {
     const oom = look({ state: ended(137, 3, 'OOMKilled') })
     assert.equal(oom.reason, 'out of memory (limit 128 MiB)')
-    const pull = { waiting: { reason: 'ImagePullBackOff', message: 'Back-off pulling image "x"' } }
+    const pull = { waiting: { reason: 'ErrImagePull', message: 'r/x@sha256:1: not found' } }
     assert.equal(look({ state: pull }).hopeless, false)
     assert.ok(look({ state: pull }, { seconds: 30 }).hopeless)
     assert.equal(look({ state: pull }, { seconds: 30, since: 25 }).hopeless, false)
@@ -153,12 +153,25 @@ describe('state of a pod', () => {
       'failed to do request: Head "http://r/v2/x/manifests/y?ns=r": EOF',
       'dial tcp 10.0.0.1:5000: connect: connection refused',
       'unexpected status from HEAD request to http://r/v2/x: 503 Service Unavailable',
+      // A node that had not received its login in time.
+      'failed to pull and unpack image "r/x@sha256:1": pulling from host r failed with status code [manifests sha256:1]: 401 Unauthorized',
+      // Before Kubernetes 1.31 this is all that is told between two attempts.
+      'Back-off pulling image "r/x@sha256:1"',
     ]) {
-      const silent = { waiting: { reason: 'ErrImagePull', message } }
+      const reason = message.startsWith('Back-off') ? 'ImagePullBackOff' : 'ErrImagePull'
+      const silent = { waiting: { reason, message } }
       assert.equal(look({ state: silent }, { seconds: 50 }).hopeless, false, message)
       assert.equal(look({ state: silent }, { seconds: 100, since: 60 }).hopeless, false, message)
       assert.ok(look({ state: silent }, { seconds: 70 }).hopeless, message)
     }
+    const config = (message: string): PodState =>
+      look(
+        { state: { waiting: { reason: 'CreateContainerConfigError', message } } },
+        { seconds: 30 },
+      )
+    assert.ok(config('secret "values" not found').hopeless)
+    const late = 'failed to sync secret cache: timed out waiting for the condition'
+    assert.equal(config(late).hopeless, false)
     const conditions = [
       {
         type: 'PodScheduled',

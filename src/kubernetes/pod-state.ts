@@ -20,12 +20,17 @@ const CRASHES_UNTIL_FAILING = 3
 const PROVEN_MS = 60_000
 /** Kubelet counts whole seconds and probes. */
 const PROBE_ROUNDING_MS = 1_500
-/** A pull that failed once may have hit a registry that was starting. */
-const PULL_PATIENCE_MS = 10_000
-/** Nobody answered: the node asks again after 10, 20 and 40 seconds. Where we are the registry ourselves, it was away with us. */
-const SILENCE_PATIENCE_MS = 60_000
-const SILENCE =
-  /\b(EOF|connection refused|connection reset|timeout|no route to host|context deadline exceeded)\b|: 5\d\d /
+/** What asking again does not change: the image, its name or the container is wrong. */
+const CERTAIN_PATIENCE_MS = 10_000
+/**
+ * The node asks again after 10, 20 and 40 seconds, and its next answer may be another: the registry was away (with us, where we are it), or a node under
+ * load had not received its login in time and asked without one.
+ */
+const PULL_PATIENCE_MS = 60_000
+const PULLS = new Set(['ErrImagePull', 'ImagePullBackOff', 'RegistryUnavailable'])
+const IMAGE_IS_WRONG = /\b(not found|manifest unknown|name unknown|no match for platform)\b/i
+/** Kubelet's words for a Secret or ConfigMap that it has yet to receive. */
+const NOT_RECEIVED = /\bfailed to sync (secret|configmap) cache\b/
 /** A pod may be leaving, and an autoscaler says within this time whether it brings a node. */
 const SCHEDULE_PATIENCE_MS = 15_000
 const REFUSALS_UNTIL_FAILING = 2
@@ -137,7 +142,8 @@ function waiting(
   if (reason === 'CrashLoopBackOff') return crashed(pod)
   if (!HOPELESS.has(reason)) return STARTING
   const text = message === '' ? reason : `${reason}: ${message}`
-  const patience = SILENCE.test(message) ? SILENCE_PATIENCE_MS : PULL_PATIENCE_MS
+  const isCertain = PULLS.has(reason) ? IMAGE_IS_WRONG.test(message) : !NOT_RECEIVED.test(message)
+  const patience = isCertain ? CERTAIN_PATIENCE_MS : PULL_PATIENCE_MS
   const hopeless = now - Math.max(pod.createdAt, since) > patience
   return { state: 'starting', reason: text, hopeless }
 }

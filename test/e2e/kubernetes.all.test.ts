@@ -216,6 +216,25 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     await pull.destroy()
   })
 
+  test('a registry that refuses a node once, as one whose login came late: asked again, and live', async () => {
+    const late = await create('late')
+    const asked = Promise.withResolvers<undefined>()
+    const refusing = createServer((_, response) => {
+      response.writeHead(401).end()
+      asked.resolve(undefined)
+    })
+    await bed.lab.setRegistry(`127.0.0.1:${String(await listening(refusing))}`)
+    const deploying = late.deploy()
+    try {
+      await Promise.race([asked.promise, deploying])
+    } finally {
+      await bed.lab.setRegistry(`127.0.0.1:${String(bed.platform.apiPort)}`)
+      refusing.close()
+    }
+    assert.match(await deploying, /release 1/)
+    await late.destroy()
+  })
+
   test('faults: a target in use stays; a killed server goes on; a cluster that is away holds up only its own apps', async () => {
     const { platform, lab } = bed
     const far = await create('far', { scale: { min: 2 } })
