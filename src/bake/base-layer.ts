@@ -218,7 +218,7 @@ function copyrights(files: readonly DebFile[], used: ReadonlySet<string>): DebFi
 }
 
 /** What scanners read to know the packages of an image without a dpkg database (distroless' layout). */
-async function metadataEntries(
+export async function metadataEntries(
   archive: DebianArchive,
   packages: readonly DebianPackage[],
 ): Promise<LayerEntry[]> {

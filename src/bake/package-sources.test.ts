@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -37,6 +37,28 @@ test('a login in the address of the registry goes nowhere', async () => {
 test('a host without npm and pip has no settings of theirs', async () => {
   const { env } = await readPackageSources({ PATH: folder, HOME: folder })
   assert.deepEqual(env, {})
+})
+
+test('what the environment says of pip holds without pip, and goes before its files', async () => {
+  const told = {
+    HOME: folder,
+    PIP_INDEX_URL: 'http://me:hunter2@pypi.example/simple/',
+    PIP_TRUSTED_HOST: 'pypi.example',
+  }
+  const expected = {
+    PIP_INDEX_URL: 'http://pypi.example/simple/',
+    PIP_TRUSTED_HOST: 'pypi.example',
+  }
+  const { env } = await readPackageSources({ PATH: folder, ...told })
+  assert.deepEqual(env, expected)
+  const pip = `#!/bin/sh\necho "global.index-url='https://files.example/'"\n`
+  const programs = join(folder, 'pip-only')
+  await mkdir(programs)
+  await writeFile(join(programs, 'pip3'), pip, { mode: 0o755 })
+  const both = await readPackageSources({ PATH: programs, ...told })
+  assert.deepEqual(both.env, expected)
+  const alone = await readPackageSources({ PATH: programs, HOME: folder })
+  assert.deepEqual(alone.env, { PIP_INDEX_URL: 'https://files.example/' })
 })
 
 // A real npm does not break on request: this stands for one whose Node is too old or whose files are damaged.

@@ -41,12 +41,9 @@ export async function readPackageSources(
   if (pip.indexUrl !== null) inside['PIP_INDEX_URL'] = withoutLogin(pip.indexUrl)
   if (pip.extraIndexUrl !== null)
     inside['PIP_EXTRA_INDEX_URL'] = pip.extraIndexUrl.split(/\s+/).map(withoutLogin).join(' ')
-  return {
-    path,
-    env: inside,
-    caBundle: npm.caFile ?? pip.cert ?? env['SSL_CERT_FILE'] ?? env['NODE_EXTRA_CA_CERTS'] ?? null,
-    hostEnv,
-  }
+  if (pip.trustedHost !== null) inside['PIP_TRUSTED_HOST'] = pip.trustedHost
+  const caBundle = npm.caFile ?? pip.cert ?? env['SSL_CERT_FILE'] ?? null
+  return { path, env: inside, caBundle, hostEnv }
 }
 
 interface NpmConfig {
@@ -57,6 +54,7 @@ interface NpmConfig {
 interface PipConfig {
   readonly indexUrl: string | null
   readonly extraIndexUrl: string | null
+  readonly trustedHost: string | null
   readonly cert: string | null
 }
 
@@ -88,14 +86,17 @@ async function npmSays(env: Readonly<Record<string, string>>): Promise<string> {
   }
 }
 
-/** A host without pip has no pip configuration: everything null. */
+/** What the environment says goes before pip's files, and holds on a host without pip too: a control plane on a cluster. */
 async function pipConfig(env: Readonly<Record<string, string>>): Promise<PipConfig> {
   const said = await pipSays(env)
   const value = (name: string): string | null =>
-    new RegExp(`^(?:global|install|:env:)\\.${name}='(.*)'$`, 'm').exec(said)?.[1] ?? null
+    env[`PIP_${name.replaceAll('-', '_').toUpperCase()}`] ??
+    new RegExp(`^(?:global|install)\\.${name}='(.*)'$`, 'm').exec(said)?.[1] ??
+    null
   return {
     indexUrl: value('index-url'),
     extraIndexUrl: value('extra-index-url'),
+    trustedHost: value('trusted-host'),
     cert: value('cert'),
   }
 }

@@ -1,10 +1,12 @@
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
-import { baseLayer } from './base-layer.ts'
+import { baseLayer, metadataEntries } from './base-layer.ts'
 import type { Kitchen, LayerJob, PlacedLayer } from './bake-job.ts'
 import { inPlatformWords } from './baker.ts'
-import { addLayer } from './keyed-layer.ts'
+import { debEntries } from './deb-entries.ts'
+import { addLayer, keyedLayer } from './keyed-layer.ts'
+import { layerKey } from './layer-key.ts'
 import { folderTree } from './folder-tree.ts'
 import { nodeRuntime } from './node-runtime.ts'
 import { DEFAULT_NODE_MAJOR } from './node-version.ts'
@@ -59,10 +61,11 @@ export async function bakePlatform(
     const [base] = layers
     if (base === undefined) throw new TypeError('a runtime without base')
     const list = await baseList(kitchen.images, base)
+    const unpacker = await unpackerLayer(job)
     const npm = await addLayer(job, await npmEntries(job), { level: 'small' })
     const source = await addLayer(job, [...files.source, list], { level: 'small' })
     return await kitchen.images.addImage({
-      layers: [...layers, npm, modules, source].map(({ layer }) => layer),
+      layers: [...layers, unpacker, npm, modules, source].map(({ layer }) => layer),
       config: nodeConfig(kitchen, version, { title: 'fairway-server', program: 'server' }),
     })
   } catch (error) {
@@ -152,6 +155,22 @@ export async function bakePostgres(
 }
 
 // Private
+
+/** xz, in which Debian packs what a server in the image unpacks for others. No part of the base, which is theirs too. */
+async function unpackerLayer(job: LayerJob): Promise<PlacedLayer> {
+  const archive = await job.kitchen.debian()
+  const found = await archive.resolve(['xz-utils'], { exclude: ['libc6'] })
+  const packages = found.filter(({ name }) => name === 'xz-utils' || name === 'liblzma5')
+  const key = layerKey('unpacker', { packages: packages.map(({ sha256 }) => sha256) })
+  return keyedLayer(job, key, 'small', async (add) => {
+    await archive.fetchPackages(packages, job.signal)
+    const files = (await Promise.all(packages.map((pkg) => archive.files(pkg)))).flat()
+    const needed = files.filter(({ path }) =>
+      /\/(?:bin\/xz|liblzma\.so[^/]*|doc\/[^/]+\/copyright)$/.test(path),
+    )
+    return add([...debEntries(needed), ...(await metadataEntries(archive, packages))])
+  })
+}
 
 /** npm, as the server asks it for versions and packages outside of any step. The image has no env(1), so its own first line does not find node. */
 async function npmEntries(job: LayerJob): Promise<LayerEntry[]> {

@@ -1,11 +1,11 @@
 /** `fairway install`: this very program, as an image, on one of its targets. Loaded when somebody asks for it. */
 import { randomBytes } from 'node:crypto'
 import { createKitchen } from '../bake/baker.ts'
-import { readPackageSources } from '../bake/package-sources.ts'
 import { bakePlatform, bakePostgres } from '../bake/platform-image.ts'
 import { ClusterClient } from '../kubernetes/cluster-client.ts'
 import { readKubeconfig } from '../kubernetes/kubeconfig.ts'
 import { toYaml } from '../kubernetes/object.ts'
+import type { PlatformPackages } from '../kubernetes/plan-platform-packages.ts'
 import { planPlatform, type PlatformKeys, type PlatformPlan } from '../kubernetes/plan-platform.ts'
 import { ownDatabaseUrl, POSTGRES } from '../kubernetes/plan-platform-postgres.ts'
 import { REGISTRY, REGISTRY_PORT, REGISTRY_USER } from '../kubernetes/plan-platform-registry.ts'
@@ -37,6 +37,7 @@ import { pullSecret } from './clusters.ts'
 import { environment } from './environment.ts'
 import { checkedSettings } from './install-settings.ts'
 import { bakerOptions, type KitchenOptions } from './kitchen.ts'
+import { packageSettings } from './package-settings.ts'
 import { platformFiles } from './platform-files.ts'
 import { pushImage } from './release-images.ts'
 import { packageVersion } from './version.ts'
@@ -71,7 +72,7 @@ async function install(
   try {
     const installer = new PlatformInstaller({ client, clock, installer: await options.owner() })
     const baked = await bake(options, request, signal)
-    const packages = await packagesOf(request)
+    const packages = await packageSettings(request, { env: environment, log })
     const plan = await planOf({
       owner: options.owner,
       request,
@@ -157,7 +158,7 @@ interface Planned extends Pick<InstallerOptions, 'owner' | 'clock'> {
   readonly registry: TargetRegistry
   readonly installer: PlatformInstaller
   readonly baked: Baked
-  readonly packages: Readonly<Record<string, string>>
+  readonly packages: PlatformPackages
 }
 
 async function planOf(given: Planned): Promise<PlatformPlan> {
@@ -255,26 +256,13 @@ function ownRegistry(
   }
 }
 
-/** A mirror on this machine's loopback is nobody's there. */
-async function packagesOf({
-  npmRegistry,
-}: InstallRequest): Promise<Readonly<Record<string, string>>> {
-  const { env } = await readPackageSources(environment)
-  const found: Record<string, string> = {}
-  for (const name of ['npm_config_registry', 'PIP_INDEX_URL']) {
-    const url = env[name]
-    if (url !== undefined && URL.canParse(url) && !isLoopback(new URL(url).hostname))
-      found[name] = url
-  }
-  return npmRegistry === null ? found : { ...found, npm_config_registry: npmRegistry }
-}
-
-function isLoopback(host: string): boolean {
-  return /^(?:localhost|127\..*|\[::1\])$/.test(host)
-}
-
-function notesOf({ database, registry, image }: PlatformPlan): readonly string[] {
+function notesOf({ database, registry, image, packages }: PlatformPlan): readonly string[] {
   return [
+    ...(Object.keys(packages.apt).length > 0
+      ? []
+      : [
+          'No Debian package source that the cluster reaches is known: Python and Java apps cannot be baked there (--apt-sources FILE).',
+        ]),
     ...(database.own === null
       ? []
       : [

@@ -1,6 +1,6 @@
 import { createBaker, type BakerOptions } from '../bake/baker.ts'
 import { readImageSources } from '../bake/image-sources.ts'
-import { readPackageSources } from '../bake/package-sources.ts'
+import { readPackageSources, type PackageSources } from '../bake/package-sources.ts'
 import { seedBase } from '../bake/seeded-base.ts'
 import { DebianArchive } from '../debian/debian-archive.ts'
 import type { Log } from '../lib/log.ts'
@@ -8,6 +8,7 @@ import type { Baker } from '../model/build-plan.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Sandbox } from '../model/sandbox.ts'
 import type { ImageStore } from '../oci/image-store.ts'
+import { writeCaBundle } from './ca-bundle.ts'
 import type { Config } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
 import { environment } from './environment.ts'
@@ -45,7 +46,7 @@ export async function bakerOptions({
     debian: once(() => DebianArchive.open({ cacheDir: `${folder.cache}/debian`, log })),
     sandbox,
     cacheDir: folder.cache,
-    packageSources: await readPackageSources(environment),
+    packageSources: await packageSources(folder.cache),
     pull: {
       ownHosts: ownHosts(config),
       sources: () => readImageSources({ env: environment, uid: process.getuid?.() ?? 0 }),
@@ -56,6 +57,14 @@ export async function bakerOptions({
     now: () => clock.now(),
     log,
   }
+}
+
+/** A bundle that was named for package managers is whole; authorities that were only added for this program need the public ones beside them. */
+async function packageSources(cache: string): Promise<PackageSources> {
+  const sources = await readPackageSources(environment)
+  const hasMore = (environment['NODE_EXTRA_CA_CERTS'] ?? '') !== ''
+  if (sources.caBundle !== null || !hasMore) return sources
+  return { ...sources, caBundle: await writeCaBundle(cache) }
 }
 
 /** Every way to write the address of our own API, where the registry is: images of it need no network and no login. */

@@ -17,14 +17,15 @@ export function readServerSettings(path: string, cwd: string): ServerSettings {
   const file = resolve(cwd, path)
   const variables: Record<string, string> = {}
   const files: Record<string, string> = {}
-  for (const [name, value] of Object.entries(parseDotenv(textOf(file, path), path))) {
-    if (LEADS_TO_FILE.test(name)) files[name] = textOf(resolve(dirname(file), value), name)
+  for (const [name, value] of Object.entries(parseDotenv(givenText(file, path), path))) {
+    if (LEADS_TO_FILE.test(name)) files[name] = givenText(resolve(dirname(file), value), name)
     else variables[name] = value
   }
   return { variables, files }
 }
 
-function textOf(file: string, what: string): string {
+/** What a file holds. @param what how messages call it @throws FairwayError INVALID_REQUEST where it cannot be read */
+export function givenText(file: string, what: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {

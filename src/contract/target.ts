@@ -77,6 +77,9 @@ const MAX_SETTINGS = 100
 /** A Secret takes a mebibyte. */
 const MAX_SETTINGS_TEXT = 500_000
 
+/** Some sources with their keys in place. */
+const MAX_APT_SOURCES = 500_000
+
 /** Of the servers: values, and contents of files by the variable that leads to each. */
 const installSettings = z
   .strictObject({
@@ -109,6 +112,8 @@ export const installBody = z.strictObject({
   accessNodePort: nodePort.nullable().default(null),
   registryPort: nodePort,
   npmRegistry: webUrl.nullable().default(null),
+  pipIndex: webUrl.nullable().default(null),
+  aptSources: z.string().max(MAX_APT_SOURCES).nullable().default(null),
   settings: installSettings.nullable().default(null),
   notices: z
     .strictObject({ source: z.literal('aws'), metadataUrl: webUrl.nullable() })

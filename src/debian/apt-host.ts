@@ -1,6 +1,6 @@
 /** What of apt the host itself has: its downloader and its settings. */
 import { existsSync } from 'node:fs'
-import { runToEnd } from '../lib/process.ts'
+import { ProgramError, runToEnd } from '../lib/process.ts'
 
 /** Path of apt's download program, null on a host without apt. */
 export function findAptHelper(hostRoot = '/'): string | null {
@@ -11,8 +11,12 @@ export function findAptHelper(hostRoot = '/'): string | null {
 /** Whether apt is configured to accept release files past their Valid-Until (`Acquire::Check-Valid-Until "false"`). */
 export async function aptAcceptsExpired(): Promise<boolean> {
   const name = 'Acquire::Check-Valid-Until'
-  const result = await runToEnd('apt-config', ['dump', name])
-  return result.code === 0 && /"(false|no|0|off)"/i.test(result.stdout)
+  const result = await runToEnd('apt-config', ['dump', name]).catch((error: unknown) => {
+    // A host without apt has no such setting.
+    if (error instanceof ProgramError) return null
+    throw error
+  })
+  return result?.code === 0 && /"(false|no|0|off)"/i.test(result.stdout)
 }
 
 /** The architecture dpkg would name for this process. Null where there is none that we know. */

@@ -3,8 +3,15 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { silentLog } from '../lib/log.ts'
-import { hostSources, parseSourcesFile, parseSourcesList } from './apt-sources.ts'
+import {
+  hostSources,
+  parseSources,
+  parseSourcesFile,
+  parseSourcesList,
+  sourcesText,
+} from './apt-sources.ts'
 
 test('deb822: every address with every suite', () => {
   const text = [
@@ -110,4 +117,43 @@ test('a folder of sources: in order, broken and disabled files passed over and l
   } finally {
     await rm(folder, { recursive: true })
   }
+})
+
+test('what is written reads as the same sources', () => {
+  const word = fc.stringMatching(/^[a-z][a-z0-9.-]{0,12}$/)
+  const key = fc.oneof(
+    word.map((name) => ({ file: `/usr/share/keyrings/${name}.asc` })),
+    fc.constant({
+      armored:
+        '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc=\n\nd\n-----END PGP PUBLIC KEY BLOCK-----',
+    }),
+  )
+  const source = fc.record(
+    {
+      uri: word.map((name) => `https://${name}.example/debian`),
+      suite: fc.oneof(word, fc.constant('./')),
+      components: fc.array(word, { maxLength: 3 }),
+      architectures: fc.array(word, { minLength: 1, maxLength: 2 }),
+      // Keys in place and keyrings do not stand in one field (sources.list(5)).
+      signedBy: key.map((one) => [one]),
+      checkValidUntil: fc.constant(false),
+    },
+    { requiredKeys: ['uri', 'suite', 'components'] },
+  )
+  fc.assert(
+    fc.property(fc.array(source, { maxLength: 4 }), (sources) => {
+      const read = parseSources(sourcesText(sources), 'f')
+      assert.deepEqual(
+        read,
+        sources.map((one) => ({ ...one, origin: 'f' })),
+      )
+    }),
+  )
+})
+
+test('either form is known by its first line that says something', () => {
+  const list = '# mine\n\n  deb http://a.example/debian bookworm main\n'
+  assert.equal(parseSources(list, 'f')[0]?.suite, 'bookworm')
+  const stanza = '# mine\nTypes: deb\nURIs: http://a.example\nSuites: trixie\n'
+  assert.equal(parseSources(stanza, 'f')[0]?.suite, 'trixie')
 })

@@ -31,6 +31,12 @@ export async function hostSources(etcApt: string, log: Log): Promise<readonly Ap
   return found
 }
 
+/** Either form, by the first line that says something. @throws SyntaxError */
+export function parseSources(text: string, origin: string): AptSource[] {
+  const isList = /^\s*(?:#.*\n\s*)*deb(?:-src)?\s/.test(text)
+  return isList ? parseSourcesList(text, origin) : parseSourcesFile(text, origin)
+}
+
 /** One-line form: `deb [option=value ...] uri suite component...`. @throws SyntaxError */
 export function parseSourcesList(text: string, origin: string): AptSource[] {
   return text.split('\n').flatMap((raw, index) => {
@@ -65,6 +71,32 @@ export function parseSourcesFile(text: string, origin: string): AptSource[] {
       checkValidUntil: stanza.get('check-valid-until'),
     })
   })
+}
+
+/** The sources in the deb822 form, which `parseSourcesFile` reads as the same ones. */
+export function sourcesText(sources: readonly AptSource[]): string {
+  return sources.map((source) => `${stanzaOf(source).join('\n')}\n`).join('\n')
+}
+
+function stanzaOf({ uri, suite, components, ...more }: AptSource): string[] {
+  const { architectures, signedBy, checkValidUntil } = more
+  return [
+    'Types: deb',
+    `URIs: ${uri}`,
+    `Suites: ${suite}`,
+    ...(components.length === 0 ? [] : [`Components: ${components.join(' ')}`]),
+    ...(architectures === undefined ? [] : [`Architectures: ${architectures.join(' ')}`]),
+    ...(signedBy === undefined ? [] : signedByLines(signedBy)),
+    ...(checkValidUntil === false ? ['Check-Valid-Until: no'] : []),
+  ]
+}
+
+/** An armoured key stands in place, its empty lines as " .". */
+function signedByLines(keys: readonly SigningKeys[]): string[] {
+  const files = keys.flatMap((key) => ('file' in key ? [key.file] : []))
+  const armored = keys.flatMap((key) => ('armored' in key ? key.armored.split('\n') : []))
+  const lines = armored.map((line) => ` ${line.trim() === '' ? '.' : line}`)
+  return [`Signed-By: ${files.join(' ')}`.trimEnd(), ...lines]
 }
 
 interface SourceFields {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readKeys, type Key } from 'openpgp'
+import { armor, enums, readKeys, type Key } from 'openpgp'
 import { isMissing } from '../lib/atomic-file.ts'
 import type { SigningKeys } from './apt-source.ts'
 
@@ -25,15 +25,32 @@ export async function loadKeys(keyrings: readonly SigningKeys[]): Promise<readon
   return [...unique.values()]
 }
 
+/** The keyring as text, whichever of the two forms it has; null where there is none. */
+export async function keyringText(keyring: SigningKeys): Promise<string | null> {
+  if ('armored' in keyring) return keyring.armored
+  const bytes = await keyringBytes(keyring.file)
+  if (bytes === null) return null
+  if (isArmored(bytes)) return bytes.toString('latin1')
+  return armor(enums.armor.publicKey, new Uint8Array(bytes))
+}
+
 async function loadKeyring(keyring: SigningKeys): Promise<readonly Key[]> {
   if ('armored' in keyring) return readKeys({ armoredKeys: keyring.armored })
-  const bytes = await readFile(keyring.file).catch((error: unknown) => {
+  const bytes = await keyringBytes(keyring.file)
+  if (bytes === null) return []
+  return isArmored(bytes)
+    ? readKeys({ armoredKeys: bytes.toString('latin1') })
+    : readKeys({ binaryKeys: new Uint8Array(bytes) })
+}
+
+async function keyringBytes(file: string): Promise<Buffer | null> {
+  const bytes = await readFile(file).catch((error: unknown) => {
     if (isMissing(error)) return null
     throw error
   })
-  if (bytes === null || bytes.length === 0) return []
-  const isArmored = bytes.subarray(0, 5).toString('latin1') === '-----'
-  return isArmored
-    ? readKeys({ armoredKeys: bytes.toString('latin1') })
-    : readKeys({ binaryKeys: new Uint8Array(bytes) })
+  return bytes === null || bytes.length === 0 ? null : bytes
+}
+
+function isArmored(bytes: Buffer): boolean {
+  return bytes.subarray(0, 5).toString('latin1') === '-----'
 }

@@ -46,7 +46,7 @@ export function settingsSecrets(plan: PlatformPlan): readonly KubeObject[] {
 /** Differs where a server has to start anew to know its settings; says nothing of them. */
 export function settingsFingerprint(plan: PlatformPlan): string {
   const { variables, files } = plan.given
-  return fingerprintOf(plan, [ownSettings(plan), variables, files])
+  return fingerprintOf(plan, [ownSettings(plan), variables, files, plan.packages.apt])
 }
 
 /** The same of any values of the platform. */
@@ -131,6 +131,6 @@ function settings({
     FAIRWAY_NAMESPACE: namespace,
     FAIRWAY_SECRETS_KEY_FILE: `${KEYS_FOLDER}/${KEY_FILES.serverKey}`,
     NODE_COMPILE_CACHE: '/tmp/compile',
-    ...packages,
+    ...packages.env,
   }
 }

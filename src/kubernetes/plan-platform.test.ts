@@ -18,7 +18,7 @@ const PLAN: PlatformPlan = {
     own: null,
     pullSecret: null,
   },
-  packages: { npm_config_registry: 'https://npm.example/' },
+  packages: { env: { npm_config_registry: 'https://npm.example/' }, apt: {} },
   hosts: ['fairway.example'],
   nodePort: null,
   accessNodePort: null,

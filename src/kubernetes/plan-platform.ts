@@ -4,6 +4,12 @@ import { kubeObject, type KubeObject, type Labels } from './object.ts'
 import { CONTAINER_SECURITY_CONTEXT, podSecurityContext, UNPRIVILEGED_ID } from './pod-security.ts'
 import { planBuildNamespace } from './plan-build-step.ts'
 import { planNodeAgent } from './plan-node-agent.ts'
+import {
+  packagesConfig,
+  packagesMount,
+  packagesVolume,
+  type PlatformPackages,
+} from './plan-platform-packages.ts'
 import { planPlatformPostgres } from './plan-platform-postgres.ts'
 import { planPlatformRegistry } from './plan-platform-registry.ts'
 import { planPlatformRights } from './plan-platform-rights.ts'
@@ -53,8 +59,7 @@ export interface PlatformPlan {
   readonly owner: string
   /** What all servers of the installation share and no database has. */
   readonly keys: PlatformKeys
-  /** Environment of package managers: `npm_config_registry` and the like, as pods of the cluster reach them. */
-  readonly packages: Readonly<Record<string, string>>
+  readonly packages: PlatformPackages
   /** What else its operator has set. */
   readonly given: PlatformSettings
   /** Set: a program on every node that reports termination notices; `metadataUrl` null = where EC2 answers. */
@@ -95,6 +100,7 @@ export function planPlatform(plan: PlatformPlan): readonly KubeObject[] {
     ...planPlatformRights(plan, labels),
     ...pullSecrets(plan, labels),
     ...settingsSecrets(plan),
+    packagesConfig(plan),
     object(plan, 'v1', 'Secret', CLAIM_SECRET, { type: 'Opaque' }),
     ...(plan.database.own === null ? [] : planPlatformPostgres(plan, plan.database.own)),
     ...(plan.registry.own === null ? [] : planPlatformRegistry(plan, plan.registry.own)),
@@ -290,6 +296,7 @@ function deployment(plan: PlatformPlan): KubeObject {
             { name: 'data', emptyDir: { sizeLimit: '20Gi' } },
             { name: 'tmp', emptyDir: { sizeLimit: '2Gi' } },
             ...settingsVolumes(),
+            packagesVolume(),
           ],
         },
       },
@@ -322,6 +329,7 @@ function container(plan: PlatformPlan): unknown {
       { name: 'data', mountPath: '/var/lib/fairway' },
       { name: 'tmp', mountPath: '/tmp' },
       ...settingsMounts(),
+      packagesMount(),
     ],
     terminationMessagePolicy: 'FallbackToLogsOnError',
   }

@@ -24,6 +24,10 @@ export interface InstallRequest {
   readonly registryPort: number
   /** Where build steps get npm packages from, as pods reach it; null = where this server gets its own. */
   readonly npmRegistry: string | null
+  /** The same for Python packages: the URL of an index (PEP 503). */
+  readonly pipIndex: string | null
+  /** The same for Debian packages, in the words of sources.list(5); null = where this server's host gets its own. */
+  readonly aptSources: string | null
   /** Settings of its servers; null = as they are, none at first. */
   readonly settings: PlatformSettings | null
   /** Set: a program on every node reports the provider's notices; `metadataUrl` null = where the provider has it. */

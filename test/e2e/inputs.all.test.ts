@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { cp, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { WebSocket } from 'ws'
 import { run } from '../../src/lib/process.ts'
 import { containersWork } from '../containers-work.ts'
+import { artifact, cache, mavenJar, reaches } from './artifacts.ts'
 import { lacks } from './lacks.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 import { askThrough, type RoutedRequest } from './routed.ts'
 
 const examples = resolve(import.meta.dirname, '../../examples')
-/** What the clients fetched stays for the next run, in the folder for such things. */
-const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fairway-tests')
 
 /** Software of Maven Central, the Go module proxy and PyPI, fetched by their ordinary clients and deployed by the words of examples/. */
 const jetty = await artifact(
@@ -134,34 +133,6 @@ db.execute('create table books (id integer primary key, title text, year integer
 db.executemany('insert into books (title, year) values (?, ?)', [('Walden', 1854), ('Middlemarch', 1871)])
 db.commit()`
 
-/** False once `name` lies in the cache, else the reason for a test to be skipped. */
-async function artifact(
-  name: string,
-  fetch: (folder: string) => Promise<string | false>,
-): Promise<string | false> {
-  await mkdir(cache, { recursive: true })
-  if ((await reaches(name, 'test', ['-s', join(cache, name)])) === false) return false
-  const folder = await mkdtemp(join(cache, 'fetch-'))
-  try {
-    const why = await fetch(folder)
-    if (why === false) await rename(join(folder, name), join(cache, name))
-    return why
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-function mavenJar(coordinates: string): (folder: string) => Promise<string | false> {
-  return (folder) =>
-    reaches('Maven Central', 'mvn', [
-      '-q',
-      '-B',
-      'dependency:copy',
-      `-Dartifact=${coordinates}`,
-      `-DoutputDirectory=${folder}`,
-    ])
-}
-
 function goProgram(folder: string): Promise<string | false> {
   const module = 'github.com/mccutchen/go-httpbin/v2/cmd/go-httpbin@v2.15.0'
   return reaches(
@@ -169,23 +140,6 @@ function goProgram(folder: string): Promise<string | false> {
     'go',
     ['install', '-trimpath', '-ldflags', '-s -w', module],
     { CGO_ENABLED: '0', GOBIN: folder },
-  )
-}
-
-/** Runs the client of a registry as its user would; what it says in failing is the reason for skipping. */
-async function reaches(
-  what: string,
-  program: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<string | false> {
-  const missing = lacks(program)
-  if (missing !== false) return `${missing} for ${what}`
-  const all = Object.entries({ ...process.env, ...env })
-  const given = all.flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const]))
-  return run(program, args, { env: Object.fromEntries(given), timeoutMs: 240_000 }).then(
-    () => false as const,
-    (error: unknown) => `${what} cannot be reached: ${String(error).slice(0, 300)}`,
   )
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -10,9 +10,12 @@ import { LocalAuthority } from '../../src/router/local-authority.ts'
 import { containersWork } from '../containers-work.ts'
 import { lacksCluster } from '../cluster/test-cluster.ts'
 import { CLIENT_ID, OpenIdServer } from '../fakes/openid-server.ts'
+import { artifact, cache, mavenJar, reaches } from './artifacts.ts'
+import { startPackageMirror, type PackageMirror } from './package-mirror.ts'
 import { lacksLab, startClusterPlatform, TARGET, type ClusterPlatform } from './cluster-platform.ts'
 import { loginByDevice } from './device-login.ts'
 import { startPackageRegistry, type PackageRegistry } from './package-registry.ts'
+import { askThrough } from './routed.ts'
 
 const SUBNET = '10.234.0.0/20'
 const NAMESPACE = 'fairway-system'
@@ -22,6 +25,13 @@ const LONG = 600_000
 /** A Job of the namespace made a pod. */
 const JOB_EVENTS = 'reason=SuccessfulCreate,involvedObject.kind=Job'
 const cli = join(import.meta.dirname, '../../bin/fairway')
+const EXAMPLES = join(import.meta.dirname, '../../examples')
+const H2 = 'h2-2.3.232.jar'
+const h2 = await artifact(H2, mavenJar('com.h2database:h2:2.3.232'))
+const wheels = await reaches('PyPI', 'python3', [
+  ...['-m', 'pip', 'download', '-q', '-d', join(cache, 'httpbin')],
+  ...['-r', join(EXAMPLES, 'python-httpbin/requirements.txt')],
+])
 const missing = lacksLab() || (await lacksCluster()) || (await containersWork())
 
 suite('the control plane on a cluster', { skip: missing }, () => {
@@ -32,6 +42,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   /** What the first release says. */
   let greeting = ''
   let registry: PackageRegistry | null = null
+  let mirror: PackageMirror | null = null
   /** Command lines of somebody else, logged in at the cluster's own control plane. */
   let env: Readonly<Record<string, string>> = {}
   const platform = (): ClusterPlatform => {
@@ -72,7 +83,11 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   const installArguments = async (): Promise<string[]> => {
     const ports = ['--node-port', String(API_PORT), '--access-node-port', String(ACCESS_PORT)]
     const options = ['--with-postgres', ...ports, '--host', new URL(await url()).hostname]
-    const packages = ['--npm-registry', registry?.url ?? '']
+    const packages = [
+      ...['--npm-registry', registry?.url ?? ''],
+      ...['--pip-index', mirror?.pipIndex ?? ''],
+      ...['--apt-sources', join(aside, 'debian.sources')],
+    ]
     return ['install', '--target', TARGET, ...options, ...packages]
   }
 
@@ -80,12 +95,16 @@ suite('the control plane on a cluster', { skip: missing }, () => {
     bed = await startClusterPlatform({ subnet: SUBNET, nodes: 2 })
     home = await mkdtemp(join(tmpdir(), 'fairway-install-'))
     aside = await mkdtemp(join(tmpdir(), 'fairway-install-aside-'))
-    registry = await startPackageRegistry(bed.cluster.host ?? '', aside)
+    const host = bed.cluster.host ?? ''
+    registry = await startPackageRegistry(host, aside)
+    mirror = await startPackageMirror(host, join(cache, 'httpbin'), join(aside, 'mirror'))
+    await writeFile(join(aside, 'debian.sources'), mirror.aptSources)
     const keys = { SOPS_AGE_KEY_FILE: join(home, 'keys.txt') }
     env = { ...bed.platform.env, ...keys, HOME: home, XDG_CONFIG_HOME: home }
   })
   after(async () => {
     await registry?.close()
+    await mirror?.close()
     await bed?.destroy()
     for (const folder of [home, aside])
       if (folder !== '') await rm(folder, { recursive: true, force: true })
@@ -166,6 +185,37 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     assert.match(await builds('events', '-o', 'name', '--field-selector', JOB_EVENTS), /^event/)
     assert.equal(await builds('jobs', '-o', 'name'), '')
     await must('destroy', 'greets', '--yes')
+  })
+
+  test(
+    'a Python app is baked there: Debian’s Python, packages of the index that it was told of',
+    {
+      skip: wheels,
+    },
+    async () => {
+      const app = join(aside, 'python-httpbin')
+      await cp(join(EXAMPLES, 'python-httpbin'), app, { recursive: true })
+      const done = await runIn(['deploy'], app)
+      assert.match(done, /runtime: .*Python|base: Debian/)
+      assert.match(done, /release 1 of python-httpbin is live/)
+      const { host } = await platform().service('python-httpbin--production')
+      const said = await fetch(`http://${host}/get?a=1`)
+      assert.equal(said.headers.get('server'), 'gunicorn')
+      assert.match(await said.text(), /"a": "1"/)
+      await must('destroy', 'python-httpbin', '--yes')
+    },
+  )
+
+  test('a jar is baked there, on a Java that was linked for it', { skip: h2 }, async () => {
+    const app = join(aside, 'h2-console')
+    await cp(join(EXAMPLES, 'h2-console'), app, { recursive: true })
+    await cp(join(cache, H2), join(app, 'h2.jar'))
+    const done = await runIn(['deploy', 'h2.jar'], app)
+    assert.match(done, /release 1 of h2-console is live/)
+    const { host: address, port } = await platform().service('h2-console--production')
+    const page = await askThrough(port, 'h2-console.localhost', '/', { address })
+    assert.match(page.body, /<title>H2 Console<\/title>/)
+    await must('destroy', 'h2-console', '--yes')
   })
 
   test('people’s own kubectl gets in at it, to where their role says', async () => {

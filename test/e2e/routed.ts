@@ -10,17 +10,19 @@ export interface RoutedRequest {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** Default: loopback. */
+  readonly address?: string
 }
 
-/** One request through a router on loopback to the app at `host`. Rejects where no whole answer came. */
+/** One request to the app at `host`, through a router on loopback or what else is at this address and port. Rejects where no whole answer came. */
 export function askThrough(
   port: number,
   host: string,
   path: string,
-  { method = 'GET', headers = {}, body = '' }: RoutedRequest = {},
+  { method = 'GET', headers = {}, body = '', address = '127.0.0.1' }: RoutedRequest = {},
 ): Promise<RoutedAnswer> {
   return new Promise((resolve, reject) => {
-    const to = { host: '127.0.0.1', port, path, method, agent: false }
+    const to = { host: address, port, path, method, agent: false }
     const outgoing = request({ ...to, headers: { ...headers, host } }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -6,7 +6,7 @@ import type { InstallBody, InstalledBody } from '../../contract/target.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readLine } from '../prompt.ts'
-import { readServerSettings } from '../settings-file.ts'
+import { givenText, readServerSettings } from '../settings-file.ts'
 
 const NAMESPACE = 'fairway-system'
 const REGISTRY_PORT = '30500'
@@ -55,6 +55,17 @@ export const install: Command = {
       summary: 'where builds there get npm packages (default: where this server gets its own)',
     },
     {
+      name: 'pip-index',
+      value: 'URL',
+      summary: 'where they get Python packages (default: as above)',
+    },
+    {
+      name: 'apt-sources',
+      value: 'FILE',
+      summary:
+        'where they get Debian packages, as sources.list(5) (default: the sources of this server’s host)',
+    },
+    {
       name: 'settings',
       value: 'FILE',
       summary:
@@ -94,6 +105,8 @@ async function run(context: Context): Promise<number> {
     accessNodePort: accessNodePort(context),
     registryPort: Number(args.value('registry-port') ?? REGISTRY_PORT),
     npmRegistry: args.value('npm-registry') ?? null,
+    pipIndex: args.value('pip-index') ?? null,
+    aptSources: aptSources(context),
     settings: settingsOf(context),
     notices: noticesOf(context),
     dryRun,
@@ -116,6 +129,11 @@ function accessNodePort({ args }: Context): number | null {
 function settingsOf({ args, io }: Context): InstallBody['settings'] {
   const file = args.value('settings')
   return file === undefined ? null : readServerSettings(file, io.cwd)
+}
+
+function aptSources({ args, io }: Context): string | null {
+  const file = args.value('apt-sources')
+  return file === undefined ? null : givenText(resolve(io.cwd, file), file)
 }
 
 function noticesOf({ args }: Context): InstallBody['notices'] {
