@@ -96,7 +96,7 @@ test('whatever lines it takes it reads as the library does', () => {
         if (checked(lines.join('\n') + end)) plain += 1
       },
     ),
-    { numRuns: 30_000 },
+    { numRuns: 30_000, examples: [[['  sops:', '  # note', '  a: 1'], '\n']] },
   )
   assert.ok(plain > 300, String(plain))
 })

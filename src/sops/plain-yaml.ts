@@ -74,6 +74,7 @@ class PlainReader {
   #end = 0
   #sops: number | null = null
   #inSops = false
+  #isSopsEmpty = true
   readonly #key = keyPattern()
 
   constructor(text: string) {
@@ -100,8 +101,13 @@ class PlainReader {
 
   #line(start: number, first: number, end: number): void {
     const indent = first - start
-    if (this.#inSops && indent > (this.#frames[0]?.indent ?? 0)) return
+    if (this.#inSops && indent > (this.#frames[0]?.indent ?? 0)) {
+      this.#isSopsEmpty = false
+      return
+    }
     if (this.#inSops && this.#text[first] === '-') throw UNREADABLE
+    // Of a key without a value the library takes comments behind it for its own.
+    if (this.#inSops && this.#isSopsEmpty && this.#text[first] === '#') throw UNREADABLE
     this.#inSops = false
     if (this.#text[first] === '#') this.#comment(first, indent, end)
     else if (this.#text[first] === '-') this.#listItem(first, indent, end)
