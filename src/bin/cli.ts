@@ -32,6 +32,7 @@ async function runCommand(): Promise<void> {
     process.argv.slice(2),
     {
       stdin,
+      openTerminal: async () => (await import('./open-terminal.ts')).openTerminal(),
       stdout,
       stderr,
       isTTY: stdout.isTTY,

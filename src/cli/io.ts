@@ -1,12 +1,20 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../model/clock.ts'
 
+export interface CliTerminal {
+  readonly input: CliIo['stdin']
+  readonly output: Writable
+  close(): void
+}
+
 /** Everything of the outside world that a command may touch besides files and HTTP; bin/ fills it from `process`, tests from strings. */
 export interface CliIo {
   readonly stdin: Readable & {
     readonly isTTY?: boolean | undefined
     setRawMode?(raw: boolean): unknown
   }
+  /** The terminal that the command was started from, wherever standard input comes from; null where there is none. Whoever opens it closes it. */
+  openTerminal(): Promise<CliTerminal | null>
   readonly stdout: Writable
   readonly stderr: Writable
   /** True where standard output is a terminal: colours, redrawn lines, nothing wider than `columns()`. */

@@ -1,19 +1,22 @@
 import { FairwayError } from '../model/errors.ts'
 import type { CliIo } from './io.ts'
 
+/** Where a question is asked and answered. */
+export type Conversation = Pick<CliIo, 'stdin' | 'stderr'>
+
 /**
  * One line from standard input, without its end; what follows it is there for the next call. The question goes to standard error, so that it is seen in a pipe too. With
  * `hidden` a terminal does not show what is typed.
  * @throws FairwayError INVALID_REQUEST at Ctrl-C
  */
 export async function readLine(
-  io: CliIo,
+  io: Conversation,
   question: string,
   { hidden }: { readonly hidden: boolean },
 ): Promise<string> {
-  if (question !== '') io.stderr.write(question)
   const raw = hidden && io.stdin.isTTY === true && io.stdin.setRawMode !== undefined
   if (raw) io.stdin.setRawMode?.(true)
+  if (question !== '') io.stderr.write(question)
   try {
     return await line(io)
   } finally {
@@ -25,7 +28,7 @@ export async function readLine(
   }
 }
 
-function line({ stdin }: CliIo): Promise<string> {
+function line({ stdin }: Conversation): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
     const done = (): void => {

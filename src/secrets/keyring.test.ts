@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { awsService, gcpService } from '../../test/fakes/key-services.ts'
+import {
+  ED25519_LINE,
+  ED25519_LOCKED,
+  PASSPHRASE,
+  RSA_LINE,
+  RSA_LOCKED,
+} from '../../test/locked-ssh-keys.ts'
+import { Secret } from '../model/secrets.ts'
 import { unwrapDataKey, wrapDataKey } from '../sops/data-key.ts'
 import { ownKeys } from './keyring.ts'
 
@@ -54,4 +65,44 @@ test('an order that names something else, or something twice, is refused', () =>
       message:
         /^SOPS_DECRYPTION_ORDER: expected each of age, pgp, hc_vault, kms, gcp_kms, azure_kv at/,
     })
+})
+
+test('ssh keys are asked for by the names of their files, and .pub spares a question', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fairway-keyring-'))
+  try {
+    const asked: string[] = []
+    const home = join(folder, 'home')
+    await mkdir(join(home, '.ssh'), { recursive: true })
+    const [elsewhere, printed] = [join(folder, 'elsewhere'), join(folder, 'printed')]
+    await writeFile(elsewhere, RSA_LOCKED.PEM)
+    await writeFile(printed, ED25519_LOCKED['aes192-ctr'] ?? '')
+    await writeFile(join(home, '.ssh/id_ed25519'), ED25519_LOCKED['aes128-ctr'] ?? '')
+    await writeFile(join(home, '.ssh/id_rsa'), RSA_LOCKED.PKCS8)
+    const opened = async (line: string, last: string): Promise<readonly string[]> => {
+      const own = ownKeys({
+        ...{ home, fetch, now: Date.now },
+        env: {
+          SOPS_AGE_SSH_PRIVATE_KEY_FILE: elsewhere,
+          SOPS_AGE_SSH_PRIVATE_KEY_CMD: `cat ${printed}`,
+        },
+        passphrase: (name) => {
+          asked.push(name)
+          return Promise.resolve(Secret.of(name === last ? PASSPHRASE : ''))
+        },
+      })
+      const dataKey = randomBytes(32)
+      const wrapping = { keys: own, random: randomBytes, now: Date.now }
+      const groups = await wrapDataKey(dataKey, [[{ type: 'age', id: line }]], 0, wrapping)
+      assert.deepEqual(await unwrapDataKey(groups, 0, own), dataKey)
+      return asked.splice(0)
+    }
+    const command = 'the key of SOPS_AGE_SSH_PRIVATE_KEY_CMD'
+    const mine = '~/.ssh/id_ed25519'
+    assert.deepEqual(await opened(ED25519_LINE, mine), [command, mine])
+    assert.deepEqual(await opened(RSA_LINE, '~/.ssh/id_rsa'), [elsewhere, '~/.ssh/id_rsa'])
+    await writeFile(`${elsewhere}.pub`, `${ED25519_LINE} me@here\n`)
+    assert.deepEqual(await opened(RSA_LINE, '~/.ssh/id_rsa'), ['~/.ssh/id_rsa'])
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })

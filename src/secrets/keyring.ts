@@ -6,6 +6,7 @@ import { FairwayError } from '../model/errors.ts'
 import { ageKind } from '../sops/keys/age.ts'
 import type { KeyFetch, KeyKind, KeySurroundings } from '../sops/keys/key-kind.ts'
 import type { KeyType } from '../sops/metadata.ts'
+import type { AskPassphrase, SshKeyFile } from '../sops/keys/ssh-identities.ts'
 import { SopsError } from '../sops/sops-error.ts'
 
 export interface Home {
@@ -17,15 +18,22 @@ export interface Home {
   readonly now: () => number
 }
 
+export interface Person extends Home {
+  /** Asks for the passphrase of a private key of ssh; absent: there is nobody to ask. */
+  readonly passphrase?: AskPassphrase
+}
+
 /**
- * All kinds of keys as this user has them, in the order of SOPS_DECRYPTION_ORDER, else first those that need nobody's password and no network. Nothing is read, started or asked before a file needs it.
+ * All kinds of keys as this user has them, in the order of SOPS_DECRYPTION_ORDER, else first those that need nobody's password and no network. Nothing is read, started or asked before a file needs it,
+ * and a passphrase is asked for once as long as these are the same.
  * @throws FairwayError INVALID_REQUEST for another kind in that order
  */
-export function ownKeys(home: Home): readonly KeyKind[] {
+export function ownKeys(home: Person): readonly KeyKind[] {
   return inOrder(home.env['SOPS_DECRYPTION_ORDER'] ?? '', [
     ageKind({
       identities: (recipient) => ageIdentities(home, recipient),
       sshKeys: (recipient) => sshKeys(home, recipient),
+      passphrase: home.passphrase ?? (() => Promise.resolve(null)),
     }),
     lazy('pgp', async () => (await import('../sops/keys/pgp.ts')).pgpKind(pgpSources(home))),
     lazy('hc_vault', async () => (await import('../sops/keys/vault.ts')).vaultKind(home)),
@@ -81,17 +89,33 @@ async function ageIdentities({ env, home }: Home, recipient: string): Promise<st
 }
 
 /** SOPS_AGE_SSH_PRIVATE_KEY_FILE, SOPS_AGE_SSH_PRIVATE_KEY_CMD and the keys that ssh itself takes. */
-async function sshKeys({ env, home }: Home, recipient: string): Promise<readonly string[]> {
+async function sshKeys({ env, home }: Home, recipient: string): Promise<readonly SshKeyFile[]> {
   const file = env['SOPS_AGE_SSH_PRIVATE_KEY_FILE'] ?? ''
   const command = env['SOPS_AGE_SSH_PRIVATE_KEY_CMD'] ?? ''
   const name = 'SOPS_AGE_SSH_PRIVATE_KEY_CMD'
-  const texts = [
-    file === '' ? null : await readFile(file, 'utf8'),
-    command === '' ? null : await outputOf(name, { command, recipient, env }),
-    await readIfExists(join(home, '.ssh', 'id_ed25519')),
-    await readIfExists(join(home, '.ssh', 'id_rsa')),
+  const printed = command === '' ? null : await outputOf(name, { command, recipient, env })
+  const files = [
+    file === '' ? null : sshKey(home, file, await readFile(file, 'utf8')),
+    printed === null
+      ? null
+      : { name: `the key of ${name}`, text: printed, publicLine: () => Promise.resolve(null) },
+    ...(await Promise.all(
+      ['id_ed25519', 'id_rsa'].map(async (each) => {
+        const path = join(home, '.ssh', each)
+        const text = await readIfExists(path)
+        return text === null ? null : sshKey(home, path, text)
+      }),
+    )),
   ]
-  return texts.filter((text) => text !== null)
+  return files.filter((each) => each !== null)
+}
+
+function sshKey(home: string, path: string, text: string): SshKeyFile {
+  return {
+    name: path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path,
+    text,
+    publicLine: () => readIfExists(`${path}.pub`),
+  }
 }
 
 /** Runs the user's own command: words, with quotes, and no shell. It is told which recipient is asked for. @throws SopsError KEY_FAILED */

@@ -7,6 +7,7 @@ import { checkAgeRecipient } from '../sops/keys/age.ts'
 import { namesOf, typeOfId } from '../sops/keys/key-names.ts'
 import { edited, type Format, type Leaf } from '../sops/document.ts'
 import { formatOf } from '../sops/format-of.ts'
+import type { KeyKind } from '../sops/keys/key-kind.ts'
 import { scalar } from '../sops/scalar.ts'
 import { chooser } from '../sops/selector.ts'
 import {
@@ -19,7 +20,6 @@ import {
   type Sources,
 } from '../sops/sops-file.ts'
 import { named } from './failure.ts'
-import { ownKeys, type Home } from './keyring.ts'
 
 export interface SecretName {
   readonly name: string
@@ -34,7 +34,10 @@ export interface SecretChange {
   readonly kind: ChangeKind
 }
 
-export interface Outside extends Home, Pick<Sources, 'now' | 'random'> {}
+export interface Outside extends Pick<Sources, 'now' | 'random'> {
+  /** Those of keyring.ts. Files that are opened with the same ask a person only once. */
+  readonly keys: readonly KeyKind[]
+}
 
 /** An encrypted file of an app's repository, opened. Nothing is written before `save`, `rotate` or a change of recipients. */
 export class SecretFile {
@@ -67,7 +70,7 @@ export class SecretFile {
   static async read(path: string, content: Buffer, outside: Outside): Promise<SecretFile> {
     const format = formatOf(path)
     const file = await named(path, () =>
-      decryptFile(format, content.toString(encoding(format)), ownKeys(outside)),
+      decryptFile(format, content.toString(encoding(format)), outside.keys),
     )
     return new SecretFile(path, outside, file)
   }
@@ -198,12 +201,12 @@ export class SecretFile {
   }
 
   async #sources(): Promise<Sources> {
-    const { now, random } = this.#outside
+    const { now, random, keys } = this.#outside
     const { ruleFor } = await import('./rules.ts')
     const indents = (await ruleFor(this.path))?.indents
     const { name } = this.#format
     const indent = name === 'dotenv' || name === 'ini' ? null : (indents?.[name] ?? null)
-    return { now, random, keys: ownKeys(this.#outside), indent }
+    return { now, random, keys, indent }
   }
 
   async #rule(): Promise<CreationRule> {

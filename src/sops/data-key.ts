@@ -39,12 +39,19 @@ export async function unwrapDataKey(
   threshold: number,
   keys: Openers,
 ): Promise<Buffer> {
-  const parts: Buffer[] = []
   const refusals: SopsError[] = []
   const needed = groups.length === 1 ? 1 : threshold === 0 ? groups.length : threshold
-  for (const group of groups) {
-    const part = parts.length < needed ? await openGroup(group, keys, refusals) : null
-    if (part !== null) parts.push(part)
+  const parts: Buffer[] = []
+  let shut = groups
+  // Nobody is asked for anything before all that opens by itself has been tried.
+  for (const open of [unwrapped, unwrappedAsking]) {
+    const left: (readonly WrappedKey[])[] = []
+    for (const group of shut) {
+      const part = parts.length < needed ? await openGroup(group, keys, { open, refusals }) : null
+      if (part === null) left.push(group)
+      else parts.push(part)
+    }
+    shut = left
   }
   if (parts.length < needed) throw closed(groups, { opened: parts.length, needed, refusals })
   const [only] = parts
@@ -96,10 +103,16 @@ async function wrap(
   }
 }
 
+type Open = (opener: KeyOpener, fields: MetadataObject) => Promise<Buffer | null>
+
+const unwrapped: Open = (opener, fields) => opener.unwrap(fields)
+const unwrappedAsking: Open = async (opener, fields) =>
+  (await opener.unwrapAsking?.(fields)) ?? null
+
 async function openGroup(
   group: readonly WrappedKey[],
   keys: Openers,
-  refusals: SopsError[],
+  { open, refusals }: { readonly open: Open; readonly refusals: SopsError[] },
 ): Promise<Buffer | null> {
   const order = isList(keys) ? keys.map(({ type }) => type) : [keys.type]
   const place = ({ type }: WrappedKey): number =>
@@ -111,7 +124,7 @@ async function openGroup(
       continue
     }
     try {
-      const opened = await kind.unwrap(fields)
+      const opened = await open(kind, fields)
       if (opened !== null) return opened
     } catch (error) {
       if (!(error instanceof SopsError) || !mayTryAnother(error)) throw error

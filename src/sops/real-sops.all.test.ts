@@ -1,6 +1,8 @@
 /** What ours writes the real `sops` reads, and the other way round, over generated documents in all formats for all kinds of keys. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import fc from 'fast-check'
@@ -8,7 +10,9 @@ import { ENDINGS, KEY_SETS, lacks, SopsBed } from '../../test/sops-bed.ts'
 import { BATCH, batches } from '../../test/sops-corpus.ts'
 import { creationRule } from './creation-rules.ts'
 import { masterKeyOf, type MasterKey } from './data-key.ts'
-import { ageIdentities } from './keys/age.ts'
+import { run } from '../lib/process.ts'
+import { ageIdentities, ageKind } from './keys/age.ts'
+import type { KeyKind } from './keys/key-kind.ts'
 import type { FormatName } from './document.ts'
 import { formatOf } from './format-of.ts'
 import type { Metadata } from './metadata.ts'
@@ -126,6 +130,22 @@ describe('the real sops', { skip: await lacks('go'), timeout: 900_000 }, () => {
     })
   }
 
+  describe('ssh keys with a passphrase', { skip: lacking.get('ssh-rsa') ?? false }, () => {
+    for (const [name, options] of [
+      ['ed25519', ['-t', 'ed25519']],
+      ['rsa', ['-t', 'rsa', '-b', '2048']],
+      ['rsa as PEM', ['-t', 'rsa', '-b', '2048', '-m', 'PEM']],
+    ] as const) {
+      test(`${name}: what the real one wrote for its public half`, async () => {
+        const format = formatOf('x.yaml')
+        const { keys, line, asked } = await lockedKey(bed, options)
+        const theirs = await bed.encrypted('yaml', 'a: one\n', ['--age', line])
+        assert.equal((await decryptFile(format, theirs, keys)).text, 'a: one\n')
+        assert.equal(asked(), 1)
+      })
+    }
+  })
+
   describe('with a key of age', () => {
     let identity = ''
     let recipient: MasterKey
@@ -214,3 +234,24 @@ describe('the real sops', { skip: await lacks('go'), timeout: 900_000 }, () => {
     })
   })
 })
+
+/** A new key of ssh whose owner is asked for its passphrase. */
+async function lockedKey(
+  bed: SopsBed,
+  options: readonly string[],
+): Promise<{ readonly keys: KeyKind; readonly line: string; readonly asked: () => number }> {
+  const path = join(bed.folder, `locked-${randomBytes(6).toString('hex')}`)
+  const words = ['-q', ...options, '-N', 'a passphrase', '-C', '', '-f', path]
+  await run('ssh-keygen', words, { env: bed.env })
+  const [text, line] = [await readFile(path, 'utf8'), await readFile(`${path}.pub`, 'utf8')]
+  let questions = 0
+  const keys = ageKind({
+    identities: () => Promise.resolve(''),
+    sshKeys: () => Promise.resolve([{ name: path, text, publicLine: () => Promise.resolve(line) }]),
+    passphrase: () => {
+      questions++
+      return Promise.resolve({ revealText: () => 'a passphrase' })
+    },
+  })
+  return { keys, line: line.trim(), asked: () => questions }
+}

@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from 'node:stream'
 import { systemClock } from '../../src/lib/clock.ts'
-import type { CliIo } from '../../src/cli/io.ts'
+import type { CliIo, CliTerminal } from '../../src/cli/io.ts'
 import type { CliPrograms, RunningPlatform } from '../../src/cli/programs.ts'
 
 /** A terminal or a pipe in memory; without `home` its user has no home folder. */
@@ -17,6 +17,8 @@ export class TestIo implements CliIo {
   err = ''
   raw: boolean[] = []
   width = 80
+  /** What `openTerminal` gives. */
+  terminal: CliTerminal | null = null
   readonly #interrupts = new Set<() => void>()
   readonly #resizes = new Set<() => void>()
 
@@ -42,6 +44,9 @@ export class TestIo implements CliIo {
     this.stderr = collector((text) => (this.err += text))
   }
 
+  openTerminal(): Promise<CliTerminal | null> {
+    return Promise.resolve(this.terminal)
+  }
   columns(): number {
     return this.width
   }

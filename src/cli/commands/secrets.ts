@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { start, runToEnd, minimalEnv } from '../../lib/process.ts'
 import { FairwayError } from '../../model/errors.ts'
+import { ownKeys } from '../../secrets/keyring.ts'
 import { SecretFile, type Outside } from '../../secrets/secret-file.ts'
 import type { Command } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -123,13 +124,14 @@ function fileOf({ args, io }: Context): string {
 }
 
 function outside({ io }: Context): Outside {
-  return {
-    env: io.env,
-    home: io.home,
+  const now = (): number => io.clock.now()
+  const keys = ownKeys({
+    ...{ env: io.env, home: io.home, now },
     fetch: (url, init) => fetch(url, init),
-    now: () => io.clock.now(),
-    random: randomBytes,
-  }
+    passphrase: async (keyName) =>
+      (await import('../ask-passphrase.ts')).askPassphrase(io, keyName),
+  })
+  return { now, random: randomBytes, keys }
 }
 
 async function edit(context: Context, path: string): Promise<number> {
@@ -140,7 +142,7 @@ async function edit(context: Context, path: string): Promise<number> {
     .split(/\s+/)
   const before = { path, text: file.text, encoding: file.encoding }
   const { withPrivateCopy } = await import('../../secrets/private-copy.ts')
-  const text = await withPrivateCopy(before, outside(context), async (copy) => {
+  const text = await withPrivateCopy(before, io, async (copy) => {
     const child = await start(editor, [...options, copy], {
       env: editorEnv(io.env),
       stdio: 'inherit',
@@ -260,11 +262,12 @@ async function recipients(
 async function diff(context: Context, path: string, words: readonly string[]): Promise<number> {
   const { out, io } = context
   const [other] = words
-  const now = await SecretFile.open(path, outside(context))
+  const own = outside(context)
+  const now = await SecretFile.open(path, own)
   const older =
     other === undefined
-      ? await atHead(context, path)
-      : await SecretFile.open(resolve(io.cwd, other), outside(context))
+      ? await atHead(context, path, own)
+      : await SecretFile.open(resolve(io.cwd, other), own)
   const changes = older === null ? [] : await now.changesSince(older)
   if (older === null) out.note(`${shown(context, path)} is not in HEAD.`)
   if (out.json) out.object({ changes })
@@ -272,11 +275,11 @@ async function diff(context: Context, path: string, words: readonly string[]): P
   return 0
 }
 
-async function atHead(context: Context, path: string): Promise<SecretFile | null> {
+async function atHead(context: Context, path: string, own: Outside): Promise<SecretFile | null> {
   const { cwd } = context.io
   const spec = `HEAD:./${relative(cwd, path)}`
   const { code, stdout } = await runToEnd('git', ['show', spec], { cwd, maxOutput: 1 << 26 })
-  return code === 0 ? SecretFile.read(path, Buffer.from(stdout), outside(context)) : null
+  return code === 0 ? SecretFile.read(path, Buffer.from(stdout), own) : null
 }
 
 async function check(context: Context): Promise<number> {

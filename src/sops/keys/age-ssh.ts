@@ -17,7 +17,7 @@ import {
   type AgeIdentity,
   type AgeStanza,
 } from './age-file.ts'
-import { sshPrivateKey, sshPublicKey, type SshPublicKey } from './ssh-key.ts'
+import { sshPublicKey, type SshPrivateKey, type SshPublicKey } from './ssh-key.ts'
 
 const ED25519_LABEL = 'age-encryption.org/v1/ssh-ed25519'
 const RSA_LABEL = 'age-encryption.org/v1/ssh-rsa'
@@ -42,10 +42,13 @@ export function sshStanza(recipient: string, fileKey: Uint8Array): AgeStanza {
   return { args: [key.type, tagOf(key), base64(share)], body }
 }
 
-/** An identity of a private key file without passphrase. @throws SopsError as sshPrivateKey */
-export function sshIdentity(pem: string): AgeIdentity {
-  const key = sshPrivateKey(pem)
-  const tag = tagOf(key)
+/** Whether a stanza says that it is for this key. Its tag is short: it may be for another one all the same. */
+export function isStanzaFor(key: SshPublicKey, { args }: AgeStanza): boolean {
+  return args[0] === key.type && args[1] === tagOf(key)
+}
+
+/** The identity of a private key. */
+export function sshIdentity(key: SshPrivateKey): AgeIdentity {
   const scalar = createHash('sha512').update(key.seed).digest().subarray(0, 32)
   const open = ({ args, body }: AgeStanza): Buffer | null => {
     if (key.key !== null) return args.length === 2 ? decryptedByRsa(key, body) : null
@@ -58,8 +61,7 @@ export function sshIdentity(pem: string): AgeIdentity {
   return {
     unwrap: (stanzas) => {
       for (const stanza of stanzas) {
-        if (stanza.args[0] !== key.type || stanza.args[1] !== tag) continue
-        const fileKey = open(stanza)
+        const fileKey = isStanzaFor(key, stanza) ? open(stanza) : null
         if (fileKey !== null) return fileKey
       }
       return null

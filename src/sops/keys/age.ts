@@ -3,6 +3,7 @@ import { SopsError } from '../sops-error.ts'
 import { openAgeFile, readAgeFile, x25519Identity, type AgeIdentity } from './age-file.ts'
 import type { KeyKind } from './key-kind.ts'
 import { textField } from './key-names.ts'
+import type { SshIdentities, SshSources } from './ssh-identities.ts'
 
 const NATIVE_RECIPIENT = /^age1(pq1)?[02-9ac-hj-np-z]+$/
 const NATIVE_IDENTITY = /^AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]+$/
@@ -10,15 +11,15 @@ const HYBRID_IDENTITY = /^AGE-SECRET-KEY-PQ-1[02-9AC-HJ-NP-Z]+$/
 const HYBRID_STANZA = 'mlkem768x25519'
 
 /** Where age's identities come from; asked only when a file needs them. */
-export interface AgeSources {
+export interface AgeSources extends SshSources {
   /** The text of key files: identities one per line or separated by spaces, `#` starts a comment. */
   readonly identities: (recipient: string) => Promise<string>
-  /** Private keys of ssh, each a whole file; asked for ssh recipients alone. */
-  readonly sshKeys: (recipient: string) => Promise<readonly string[]>
 }
 
 /** Keys of age: X25519, post-quantum hybrid, ssh-ed25519 and ssh-rsa. Plugins are refused by name. */
-export function ageKind({ identities, sshKeys }: AgeSources): KeyKind {
+export function ageKind({ identities, ...sources }: AgeSources): KeyKind {
+  let loaded: Promise<SshIdentities> | null = null
+  const ssh = (): Promise<SshIdentities> => (loaded ??= sshIdentities(sources))
   return {
     type: 'age',
     wrap: async (names, bytes) => ({ enc: await wrapForAge(textField(names, 'recipient'), bytes) }),
@@ -26,13 +27,19 @@ export function ageKind({ identities, sshKeys }: AgeSources): KeyKind {
       const recipient = textField(fields, 'recipient')
       const file = readAgeFile(textField(fields, 'enc'))
       if (recipient.startsWith('ssh-')) {
-        return openAgeFile(file, await sshIdentities(await sshKeys(recipient)))
+        return openAgeFile(file, [await (await ssh()).open(recipient)])
       }
       refusePlugin(recipient)
       const own = identitiesIn(await identities(recipient))
       const opened = await openAgeFile(file, own.native)
       const isHybrid = file.stanzas.some(({ args }) => args[0] === HYBRID_STANZA)
       return opened ?? (isHybrid ? openHybrid(own.hybrid, fields) : null)
+    },
+    unwrapAsking: async (fields) => {
+      const recipient = textField(fields, 'recipient')
+      if (!recipient.startsWith('ssh-')) return null
+      const file = readAgeFile(textField(fields, 'enc'))
+      return openAgeFile(file, [await (await ssh()).locked(recipient)])
     },
   }
 }
@@ -45,8 +52,20 @@ export function ageIdentities(text: string, sshKeys: readonly string[] = []): Ke
   identitiesIn(text)
   return ageKind({
     identities: () => Promise.resolve(text),
-    sshKeys: () => Promise.resolve(sshKeys),
+    sshKeys: () =>
+      Promise.resolve(
+        sshKeys.map((text, index) => ({
+          ...{ name: `ssh key ${index + 1}`, text },
+          publicLine: () => Promise.resolve(null),
+        })),
+      ),
+    passphrase: () => Promise.resolve(null),
   })
+}
+
+async function sshIdentities(sources: SshSources): Promise<SshIdentities> {
+  const { SshIdentities } = await import('./ssh-identities.ts')
+  return new SshIdentities(sources)
 }
 
 /** A new X25519 key, in the form of age's own files: the identity is the private half. */
@@ -130,41 +149,6 @@ function nativeIdentity(word: string, line: number): AgeIdentity {
   } catch (cause) {
     throw new SopsError('INVALID_KEY', `line ${line} of the age keys is no age identity`, cause)
   }
-}
-
-/** A key that has a passphrase only matters where no other one opens the file. */
-async function sshIdentities(files: readonly string[]): Promise<AgeIdentity[]> {
-  const { sshIdentity } = await import('./age-ssh.ts')
-  const read = files.map((pem): AgeIdentity => {
-    try {
-      return sshIdentity(pem)
-    } catch (error) {
-      if (!(error instanceof SopsError)) throw error
-      return {
-        unwrap: () => {
-          throw error
-        },
-      }
-    }
-  })
-  return [
-    {
-      unwrap: async (stanzas) => {
-        let refusal: SopsError | null = null
-        for (const identity of read) {
-          try {
-            const fileKey = await identity.unwrap(stanzas)
-            if (fileKey !== null) return fileKey
-          } catch (error) {
-            if (!(error instanceof SopsError)) throw error
-            refusal ??= error
-          }
-        }
-        if (refusal !== null) throw refusal
-        return null
-      },
-    },
-  ]
 }
 
 async function openHybrid(

@@ -10,6 +10,12 @@ export interface KeyOpener {
    * @throws SopsError KEY_FAILED, UNSUPPORTED (another key of the file may still do), INVALID_METADATA, TAMPERED
    */
   unwrap(fields: MetadataObject): Promise<Buffer | null>
+  /**
+   * Opens it with what only a person can give, a passphrase. Called once `unwrap` has failed for all keys of the file; absent: nobody is ever asked.
+   * @returns null where nobody's answer would open it
+   * @throws SopsError as `unwrap`
+   */
+  unwrapAsking?(fields: MetadataObject): Promise<Buffer | null>
 }
 
 /** One kind of master key: what wraps the data key (or a share of it) for a reader, and opens it again. One file of this folder each. */
