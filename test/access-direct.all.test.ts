@@ -207,9 +207,10 @@ describe(
         const old = await bed.token(ann)
         await untilLetIn(old)
         await bed.platform.must(['target', 'access', '--new-key'])
+        // Nobody has come with a new token.
+        await untilRefused(old)
         for (const who of [ann, vic, eve]) await bed.forget(who)
         await untilLetIn(await bed.token(ann))
-        await untilRefused(old)
       })
     }
 

@@ -1,5 +1,5 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
-import { Agent, request as openRequest } from 'node:https'
+import { Agent, request as openRequest, type RequestOptions } from 'node:https'
 import { Transform, type Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { FairwayError } from '../model/errors.ts'
@@ -60,6 +60,21 @@ export class AccessDoor implements ClusterDoor {
 
   prepare(wanted: AccessWanted): Promise<void> {
     return this.#options.prepare(wanted)
+  }
+
+  async show(token: string): Promise<number> {
+    const upstream = this.#send('/version', {
+      method: 'GET',
+      headers: { authorization: `Bearer ${token}` },
+      agent: this.#single,
+    })
+    try {
+      const answered = answerTo(upstream)
+      upstream.end()
+      return (await this.#inTime(answered, upstream)).statusCode ?? 502
+    } finally {
+      upstream.destroy()
+    }
   }
 
   async pass(passage: Passage, response: ServerResponse): Promise<number> {
@@ -125,15 +140,21 @@ export class AccessDoor implements ClusterDoor {
     upgrade: string | null,
   ): Promise<ClientRequest> {
     const token = await this.#options.token()
+    return this.#send(path, {
+      method: request.method ?? 'GET',
+      headers: requestHeaders(request.headers, user, { token, upgrade }),
+      agent: upgrade === null ? this.#agent : this.#single,
+      signal,
+    })
+  }
+
+  #send(path: string, options: RequestOptions): ClientRequest {
     const opened = openRequest({
       protocol: 'https:',
       hostname: this.#base.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: this.#base.port === '' ? 443 : this.#base.port,
       path: `${this.#base.pathname.replace(/\/$/, '')}${path}`,
-      method: request.method ?? 'GET',
-      headers: requestHeaders(request.headers, user, { token, upgrade }),
-      agent: upgrade === null ? this.#agent : this.#single,
-      signal,
+      ...options,
     })
     opened.setNoDelay(true)
     opened.once('socket', (socket) => {

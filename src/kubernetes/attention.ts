@@ -36,8 +36,10 @@ const LOOKS = { firstMs: 3_000, maxMs: 300_000 }
 const LINES = 12
 /** Requests at once for looking closer, of all apps together, and how often it may begin: a thousand broken apps are no load for the API server. */
 const WIDTH = 4
-const BURST = 10
+const BURST = 20
 const PER_TICK = 0.4
+/** Of the burst, for what has failed without anybody knowing why: whoever deploys waits for that. */
+const FOR_DIAGNOSES = 10
 
 /**
  * Looks closer at apps that are not as they should be: the words of failed probes, events, last lines. Deadlines pass without an event in the cluster, so it
@@ -119,7 +121,8 @@ export class Attention {
     // Without copies there is nothing to look at but what their maker says, which is known.
     if (now < watched.nextAt && !undiagnosed) return
     if (actual.instances.length === 0 && !undiagnosed) return
-    if (this.#looking.has(key) || this.#looking.size >= WIDTH || this.#budget < 1) return
+    const needed = undiagnosed ? 1 : 1 + FOR_DIAGNOSES
+    if (this.#looking.has(key) || this.#looking.size >= WIDTH || this.#budget < needed) return
     this.#budget -= 1
     watched.looks += 1
     watched.nextAt = now + backoffMs(watched.looks, LOOKS)

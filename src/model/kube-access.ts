@@ -77,7 +77,10 @@ export interface KubeAccess {
   setWay(target: TargetName, way: AccessWay): Promise<void>
   /** Null for ways that need none. */
   files(target: TargetName): Promise<AccessFiles | null>
-  /** Tokens are signed with a new key from now on, and none of before is taken: for keys that somebody else may have. */
+  /**
+   * Tokens are signed with a new key from now on, and none of before is taken: for keys that somebody else may have.
+   * @throws FairwayError CLUSTER_UNREACHABLE naming the clusters whose API servers check tokens themselves and have not heard of it; the key is replaced all the same
+   */
   replaceKey(): Promise<void>
 }
 
@@ -137,6 +140,8 @@ export interface ClusterDoor {
   readonly ca: string | null
   /** Makes it so that groups mean something in the namespaces of these apps and nowhere else; level-triggered. @throws FairwayError CLUSTER_… */
   prepare(wanted: AccessWanted): Promise<void>
+  /** Asks the API server for nothing but its version, as whoever this token says; resolves with the status. @throws FairwayError CLUSTER_… */
+  show(token: string): Promise<number>
   /** An ordinary request; resolves with the status when its answer has been sent or has broken off. @throws FairwayError where the cluster gave no answer */
   pass(passage: Passage, response: ServerResponse): Promise<number>
   /** One that leaves HTTP (WebSocket, SPDY/3.1): resolves with the status when both sides are closed. @throws FairwayError as above */

@@ -5,14 +5,14 @@ import type { Release } from '../model/release.ts'
 /** Beyond all deadlines of the app file: a guard against an engine that never answers. */
 const SLACK_MS = 120_000
 /** A failing workload's diagnosis is gathered while we wait this long for it. */
-const DIAGNOSIS_MS = 3_000
+const DIAGNOSIS_MS = 15_000
 
 /**
  * Waits until the engine says what is asked for.
  * @throws FairwayError ROLLOUT_FAILED with the diagnosis where a workload of the release is failing, TIMEOUT where the engine never gets there
  */
 export async function untilActual(
-  engine: Engine,
+  engine: Pick<Engine, 'watch'>,
   release: Release,
   signal: AbortSignal,
   done: (actual: ActualApp) => boolean,
@@ -40,20 +40,28 @@ export function failingProcess({ workloads }: ActualApp): string | null {
   return workloads.find(({ phase }) => phase === 'failing')?.process ?? null
 }
 
-/** Why a process of the release is failing, with what the engine found out about it within a few seconds. */
+/**
+ * Why a process of the release is failing, with what the engine finds out about it in time, else with what its copies say themselves.
+ * @param withinMs how long that may take
+ */
 export async function rolloutError(
-  engine: Engine,
-  release: Release,
+  engine: Pick<Engine, 'watch'>,
+  release: Pick<Release, 'ref' | 'number'>,
   process: string,
   signal: AbortSignal,
+  withinMs = DIAGNOSIS_MS,
 ): Promise<FairwayError> {
   const message = `${process} of release ${String(release.number)} did not become ready`
-  const until = AbortSignal.any([signal, AbortSignal.timeout(DIAGNOSIS_MS)])
-  for await (const { workloads } of engine.watch(release.ref, until)) {
+  const until = AbortSignal.any([signal, AbortSignal.timeout(withinMs)])
+  let reasons: readonly string[] = []
+  for await (const { workloads, instances } of engine.watch(release.ref, until)) {
     const diagnosis = workloads.find((workload) => workload.process === process)?.diagnosis ?? []
-    if (diagnosis.length > 0) {
+    if (diagnosis.length > 0)
       return new FairwayError('ROLLOUT_FAILED', message, { details: { diagnosis } })
-    }
+    reasons = instances
+      .filter((one) => one.process === process && one.release === release.number)
+      .filter(({ state, reason }) => state !== 'ready' && reason !== '')
+      .map(({ id, reason }) => `${process} (${id}): ${reason}`)
   }
-  return new FairwayError('ROLLOUT_FAILED', message)
+  return new FairwayError('ROLLOUT_FAILED', message, { details: { diagnosis: reasons } })
 }

@@ -70,6 +70,10 @@ export interface TargetAccessOptions {
   readonly randomSecret: () => string
 }
 
+/** No person's name or credential has this form: whatever shows such a token has no rights anywhere. */
+const NOBODY = { user: 'fairway:nobody', credential: 'none' } as const
+/** Each a new one, which a balancer may give to another API server. */
+const CONNECTIONS = 8
 /** Groups in one token, so that it fits into a header. */
 const MOST_GROUPS = 100
 /** Groups of one request through the proxy. */
@@ -165,8 +169,26 @@ export class TargetAccess implements KubeAccess, AccessGate {
     return this.#options.signer.keys()
   }
 
-  replaceKey(): Promise<void> {
-    return this.#options.signer.replaceKey()
+  async replaceKey(): Promise<void> {
+    await this.#options.signer.replaceKey()
+    const untold: TargetName[] = []
+    let cause: unknown = null
+    for (const { name } of await this.#options.store.listTargets()) {
+      if ((await this.#ways.of(name)) !== 'issuer') continue
+      try {
+        await this.#showNewKey(name)
+      } catch (error) {
+        if (!(error instanceof FairwayError)) throw error
+        untold.push(name)
+        cause ??= error
+      }
+    }
+    if (cause === null) return
+    throw new FairwayError(
+      'CLUSTER_UNREACHABLE',
+      `the key is replaced, but the API server of ${untold.join(', ')} still takes the old one: ${cause instanceof Error ? cause.message : ''}`,
+      { cause, hint: 'It hears of the new one from the next person who goes there with kubectl.' },
+    )
   }
 
   async admit(token: string, target: TargetName): Promise<Admission | null> {
@@ -202,6 +224,20 @@ export class TargetAccess implements KubeAccess, AccessGate {
   }
 
   // Private
+
+  /**
+   * An API server that checks tokens itself asks for keys again when it meets one that it does not know, and drops those that are no longer published. So it meets one: of nobody, for nothing. Of
+   * several API servers behind one address each has to.
+   */
+  async #showNewKey(target: TargetName): Promise<void> {
+    const door = await this.#doors.of(target)
+    const claims = { ...NOBODY, environment: null, groups: [] }
+    const { token } = await this.#options.signer.sign(claims, this.#audience(target))
+    for (let connection = 0; connection < CONNECTIONS; connection++) {
+      if ((await door.show(token)) === 401)
+        throw new FairwayError('CLUSTER_UNREACHABLE', 'it does not take tokens of this server')
+    }
+  }
 
   /** Tokens that an API server checks itself are good for some minutes more: without the bindings they give no rights. */
   async #takeAway(target: TargetName): Promise<void> {

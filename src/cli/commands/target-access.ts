@@ -11,7 +11,7 @@ export async function replaceAccessKey(context: Context): Promise<number> {
   if (out.json) out.object({ key: 'replaced' })
   else
     out.note(
-      'Tokens for clusters are signed with a new key: none of before is taken by this server. An API server that checks them itself (--way issuer) takes what the old key signs until somebody has come to it with a new token: go there once with kubectl.',
+      'Tokens for clusters are signed with a new key. None of before is taken by this server, nor within ten seconds by API servers that check them themselves (--way issuer): they have seen the new key.',
     )
   return 0
 }
