@@ -57,19 +57,14 @@ export class Attention {
     options.signal.addEventListener('abort', () => this.#stop())
   }
 
-  /** Begins, or begins anew, to look after an app. */
-  begin(key: string): void {
-    if (this.#options.signal.aborted) return
-    const nextAt = this.#options.clock.now() + FIRST_LOOK_MS
-    const before = this.#watched.get(key)
-    const kept = before ?? { shown: '', events: [], diagnoses: new Map<string, string[]>() }
-    this.#watched.set(key, { ...kept, looks: 0, nextAt })
-    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref()
+  /** Another target: an app that is looked after is looked at anew. One that waits for its turn shows nothing yet that time alone changes. */
+  renew(key: string): void {
+    if (this.#watched.has(key)) this.#begin(key)
   }
 
   /** Something of the app changed: whether it needs attention is seen at the next tick. */
   notice(key: string): void {
-    if (!this.#watched.has(key)) this.begin(key)
+    if (!this.#watched.has(key)) this.#begin(key)
   }
 
   forget(key: string): void {
@@ -92,6 +87,15 @@ export class Attention {
   }
 
   // Private
+
+  #begin(key: string): void {
+    if (this.#options.signal.aborted) return
+    const nextAt = this.#options.clock.now() + FIRST_LOOK_MS
+    const before = this.#watched.get(key)
+    const kept = before ?? { shown: '', events: [], diagnoses: new Map<string, string[]>() }
+    this.#watched.set(key, { ...kept, looks: 0, nextAt })
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref()
+  }
 
   #tick(): void {
     this.#budget = Math.min(BURST, this.#budget + PER_TICK)

@@ -161,7 +161,7 @@ export class KubernetesEngine implements Engine {
     const key = refKey(desired.ref)
     const adopt = this.#apps.get(key)?.adopt ?? new Set()
     this.#apps.set(key, { ref: desired.ref, desired, problem: null, adopt })
-    this.#attention.begin(key)
+    this.#attention.renew(key)
     this.#queue.add(key, true)
     this.#changes.announce(key)
     return Promise.resolve()
@@ -320,6 +320,7 @@ export class KubernetesEngine implements Engine {
     if (app === undefined) return null
     const { desired } = app
     if (desired === null || desired.workloads.length === 0) return await this.#end(key, app)
+    this.#attention.notice(key)
     const again = await this.#reconciler.converge(desired, () => this.#progress(app.ref), app.adopt)
     // A newer target may have come meanwhile: its problems are its own.
     const now = this.#apps.get(key)
