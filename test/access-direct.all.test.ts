@@ -433,10 +433,19 @@ describe(
         const now = await bed.choose('issuer')
         await untilLetIn(await bed.token(ann))
         await bed.api.stop()
-        const words = ['target', 'access', 'prod', '--way', 'off']
-        const { code, stderr } = await bed.platform.fairway(words)
-        assert.equal(code, 8)
-        assert.match(stderr, /nobody gets further tokens for prod, but .* does not answer/)
+        const told = async (words: readonly string[], message: RegExp): Promise<void> => {
+          const { code, stderr } = await bed.platform.fairway(['target', 'access', ...words])
+          assert.equal(code, 8)
+          assert.match(stderr, message)
+        }
+        await told(
+          ['--new-key'],
+          /the API server of prod still takes the old one: .* does not answer/,
+        )
+        await told(
+          ['prod', '--way', 'off'],
+          /nobody gets further tokens for prod, but .* does not answer/,
+        )
         await bed.api.restart(now)
         assert.notEqual(await bound(), '')
         await off()
