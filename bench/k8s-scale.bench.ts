@@ -73,7 +73,8 @@ async function measure(sides: Sides, { say }: BenchOptions): Promise<BenchResult
 
   const plans = await plansOf(sides, release)
   const began = performance.now()
-  const writes = await writePlainly(await connectionOf(cluster), plans)
+  // As the same user: an administrator by certificate is exempt from the API server's queues and asks no authorizer.
+  const writes = await writePlainly(await user.connection(), plans)
   const theirs = (performance.now() - began) / 1000
   say(`plain client: ${String(writes)} writes in ${theirs.toFixed(1)} s`)
   await untilSeen(client, PLAIN, APPS)
@@ -107,7 +108,7 @@ async function measure(sides: Sides, { say }: BenchOptions): Promise<BenchResult
       row('most memory of the server ever', 'MB', quiet.peak / 1e6),
     ],
     notes: [
-      `${String(writes)} objects; the plain client sends them over ${String(32)} connections, the server answers ${answers.toFixed(1)} s after its start`,
+      `${String(writes)} objects; the plain client sends them as the same user over ${String(32)} connections, the server answers ${answers.toFixed(1)} s after its start`,
       'no copies: what is measured is the control plane; requests are counted by the API server itself, watches included',
     ],
   }

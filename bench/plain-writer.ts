@@ -11,8 +11,10 @@ export async function writePlainly(
   connection: ClusterConnection,
   apps: readonly (readonly KubeObject[])[],
 ): Promise<number> {
-  const { server, ca, certificate, key } = connection
-  const agent = new Agent({ connect: { ca: ca ?? [], cert: certificate ?? '', key: key ?? '' } })
+  const { server, ca, token } = connection
+  if (token === null) throw new TypeError('the plain client writes as a user with a token')
+  const authorization = `Bearer ${await token()}`
+  const agent = new Agent({ connect: { ca: ca ?? [] } })
   let written = 0
   const write = async (object: KubeObject): Promise<void> => {
     const { kind, namespace, name } = nameOf(object)
@@ -20,7 +22,7 @@ export async function writePlainly(
       origin: server,
       path: `${pathOf(kind, namespace, name)}?fieldManager=plain&force=true`,
       method: 'PATCH',
-      headers: { 'content-type': 'application/apply-patch+yaml' },
+      headers: { authorization, 'content-type': 'application/apply-patch+yaml' },
       body: JSON.stringify(object),
     })
     const text = await answer.body.text()
