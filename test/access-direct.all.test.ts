@@ -442,6 +442,8 @@ describe(
           ['--new-key'],
           /the API server of prod still takes the old one: .* does not answer/,
         )
+        // What was signed before is none of ours any more.
+        await bed.forget(ann)
         await told(
           ['prod', '--way', 'off'],
           /nobody gets further tokens for prod, but .* does not answer/,
