@@ -1,5 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { readKubeconfig, type ClusterConnection } from '../src/kubernetes/kubeconfig.ts'
+import { writeFile } from 'node:fs/promises'
 import { runToEnd } from '../src/lib/process.ts'
 import type { TestCluster } from '../test/cluster/test-cluster.ts'
 import { connectionOf } from '../test/kubernetes-bed.ts'
@@ -13,15 +12,8 @@ const NAME = 'fairway-bench'
 export class CountedUser {
   readonly #cluster: TestCluster
 
-  readonly #path: string
-
-  private constructor(cluster: TestCluster, path: string) {
+  private constructor(cluster: TestCluster) {
     this.#cluster = cluster
-    this.#path = path
-  }
-
-  async connection(): Promise<ClusterConnection> {
-    return readKubeconfig(await readFile(this.#path, 'utf8'))
   }
 
   /** Writes a kubeconfig for it to `path`. */
@@ -43,7 +35,7 @@ export class CountedUser {
       'current-context': NAME,
     }
     await writeFile(path, JSON.stringify(config), { mode: 0o600 })
-    return new CountedUser(cluster, path)
+    return new CountedUser(cluster)
   }
 
   /** Requests of this user since the API server began, watches included. */

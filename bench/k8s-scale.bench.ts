@@ -74,7 +74,7 @@ async function measure(sides: Sides, { say }: BenchOptions): Promise<BenchResult
   const plans = await plansOf(sides, release)
   const began = performance.now()
   // As the same user: an administrator by certificate is exempt from the API server's queues and asks no authorizer.
-  const writes = await writePlainly(await user.connection(), plans)
+  const writes = await writePlainly(await connectionOf({ kubeconfig: kubeconfigOf(bed) }), plans)
   const theirs = (performance.now() - began) / 1000
   say(`plain client: ${String(writes)} writes in ${theirs.toFixed(1)} s`)
   await untilSeen(client, PLAIN, APPS)

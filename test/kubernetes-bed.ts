@@ -90,8 +90,10 @@ export async function engineOn(
   return { client, engine }
 }
 
-export async function connectionOf(cluster: TestCluster): Promise<ClusterConnection> {
-  return readKubeconfig(await readFile(cluster.kubeconfig, 'utf8'))
+export async function connectionOf({
+  kubeconfig,
+}: Pick<TestCluster, 'kubeconfig'>): Promise<ClusterConnection> {
+  return readKubeconfig(await readFile(kubeconfig, 'utf8'))
 }
 
 /** A name that nobody else on a shared cluster has. */

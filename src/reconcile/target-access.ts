@@ -235,7 +235,7 @@ export class TargetAccess implements KubeAccess, AccessGate {
     const { token } = await this.#options.signer.sign(claims, this.#audience(target))
     for (let connection = 0; connection < CONNECTIONS; connection++) {
       if ((await door.show(token)) === 401)
-        throw new FairwayError('CLUSTER_UNREACHABLE', 'it does not take tokens of this server')
+        throw new FairwayError('CLUSTER_UNREACHABLE', 'it took no token of the new one')
     }
   }
 
