@@ -3,6 +3,8 @@ import { openBytes, sealBytes, type Seal } from '../lib/sealed-bytes.ts'
 import type { RandomBytes } from './token-secret.ts'
 
 const KEY = 32
+/** What follows it is written as src/lib/sealed-bytes.ts does. */
+const VERSION = 'v1.'
 
 /** Encrypts what the store keeps of the provider's tokens: bound to the session that it belongs to. */
 export class CredentialSeal {
@@ -17,14 +19,13 @@ export class CredentialSeal {
   }
 
   seal(text: string, session: string): string {
-    return `v1.${sealBytes(Buffer.from(text), this.#of(session), this.#randomBytes)}`
+    return VERSION + sealBytes(Buffer.from(text), this.#of(session), this.#randomBytes)
   }
 
   /** Null for what was sealed with another key or for another session, or was changed. */
   open(sealed: string, session: string): string | null {
-    const [version, body = ''] = sealed.split('.')
-    const clear = version === 'v1' ? openBytes(body, this.#of(session)) : null
-    return clear?.toString('utf8') ?? null
+    if (!sealed.startsWith(VERSION)) return null
+    return openBytes(sealed.slice(VERSION.length), this.#of(session))?.toString('utf8') ?? null
   }
 
   #of(session: string): Seal {

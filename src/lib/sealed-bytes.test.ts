@@ -18,6 +18,22 @@ test('opens for what it was sealed for, and for nothing else', () => {
   )
 })
 
+test('the same bytes, written in another way, are refused', () => {
+  // 4 + 28 bytes and 6 + 28: two and four bits of the last character say nothing.
+  for (const clear of ['four', 'values']) {
+    const sealed = sealBytes(Buffer.from(clear), { key, bound }, randomBytes)
+    const next = String.fromCharCode(sealed.charCodeAt(sealed.length - 1) + 1)
+    const same = [
+      `${sealed}=`,
+      `${sealed} `,
+      `${sealed}.x`,
+      `\n${sealed}`,
+      sealed.slice(0, -1) + next,
+    ]
+    for (const other of same) assert.equal(openBytes(other, { key, bound }), null, other)
+  }
+})
+
 test('every changed byte, and every text that was cut off, is refused', () => {
   const sealed = Buffer.from(
     sealBytes(Buffer.from('value'), { key, bound }, randomBytes),

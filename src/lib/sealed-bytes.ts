@@ -27,10 +27,10 @@ export function sealBytes(
   return Buffer.concat([...bytes, cipher.getAuthTag()]).toString('base64url')
 }
 
-/** Null for what was sealed with another key or for something else, or was changed. */
+/** Null for what was sealed with another key or for something else, or was changed in any character, also in those that say nothing. */
 export function openBytes(sealed: string, { key, bound }: Seal): Buffer | null {
   const bytes = Buffer.from(sealed, 'base64url')
-  if (bytes.length < NONCE + TAG) return null
+  if (bytes.length < NONCE + TAG || bytes.toString('base64url') !== sealed) return null
   const nonce = bytes.subarray(0, NONCE)
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG })
   decipher.setAAD(bound)

@@ -52,9 +52,12 @@ export class StoredEnvironmentKeys implements EnvironmentKeys {
 
   async #open({ ref, recipient, wrapped }: EnvironmentKeyRecord): Promise<Secret> {
     const key = await this.#serverKey()
-    const [version, id, text = ''] = wrapped.split('.')
-    if (version !== 'v1' || id !== key.id) throw anotherKey()
-    const clear = openBytes(text, { key: key.wrapping, bound: bound(ref, recipient) })
+    const head = `v1.${key.id}.`
+    if (!wrapped.startsWith(head)) throw anotherKey()
+    const clear = openBytes(wrapped.slice(head.length), {
+      key: key.wrapping,
+      bound: bound(ref, recipient),
+    })
     if (clear !== null) return Secret.of(clear)
     throw changedInDatabase(`the key of ${refKey(ref)}`)
   }

@@ -6,6 +6,9 @@ import { Secret, type EnvironmentKeys, type EnvironmentValues } from '../model/s
 import type { EnvironmentValueRecord, EnvironmentValueStore } from '../model/store.ts'
 import { changedInDatabase } from './environment-keys.ts'
 
+/** What follows it is written as src/lib/sealed-bytes.ts does. */
+const VERSION = 'v1.'
+
 export interface StoredValuesOptions {
   readonly store: EnvironmentValueStore
   readonly keys: EnvironmentKeys
@@ -54,13 +57,13 @@ export class StoredEnvironmentValues implements EnvironmentValues {
   async #record(ref: AppRef, name: string, value: Secret): Promise<EnvironmentValueRecord> {
     const { random, now } = this.#options
     const sealed = sealBytes(value.reveal(), await this.#seal(ref, name), random)
-    return { ref, name, sealed: `v1.${sealed}`, changedAt: now() }
+    return { ref, name, sealed: VERSION + sealed, changedAt: now() }
   }
 
   async #open({ ref, name, sealed }: EnvironmentValueRecord): Promise<Secret> {
-    const [version, text = ''] = sealed.split('.')
     const seal = await this.#seal(ref, name)
-    const clear = version === 'v1' ? openBytes(text, seal) : null
+    const known = sealed.startsWith(VERSION)
+    const clear = known ? openBytes(sealed.slice(VERSION.length), seal) : null
     if (clear !== null) return Secret.of(clear)
     throw changedInDatabase(`a value of ${refKey(ref)}`)
   }
