@@ -8,7 +8,7 @@ import { ageIdentities } from '../src/sops/keys/age.ts'
 import { formatOf } from '../src/sops/format-of.ts'
 import { DEFAULT_SELECTOR } from '../src/sops/selector.ts'
 import { decryptFile, encryptAgain, encryptFile } from '../src/sops/sops-file.ts'
-import { build, cacheFolder } from '../test/cluster/builds.ts'
+import { build, BUILDS, cacheFolder } from '../test/cluster/builds.ts'
 import { median, row, type Bench, type BenchResult } from './result.ts'
 
 const KEYS = 1000
@@ -25,16 +25,7 @@ export const bench: Bench = {
 async function run({ say }: { readonly say: (line: string) => void }): Promise<BenchResult> {
   const folder = await mkdtemp(join(tmpdir(), 'fairway-bench-sops-'))
   try {
-    const sops = await build(
-      {
-        module: 'sops',
-        programs: { sops: 'github.com/getsops/sops/v3/cmd/sops' },
-        versionOf: 'github.com/getsops/sops/v3',
-        isStatic: false,
-      },
-      cacheFolder(process.env),
-      say,
-    )
+    const sops = await build(BUILDS.sops, cacheFolder(process.env), say)
     const identity = await generateX25519Identity()
     const format = formatOf('x.yaml')
     const sources = { now: () => Date.now(), random: randomBytes }

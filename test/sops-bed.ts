@@ -10,16 +10,9 @@ import { ownKeys } from '../src/secrets/keyring.ts'
 import type { Keys } from '../src/sops/data-key.ts'
 import type { FormatName } from '../src/sops/document.ts'
 import { AzureCloud } from './azure-cloud.ts'
-import { build, cacheFolder, type Build } from './cluster/builds.ts'
+import { build, BUILDS, cacheFolder } from './cluster/builds.ts'
 import { awsService, gcpService, type KeyService } from './fakes/key-services.ts'
 import { lacksBao, OpenBao } from './openbao.ts'
-
-const SOPS: Build = {
-  module: 'sops',
-  programs: { sops: 'github.com/getsops/sops/v3/cmd/sops' },
-  versionOf: 'github.com/getsops/sops/v3',
-  isStatic: false,
-}
 
 export const ENDINGS: Readonly<Record<FormatName, string>> = {
   yaml: 'yaml',
@@ -99,7 +92,7 @@ export class SopsBed {
     const folder = await mkdtemp(join(tmpdir(), 'fairway-sops-'))
     const bed = new SopsBed(folder, await AzureCloud.open(join(folder, 'azure')))
     try {
-      const built = await build(SOPS, cacheFolder(process.env), (line) => console.log(line))
+      const built = await build(BUILDS.sops, cacheFolder(process.env), (line) => console.log(line))
       bed.#program = join(built.folder, 'sops')
       await mkdir(join(folder, 'gnupg'), { mode: 0o700 })
       await bed.#makeKeys()

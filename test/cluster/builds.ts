@@ -55,7 +55,33 @@ export const BUILDS = {
     isStatic: true,
   },
   pause: { module: 'pause', programs: { pause: '.' }, versionOf: null, isStatic: true },
+  contour: {
+    module: 'contour',
+    programs: { contour: 'github.com/projectcontour/contour/cmd/contour' },
+    versionOf: 'github.com/projectcontour/contour',
+    isStatic: true,
+  },
+  sops: {
+    module: 'sops',
+    programs: { sops: 'github.com/getsops/sops/v3/cmd/sops' },
+    versionOf: 'github.com/getsops/sops/v3',
+    isStatic: false,
+  },
+  spiffe: {
+    module: 'spiffe',
+    programs: { 'spiffe-client': '.' },
+    versionOf: 'github.com/spiffe/go-spiffe/v2',
+    isStatic: true,
+  },
 } as const satisfies Readonly<Record<string, Build>>
+
+/** What a lab runs on its nodes. */
+const OF_A_LAB: readonly Build[] = [
+  BUILDS.kubernetes,
+  BUILDS.coredns,
+  BUILDS.metricsServer,
+  BUILDS.pause,
+]
 
 /** Where builds are kept: below the user's cache folder. */
 export function cacheFolder(env: Readonly<Record<string, string | undefined>>): string {
@@ -88,7 +114,7 @@ export async function build(
 /** False where every build is cached or Go is there, else what is missing. */
 export async function lacksGo(
   cache: string,
-  builds: readonly Build[] = Object.values<Build>(BUILDS),
+  builds: readonly Build[] = OF_A_LAB,
 ): Promise<string | false> {
   for (const wanted of builds) {
     const source = join(import.meta.dirname, 'modules', wanted.module)

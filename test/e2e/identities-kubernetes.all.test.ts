@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test'
 import { identityPath } from '../../src/model/instance-identity.ts'
 import { secretsPath } from '../../src/model/instance-secrets.ts'
 import { parseTargetName } from '../../src/model/names.ts'
-import { build, cacheFolder } from '../cluster/builds.ts'
+import { build, BUILDS, cacheFolder } from '../cluster/builds.ts'
 import { filesWith } from '../planted.ts'
 import {
   lacksClusterBed,
@@ -69,16 +69,7 @@ describe('identities on a real cluster', { skip, timeout: 600_000 }, () => {
     await writeFile(join(folder, 'kill.js'), KILL)
     await writeFile(join(folder, 'package.json'), '{"name":"who","version":"1.0.0"}')
     await writeFile(join(folder, 'fairway.yaml'), APP_FILE)
-    const client = await build(
-      {
-        module: 'spiffe',
-        programs: { 'spiffe-client': '.' },
-        versionOf: 'github.com/spiffe/go-spiffe/v2',
-        isStatic: true,
-      },
-      cacheFolder(process.env),
-      () => undefined,
-    )
+    const client = await build(BUILDS.spiffe, cacheFolder(process.env), () => undefined)
     await copyFile(join(client.folder, 'spiffe-client'), join(folder, 'spiffe-client'))
     await chmod(join(folder, 'spiffe-client'), 0o755)
     bed = await startClusterPlatform({
