@@ -18,12 +18,14 @@ import { registryOf } from '../reconcile/target-registry.ts'
 import type { Clock } from '../model/clock.ts'
 import type { Engine } from '../model/engine.ts'
 import type { Store } from '../model/store.ts'
+import { ClusterRegistry } from './cluster-registry.ts'
 import type { HomeConfig } from './config.ts'
 import type { DataFolder } from './data-folder.ts'
 import { environment } from './environment.ts'
 import { openHealth, type HealthServer } from './health-server.ts'
 import { once } from './once.ts'
 import { packagePlaces } from './package-places.ts'
+import type { ReleaseImagesOptions } from './release-images.ts'
 import { stepImages } from './step-images.ts'
 import { packageVersion } from './version.ts'
 
@@ -34,6 +36,8 @@ export interface Home {
   /** No new requests, please. A cluster that does not answer is no reason to stay. */
   readonly leave: () => Promise<void>
   readonly close: () => Promise<void>
+  /** Where images of releases lie besides the server's own store. */
+  readonly releases: NonNullable<ReleaseImagesOptions['home']>
   readonly health: HealthServer
   readonly pod: HomePod
   readonly inCluster: () => Promise<ClusterConnection>
@@ -71,6 +75,7 @@ export async function openHome(config: HomeConfig, clock: Clock): Promise<Home> 
   await pod.setRole('standby')
   const health = await openHealth(config.healthPort)
   return {
+    releases: { target, registry: ownRegistry(settings) },
     health,
     pod,
     inCluster,
@@ -104,6 +109,13 @@ export async function openHome(config: HomeConfig, clock: Clock): Promise<Home> 
       await store.putTarget({ name: target, kubeconfig: '', context: null, settings, createdAt })
     },
   }
+}
+
+/** The one that was installed beside this server; a user's registry is called by its name alone. */
+function ownRegistry(settings: HomeConfig['settings']): ClusterRegistry | null {
+  const registry = registryOf(settings)
+  if (registry?.endpoint === undefined) return null
+  return new ClusterRegistry({ registry, endpoint: registry.endpoint, fetch })
 }
 
 interface SandboxParts {

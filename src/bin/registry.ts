@@ -1,10 +1,11 @@
 /** The registry of a control plane in a cluster: an image store on a disk of its own, open to whoever knows the password. */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { FairwayError } from '../model/errors.ts'
 import { ImageStore } from '../oci/image-store.ts'
 import { createRegistry, type Authorization, type RegistryAction } from '../registry/registry.ts'
+import { COLLECTION } from './cluster-registry.ts'
 import { readConfig } from './config.ts'
 import { createDataFolder, dataFolder } from './data-folder.ts'
 import { endOnFailure } from './program-failure.ts'
@@ -34,6 +35,7 @@ const registry = createRegistry({
 // Uploads last as long as they last.
 const server = createServer({ requestTimeout: 0 }, (request, response) => {
   if (request.url?.startsWith('/v2') === true) void registry.handle(request, response)
+  else if (request.url?.startsWith(`${COLLECTION}?`) === true) void collect(request, response)
   else response.writeHead(404).end()
 })
 server.listen(config.api)
@@ -44,6 +46,26 @@ server.close()
 server.closeIdleConnections()
 await once(server, 'close')
 await registry.close()
+
+/** Ordered by the server that knows which releases there are: whoever it was, what has a tag stays. */
+async function collect(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  request.resume()
+  const age = new URL(request.url ?? '', 'http://registry').searchParams.get('olderThanMs') ?? ''
+  const allowed = authorized(request, 'delete')
+  if (allowed !== 'ok') response.writeHead(allowed === 'denied' ? 403 : 401).end()
+  else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end()
+  else if (!/^\d{1,12}$/.test(age)) response.writeHead(400).end()
+  else {
+    try {
+      const { bytes } = await images.collect(new Set(), Number(age))
+      log.info({ bytes }, 'garbage collected')
+      response.writeHead(200, { 'content-type': 'application/json' }).end(`{"bytes":${bytes}}`)
+    } catch (error) {
+      log.error({ error: String(error) }, 'garbage collection failed')
+      response.writeHead(500).end()
+    }
+  }
+}
 
 /** Basic, any name: the password is what counts, and nodes have one that pushes nothing. Hashes of one length are compared, so time tells nothing. */
 function authorized({ headers }: IncomingMessage, action: RegistryAction): Authorization {

@@ -14,7 +14,10 @@ after(() => rm(root, { recursive: true, force: true }))
 const images = await ImageStore.open({ root })
 const names = releaseImages({
   images,
-  store: { getTarget: () => Promise.resolve(null) },
+  store: {
+    getTarget: () => Promise.resolve(null),
+    listAllReleases: () => Promise.resolve([]),
+  },
   clock: systemClock,
   root,
 })

@@ -165,7 +165,7 @@ const platform = new ReconcilingPlatform(
       store,
       clock,
       root: folder.root,
-      elsewhere: home !== null,
+      ...(home === null ? {} : { home: home.releases }),
       pruneCache: () => baker.whileIdle(() => pruneCache(folder.cache, cacheLimits, clock.now())),
     }),
     logs,

@@ -11,13 +11,13 @@ const REPOSITORY = 'fairway-build/step'
 
 /**
  * What a build step sees, as an image in the registry that the cluster's nodes pull from: layers of apps are sent as they are and are there already, trees of build tools become layers of their own.
- * The same folders make the same image, which is sent once. @returns from folders, topmost first, to a reference by digest
+ * The same folders make the same image; of it only what the registry lacks is sent, which may be all: it forgets what nobody asked for lately. @returns from folders, topmost first, to a reference by digest
  */
 export function stepImages(
   images: ImageStore,
   registry: TargetRegistry | null,
 ): (lowerDirs: readonly string[]) => Promise<string> {
-  const sent = new Map<string, Promise<string>>()
+  const sending = new Map<string, Promise<string>>()
   const send = async (lowerDirs: readonly string[]): Promise<string> => {
     if (registry === null)
       throw new FairwayError('REGISTRY_FAILED', 'this cluster has no registry for build steps')
@@ -31,14 +31,11 @@ export function stepImages(
   }
   return async (lowerDirs) => {
     const key = lowerDirs.join('\n')
-    const known = sent.get(key) ?? send(lowerDirs)
-    sent.set(key, known)
-    try {
-      return await known
-    } catch (error) {
-      sent.delete(key)
-      throw error
-    }
+    const under = sending.get(key)
+    if (under !== undefined) return await under
+    const sent = send(lowerDirs).finally(() => sending.delete(key))
+    sending.set(key, sent)
+    return await sent
   }
 }
 

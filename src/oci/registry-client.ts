@@ -12,6 +12,7 @@ import {
   RegistrySession,
   type Credentials,
 } from './registry-session.ts'
+import { Fields, parseStrictJson } from './strict-json.ts'
 
 export interface RegistryClientOptions {
   readonly auth?: Credentials
@@ -28,6 +29,8 @@ export interface RegistryClientOptions {
 }
 
 const RESUMES = 3
+const MAX_TAGS_BYTES = 4 << 20
+const MAX_TAG_PAGES = 100
 
 const REFUSALS: ReadonlyMap<number, string> = new Map([
   [401, 'does not know this login (401)'],
@@ -43,7 +46,7 @@ export class RegistryClient implements BlobSource {
 
   constructor(
     reference: Reference,
-    access: 'pull' | 'pull,push',
+    access: 'pull' | 'pull,push' | 'pull,push,delete',
     options: RegistryClientOptions = {},
   ) {
     const { idleMs = 60_000, documentMs = DOCUMENT_MS, ...session } = options
@@ -131,7 +134,47 @@ export class RegistryClient implements BlobSource {
     if (response.status !== 201) throw this.#refused(response.status, 'the manifest')
   }
 
+  /** All tags of the repository; none where nothing was ever pushed to it. @throws OciError REGISTRY_FAILED, TOO_LARGE for more than 100 pages */
+  async tags(): Promise<readonly string[]> {
+    const found: string[] = []
+    for (let page = 0; page < MAX_TAG_PAGES; page += 1) {
+      const last = found.at(-1)
+      const tags = await this.#tagsAfter(last)
+      found.push(...tags.values)
+      if (tags.values.length === 0 || !tags.hasMore) return found
+    }
+    throw new OciError('TOO_LARGE', `${this.#name()}: too many tags`)
+  }
+
+  /** False where there was none. @throws OciError REGISTRY_FAILED */
+  async deleteTag(tag: string): Promise<boolean> {
+    const response = await this.#session.request({
+      method: 'DELETE',
+      url: this.#path('manifests', tag),
+    })
+    await response.body?.cancel()
+    if (response.status === 202) return true
+    if (response.status === 404) return false
+    throw this.#refused(response.status, `deleting tag ${tag}`)
+  }
+
   // Private
+
+  async #tagsAfter(
+    last: string | undefined,
+  ): Promise<{ readonly values: readonly string[]; readonly hasMore: boolean }> {
+    const query = last === undefined ? '' : `?last=${encodeURIComponent(last)}`
+    const url = `/v2/${this.#reference.repository}/tags/list${query}`
+    const response = await this.#session.request({ method: 'GET', url })
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      if (response.status === 404) return { values: [], hasMore: false }
+      throw this.#refused(response.status, 'its tags')
+    }
+    const bytes = await readLimited(response, MAX_TAGS_BYTES, this.#documentMs)
+    const fields = new Fields(parseStrictJson(bytes, 'list of tags'), 'list of tags')
+    return { values: fields.strings('tags'), hasMore: response.headers.has('link') }
+  }
 
   async #manifest(reference: string): Promise<Response> {
     const response = await this.#session.request({

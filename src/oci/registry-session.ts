@@ -24,7 +24,7 @@ export interface SessionOptions {
 }
 
 export interface RegistryRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH'
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Path from `/v2/` on, or an absolute URL that the registry gave. */
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>

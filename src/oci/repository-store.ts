@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, readdir, rm, rmdir, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { algorithmOf, hexOf, isBlobDigest, parseBlobDigest, type BlobDigest } from './digest.ts'
 import { readRecord, writeRecord } from './layer-record.ts'
@@ -109,6 +109,17 @@ export class RepositoryStore {
 
   async hasBlob(repository: string, digest: BlobDigest): Promise<boolean> {
     return (await readRecord(this.#file(repository, '_blobs', fileName(digest)))) !== null
+  }
+
+  /** Marks it as used now: garbage collection spares what is young. False where the repository has no such blob. */
+  async touchBlob(repository: string, digest: BlobDigest, now: number): Promise<boolean> {
+    try {
+      await utimes(this.#file(repository, '_blobs', fileName(digest)), now / 1000, now / 1000)
+      return true
+    } catch (error) {
+      if (errno(error) === 'ENOENT') return false
+      throw error
+    }
   }
 
   async unlinkBlob(repository: string, digest: BlobDigest): Promise<boolean> {

@@ -39,6 +39,8 @@ export class BlobRoutes {
     if (size === null || !(await images.repositories.hasBlob(repository, digest))) {
       throw unknownBlob(digest)
     }
+    if (request.method === 'HEAD' && !(await this.#use(repository, digest)))
+      throw unknownBlob(digest)
     await this.#send(exchange, digest, size)
   }
 
@@ -130,6 +132,16 @@ export class BlobRoutes {
       'content-length': length,
     })
     await pipeline(stream, response)
+  }
+
+  /** Who asks whether a blob is here, and does not send it then, relies on it until the manifest comes: garbage collection must not take it between. */
+  async #use(repository: string, digest: BlobDigest): Promise<boolean> {
+    const { images, now } = this.#options
+    return await images.withoutCollection(
+      async () =>
+        (await images.repositories.touchBlob(repository, digest, now())) &&
+        (await images.blobs.touch(digest, now())),
+    )
   }
 
   async #mount(exchange: Exchange, repository: string): Promise<BlobDigest | null> {

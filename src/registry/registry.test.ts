@@ -264,6 +264,22 @@ test('manifests: exact bytes, checked content, subjects and referrers', async ()
   assert.equal((await call('GET', '/v2/m/manifests/v1')).status, 404)
 })
 
+test('a blob that a client asked for outlives the collections until its manifest comes', async () => {
+  const digest = await sampleImage('asked')
+  await images.tag('asked', 'v1', digest)
+  const layer = (await images.image(digest))?.layers[0]?.digest
+  assert.ok(layer !== undefined)
+  await images.repositories.deleteTag('asked', 'v1')
+  const isHere = async (): Promise<boolean> =>
+    (await call('HEAD', `/v2/asked/blobs/${layer}`)).status === 200
+  for (const asked of [true, false]) {
+    time += 3_600_000
+    if (asked) assert.ok(await isHere())
+    await images.collect(new Set(), 60_000, time)
+    assert.equal(await isHere(), asked)
+  }
+})
+
 test('tags come in pages', async () => {
   const digest = await sampleImage('tags')
   for (const tag of ['b', 'a', 'C', 'd']) await images.tag('paged', tag, digest)

@@ -248,6 +248,8 @@ environments: { production: { secrets: [secrets.production.yaml] } }
         `FAIRWAY_OIDC_CLIENT_ID=${CLIENT_ID}`,
         'FAIRWAY_OIDC_CLIENT_SECRET_FILE=client-secret',
         'NODE_EXTRA_CA_CERTS=ca.pem',
+        'FAIRWAY_RELEASES_KEPT=1',
+        'FAIRWAY_COLLECT_GRACE_MINUTES=0',
       ]
       await writeFile(join(aside, 'client-secret'), `${clientSecret}\n`)
       await writeFile(join(aside, 'server.env'), lines.join('\n'))
@@ -286,6 +288,24 @@ environments: { production: { secrets: [secrets.production.yaml] } }
     await until('the nodes have heard of it', async () => {
       return (await (await fetch(`http://${host}/`)).text()) === greeting
     })
+  })
+
+  test('images that no release needs any more are removed from the registry there', async () => {
+    const path = 'jsonpath={.data.FAIRWAY_REGISTRY_PULL_PASSWORD}'
+    const password = await kubectl('get', 'secret', 'fairway-registry', '-o', path)
+    const login = `x:${Buffer.from(password, 'base64').toString()}`
+    const headers = { authorization: `Basic ${Buffer.from(login).toString('base64')}` }
+    const inRegistry = async (what: string): Promise<Response> =>
+      fetch(new URL(`/v2/${what}`, `http://${new URL(await url()).hostname}:30500`), { headers })
+    const tags = async (app: string): Promise<unknown> =>
+      (await inRegistry(`${app}/production/tags/list`)).json()
+    assert.deepEqual(await tags('hello'), { name: 'hello/production', tags: ['1', '2', '3'] })
+    assert.match(await must('gc'), /[1-9]\S* \S+ freed: 1 releases/)
+    assert.deepEqual(await tags('hello'), { name: 'hello/production', tags: ['2', '3'] })
+    assert.equal((await inRegistry('greets/production/tags/list')).status, 404)
+    for (const number of [2, 3])
+      assert.equal((await inRegistry(`hello/production/manifests/${String(number)}`)).status, 200)
+    assert.match(await must('rollback'), /release 4 of hello is live/)
   })
 })
 
