@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { isMissing } from '../src/lib/missing-file.ts'
 import { minimalEnv, run, runToEnd, start } from '../src/lib/process.ts'
-import { freePort } from '../src/process/free-port.ts'
 import { lacks } from './e2e/lacks.ts'
+import { freePorts } from './e2e/private-platform.ts'
 
 /** The newest that was there; runs on Java 17 and 21. */
 const VERSION = '26.4.7'
@@ -93,7 +93,7 @@ export class Keycloak {
 
   /** Resolves once it answers. @throws with the end of its log where it does not */
   static async start(realm: Realm): Promise<Keycloak> {
-    const port = (await freePort()) ?? 0
+    const [port = 0] = await freePorts(1)
     const home = join(await mkdtemp(join(tmpdir(), 'fairway-keycloak-')), 'keycloak')
     await cp(built, home, { recursive: true })
     const clientSecret = randomBytes(24).toString('hex')

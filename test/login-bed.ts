@@ -16,8 +16,8 @@ import { systemClock } from '../src/lib/clock.ts'
 import type { AuditEvent } from '../src/model/audit.ts'
 import type { Clock } from '../src/model/clock.ts'
 import { grantOf, PLATFORM } from '../src/model/identity.ts'
-import { freePort } from '../src/process/free-port.ts'
 import { openSqliteStore } from '../src/store/sqlite-store.ts'
+import { freePorts } from './e2e/private-platform.ts'
 import { TestIo, testPrograms } from './fakes/cli-io.ts'
 import { FakePlatform } from './fakes/fake-platform.ts'
 import { MemoryAccess } from './fakes/memory-access.ts'
@@ -71,7 +71,7 @@ export interface LoginBed {
 }
 
 export async function openLoginBed(options: LoginBedOptions): Promise<LoginBed> {
-  const port = (await freePort()) ?? 0
+  const [port = 0] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
   const redirectUri = `${url}/oidc/callback`
   const { clientSecret, ...known } = await options.provider(redirectUri)

@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { systemClock } from '../src/lib/clock.ts'
 import { minimalEnv, run, start } from '../src/lib/process.ts'
+import { freePorts } from './e2e/private-platform.ts'
 
 const DEBIAN_FOLDER = '/usr/lib/postgresql'
 
@@ -41,7 +41,7 @@ export function postgresPrograms(): { readonly folder: string } | { readonly mis
 export async function startPostgresCluster(programs: string): Promise<PostgresCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'fairway-postgres-'))
   const password = randomBytes(12).toString('hex')
-  const port = await freePort()
+  const [port = 0] = await freePorts(1)
   const user = process.getuid?.() === 0 ? await packageUser() : null
   const data = join(folder, 'data')
   const passwordFile = join(folder, 'password')
@@ -202,13 +202,4 @@ async function packageUser(): Promise<User> {
   const [, , uid, gid] = line?.split(':') ?? []
   if (uid === undefined || gid === undefined) throw new Error('there is no user postgres')
   return { uid: Number(uid), gid: Number(gid) }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }

@@ -1,9 +1,8 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { minimalEnv, run, start } from '../../src/lib/process.ts'
-import { freePort } from '../../src/process/free-port.ts'
 import { npmClient, type NpmClient } from './npm-client.ts'
-import { passedOn } from './private-platform.ts'
+import { freePorts, passedOn } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
 
 const EXAMPLE = join(import.meta.dirname, '../../examples/verdaccio')
@@ -27,7 +26,8 @@ export async function startPackageRegistry(host: string, folder: string): Promis
   await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: server, env, timeoutMs: LONG })
   const upstream = (await run('npm', ['config', 'get', 'registry'], { cwd: server, env })).trim()
   await writeFile(join(server, 'config.yaml'), config(folder, upstream))
-  const url = `http://${host}:${String(await freePort())}/`
+  const [port = 0] = await freePorts(1)
+  const url = `http://${host}:${String(port)}/`
   const verdaccio = join(server, 'node_modules/verdaccio/bin/verdaccio')
   const child = await start(
     process.execPath,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
@@ -106,7 +107,13 @@ export function passedOn(): Record<string, string> {
   )
 }
 
-/** Ports of loopback that nobody has; each of `wanted` where it is free. */
+/**
+ * Whoever was told of a port uses it a moment later, in which nobody else may get it: the system hands out none of these by itself (Linux: from 32768
+ * on), and the process runner takes its doors above them.
+ */
+const PORTS = { first: 10_000, count: 10_000 }
+
+/** Ports of loopback that nobody has, nor gets unless it asks for that very one; each of `wanted` where it is free. */
 export async function freePorts(count: number, wanted: readonly number[] = []): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, (_, index) => listen(wanted[index] ?? 0)),
@@ -119,14 +126,16 @@ export async function freePorts(count: number, wanted: readonly number[] = []): 
   return ports
 }
 
-async function listen(port: number): Promise<Server> {
+/** @param wanted 0 = any; so it is where the port is taken */
+async function listen(wanted: number): Promise<Server> {
   const server = createServer()
-  server.listen(port, '127.0.0.1')
+  server.listen(wanted === 0 ? PORTS.first + randomInt(PORTS.count) : wanted, '127.0.0.1')
   try {
     await once(server, 'listening')
     return server
   } catch (error) {
-    if (port === 0) throw error
+    const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    if (wanted === 0 && !isTaken) throw error
     return listen(0)
   }
 }

@@ -2,8 +2,8 @@
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { Provider, type AdapterPayload, type Configuration, type JWK } from 'oidc-provider'
+import { freePorts } from '../e2e/private-platform.ts'
 import { MapAdapter } from './map-adapter.ts'
 
 export const CLIENT_ID = 'fairway'
@@ -23,7 +23,7 @@ export class OpenIdServer {
   readonly asked = new Map<string, number>()
   /** Answers in place of the provider; null = the provider does. */
   mood: ((request: IncomingMessage, response: ServerResponse) => boolean) | null = null
-  port = 0
+  readonly port: number
   #server: Server | null = null
   #provider: Provider | null = null
   #key = newKey()
@@ -33,7 +33,13 @@ export class OpenIdServer {
 
   readonly #place: OpenIdPlace | null
 
-  private constructor(redirectUri: string, changes: Configuration, place: OpenIdPlace | null) {
+  private constructor(
+    port: number,
+    redirectUri: string,
+    changes: Configuration,
+    place: OpenIdPlace | null,
+  ) {
+    this.port = port
     this.#redirectUri = redirectUri
     this.#changes = changes
     this.#place = place
@@ -44,7 +50,9 @@ export class OpenIdServer {
     changes: Configuration = {},
     place: OpenIdPlace | null = null,
   ): Promise<OpenIdServer> {
-    const server = new OpenIdServer(redirectUri, changes, place)
+    // Also free when it listens again.
+    const [port = 0] = await freePorts(1)
+    const server = new OpenIdServer(port, redirectUri, changes, place)
     await server.resume()
     return server
   }
@@ -93,9 +101,6 @@ export class OpenIdServer {
       server.once('error', reject)
       server.listen(this.port, place?.host ?? '127.0.0.1', resolve)
     })
-    const address: AddressInfo | string | null = server.address()
-    if (address === null || typeof address === 'string') throw new Error('not listening')
-    this.port = address.port
     this.#server = server
     this.#provider ??= this.#create()
   }
