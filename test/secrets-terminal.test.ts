@@ -32,11 +32,12 @@ describe('a passphrase at a terminal', { skip: await lacks('script', 'setsid') }
   async function typed(words: readonly string[]): Promise<{ code: number | null; shown: string }> {
     const [program = '', ...args] = words
     const child = await startInTerminal(program, args, options())
-    const ended = new Promise<number | null>((done) => child.once('exit', done))
+    // With all that it said, which may come after its exit.
+    const ended = new Promise<number | null>((done) => child.once('close', done))
     let shown = ''
     child.stdout?.on('data', (chunk: Buffer) => (shown += chunk.toString()))
     try {
-      await until('the question', () => shown.includes(QUESTION), 20_000)
+      await until('the question', () => shown.includes(QUESTION), 60_000)
       child.stdin?.write(`${PASSPHRASE}\r`)
       return { code: await ended, shown }
     } finally {
