@@ -7,13 +7,14 @@ import { join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { minimalEnv, runToEnd, start } from '../../src/lib/process.ts'
 import { identify } from '../../src/lib/process-identity.ts'
+import { FairwayError } from '../../src/model/errors.ts'
 import { connectTraffic } from '../../src/router/control-client.ts'
 import { freePorts } from './private-platform.ts'
 import { eventually } from './probe-app.ts'
 
 const ROUTER = resolve(import.meta.dirname, '../../src/bin/router.ts')
 
-describe('a second router on one data folder', { timeout: 60_000 }, () => {
+describe('a second router on one data folder', { timeout: 300_000 }, () => {
   let folder: string
   let socket: string
   const routers: Awaited<ReturnType<typeof start>>[] = []
@@ -52,7 +53,7 @@ describe('a second router on one data folder', { timeout: 60_000 }, () => {
   }
   /** A person starts another one, with other ports. */
   const byHand = async (): Promise<string> => {
-    const options = { env: envOf(ports[1]), timeoutMs: 20_000 }
+    const options = { env: envOf(ports[1]), timeoutMs: 100_000 }
     const { code, stdout, stderr } = await runToEnd(process.execPath, [ROUTER], options)
     assert.equal(code, 1)
     return stdout + stderr
@@ -91,8 +92,14 @@ describe('a second router on one data folder', { timeout: 60_000 }, () => {
     const program = process.execPath
     const log = join(folder, 'programs/router.log')
     const order = { program, args: [ROUTER], env: envOf(ports[0]), log }
-    const { pid } = await connectTraffic(socket).succeed(order)
-    await assert.rejects(connectTraffic(socket).succeed(order), { code: 'CONFLICT' })
+    // Asked at once: when the first is answered it may have left already.
+    const told = await Promise.allSettled([0, 1].map(() => connectTraffic(socket).succeed(order)))
+    const pids: number[] = []
+    for (const one of told)
+      if (one.status === 'fulfilled') pids.push(one.value.pid)
+      else assert.ok(one.reason instanceof FairwayError && one.reason.code === 'CONFLICT')
+    const [pid = 0] = pids
+    assert.deepEqual(pids, [pid])
     await eventually(async () => (await connectTraffic(socket).status()).pid === pid)
     assert.deepEqual(await left, [0, null])
     process.kill(pid, 'SIGTERM')
