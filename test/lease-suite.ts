@@ -18,7 +18,7 @@ export interface LeaseUnderTest {
 }
 
 /** Milliseconds that are short for a test and long for a machine that does much else. */
-const TTL = 1200
+const TTL = 3000
 const LONG = 60_000
 
 export function testLease(name: string, open: () => Promise<LeaseUnderTest>): void {

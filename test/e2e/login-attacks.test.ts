@@ -13,7 +13,7 @@ let bed: LoginBed
 
 before(async () => {
   bed = await openLoginBed({
-    changes: { limits: { ms: 1500, bytes: 100_000 } },
+    changes: { limits: { ms: 5000, bytes: 100_000 } },
     provider: async (redirectUri) => {
       provider = await OpenIdServer.start(redirectUri)
       const { issuer, clientSecret } = provider
