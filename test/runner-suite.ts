@@ -77,7 +77,7 @@ export function sampleSpec(
 export async function eventually<T>(
   look: () => Promise<T | null | undefined | false> | T | null | undefined | false,
   what: string,
-  withinMs = 10_000,
+  withinMs = 60_000,
 ): Promise<T> {
   for (const end = Date.now() + withinMs; Date.now() < end;) {
     const value = await look()
@@ -406,7 +406,7 @@ export function runnerSuite(suite: RunnerSuite): void {
       const file = logFile(harness.logDir, flood)
       const names = async (): Promise<string[]> =>
         (await readdir(dirname(file))).filter((name) => name.startsWith(`${flood.id}.log`)).sort()
-      await eventually(async () => (await names()).length === 3, 'two rotated files', 20_000)
+      await eventually(async () => (await names()).length === 3, 'two rotated files')
       await sleep(1000)
       await runner.stop(flood.id, { signal: 'SIGKILL', graceMs: 0 })
       // Stopped in the middle of a rotation, the current file may be the one that is missing.

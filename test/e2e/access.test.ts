@@ -27,7 +27,7 @@ const rollouts = z.object({
 })
 const failure = z.object({ error: z.object({ code: z.string(), hint: z.string() }) })
 
-describe('who may do what, from the command line', { timeout: 300_000 }, () => {
+describe('who may do what, from the command line', { timeout: 600_000 }, () => {
   let platform: PrivatePlatform
   let shop: ProbeApp
   let owner: Desk

@@ -30,7 +30,7 @@ function recordsIn(text: string): readonly AuditRecord[] {
   return lines.flatMap((line) => record.safeParse(JSON.parse(line)).data ?? [])
 }
 
-describe('audit', { timeout: 300_000 }, () => {
+describe('audit', { timeout: 600_000 }, () => {
   let platform: PrivatePlatform
   let folder: string
   let shop: ProbeApp

@@ -15,7 +15,7 @@ for (const [runner, skip] of [
   ['process', false],
   ['container', await containersWork()],
 ] as const) {
-  describe(`garbage collection, runner ${runner}`, { skip, timeout: 300_000 }, () => {
+  describe(`garbage collection, runner ${runner}`, { skip, timeout: 600_000 }, () => {
     let platform: PrivatePlatform
     let folder: string
     before(async () => {

@@ -20,7 +20,7 @@ const SERVER = [
 type ServerProcess = Awaited<ReturnType<typeof start>>
 
 /** A server that lives this long after its command has ended does not die of it. */
-const SURVIVES_MS = 3_000
+const SURVIVES_MS = 20_000
 
 export interface Outcome {
   readonly result: RunResult
@@ -97,7 +97,7 @@ export class CrashBed {
     if (server === null) throw new Error('no server runs that could die')
     const died = once(server, 'exit')
     await this.#tell(death)
-    const command = this.platform.fairway(args, { timeoutMs: 60_000 })
+    const command = this.platform.fairway(args, { timeoutMs: 240_000 })
     // A command may see the broken connection before we see the end of the server.
     const survived = command.then(async ({ code, stdout, stderr }) => {
       await new Promise((done) => setTimeout(done, SURVIVES_MS))

@@ -21,7 +21,7 @@ interface Suite {
 }
 
 function crashMatrix({ runner, skip, subnet, points }: Suite): void {
-  describe(`a server that dies, runner ${runner}`, { skip, timeout: 600_000 }, () => {
+  describe(`a server that dies, runner ${runner}`, { skip, timeout: 1_500_000 }, () => {
     let bed: CrashBed
     let app: ProbeApp
     let version = 0

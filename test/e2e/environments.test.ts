@@ -7,7 +7,7 @@ import { ProbeApp } from './probe-app.ts'
 
 const SECRET = 'value-that-nobody-sees'
 
-describe('environments', { timeout: 60_000 }, () => {
+describe('environments', { timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   let app: ProbeApp
   before(async () => {

@@ -15,7 +15,7 @@ const examples = resolve(import.meta.dirname, '../../examples')
 /** Software that nobody here wrote, as far as npm and Debian have it; the rest is in inputs.all.test.ts. */
 for (const runner of ['container', 'process'] as const) {
   const skip = runner === 'container' ? await containersWork() : false
-  describe(`inputs on runner ${runner}`, { skip, timeout: 580_000 }, () => {
+  describe(`inputs on runner ${runner}`, { skip, timeout: 900_000 }, () => {
     let platform: PrivatePlatform
     let scratch: string
     before(async () => {

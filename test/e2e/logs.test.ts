@@ -17,7 +17,7 @@ function logsSuite({
   readonly runner: 'container' | 'process'
   readonly skip: string | false
 }): void {
-  describe(`logs, runner ${runner}`, { skip, timeout: 120_000 }, () => {
+  describe(`logs, runner ${runner}`, { skip, timeout: 400_000 }, () => {
     let platform: PrivatePlatform
     let app: ProbeApp
     before(async () => {

@@ -17,7 +17,7 @@ for (const { runner, skip, subnet } of [
   { runner: 'container', skip: withoutContainers, subnet: '10.222.16.0/20' },
   { runner: 'process', skip: false, subnet: '10.222.32.0/20' },
 ] as const)
-  describe(`names between apps, runner ${runner}`, { skip, timeout: 180_000 }, () => {
+  describe(`names between apps, runner ${runner}`, { skip, timeout: 400_000 }, () => {
     let platform: PrivatePlatform
     let shop: ProbeApp
     let stock: ProbeApp

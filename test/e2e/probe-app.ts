@@ -104,7 +104,7 @@ const shown = z.object({ apps: z.array(app) })
 /** Waits until it holds; what it last threw or said is in the error. */
 export async function eventually(
   what: () => Promise<boolean>,
-  { withinMs = 20_000 }: { readonly withinMs?: number } = {},
+  { withinMs = 60_000 }: { readonly withinMs?: number } = {},
 ): Promise<void> {
   const deadline = Date.now() + withinMs
   for (;;) {

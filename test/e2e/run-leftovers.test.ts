@@ -11,7 +11,7 @@ for (const { runner, skip, folder } of [
   { runner: 'process', skip: false, folder: 'processes' },
   { runner: 'container', skip: await containersWork(), folder: 'instances' },
 ] as const) {
-  describe(`fairway run, runner ${runner}`, { skip, timeout: 120_000 }, () => {
+  describe(`fairway run, runner ${runner}`, { skip, timeout: 400_000 }, () => {
     it('leaves nothing but its log', async () => {
       const platform = await startPrivatePlatform({ runner, subnet: '10.233.0.0/20' })
       try {

@@ -25,7 +25,7 @@ export function secretsSuite(options: {
   readonly subnet: string
 }): void {
   const { runner, skip, subnet } = options
-  describe(`secrets with runner ${runner}`, { skip, timeout: 600_000 }, () => {
+  describe(`secrets with runner ${runner}`, { skip, timeout: 900_000 }, () => {
     const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
     /** Hashes of the generated value, as every answer told them. */
     const sessions: string[] = []

@@ -34,7 +34,7 @@ async function processesOf({ dataDir }: PrivatePlatform): Promise<string[]> {
   ) as string[]
 }
 
-describe('an app that is stopped', { skip: await containersWork(), timeout: 180_000 }, () => {
+describe('an app that is stopped', { skip: await containersWork(), timeout: 400_000 }, () => {
   it('starts as the instance made ahead of it, which ends with its app, its server and a kill', async () => {
     const platform = await startPrivatePlatform({ runner: 'container', subnet: '10.232.0.0/20' })
     const scale = (count: number): Promise<string> =>

@@ -13,7 +13,7 @@ import { ProbeApp } from './probe-app.ts'
 const curl = await has('curl', '--version')
 const openssl = await has('openssl', 'version')
 
-describe('https with the authority of this machine', { timeout: 60_000 }, () => {
+describe('https with the authority of this machine', { timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   let app: ProbeApp
   let port: number
@@ -92,7 +92,7 @@ describe('https with the authority of this machine', { timeout: 60_000 }, () => 
   })
 })
 
-describe('https with certificates given by files', { skip: openssl, timeout: 60_000 }, () => {
+describe('https with certificates given by files', { skip: openssl, timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   let app: ProbeApp
   let folder: string

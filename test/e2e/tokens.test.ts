@@ -7,7 +7,7 @@ import { startPrivatePlatform, type PrivatePlatform } from './private-platform.t
 import { ProbeApp } from './probe-app.ts'
 import { runToEnd, type RunResult } from '../../src/lib/process.ts'
 
-describe('tokens', { timeout: 60_000 }, () => {
+describe('tokens', { timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   let app: ProbeApp
   let home: string

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { freePorts, startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 
-describe('fairway up', { timeout: 120_000 }, () => {
+describe('fairway up', { timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   before(async () => {
     platform = await startPrivatePlatform({ runner: 'process' })

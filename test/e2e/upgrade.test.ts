@@ -23,7 +23,7 @@ createServer((request, response) => {
 
 const TRAFFIC = resolve(import.meta.dirname, '../../bench/apps/traffic')
 
-describe('the platform is replaced under way', { timeout: 120_000 }, () => {
+describe('the platform is replaced under way', { timeout: 400_000 }, () => {
   let platform: PrivatePlatform
   let folder: string
   before(async () => {

@@ -137,7 +137,7 @@ export class RawClient {
 
   /** Resolves when `done` holds of what was received, or the connection is closed; returns what was received. */
   async until(done: (received: string) => boolean): Promise<string> {
-    const late = AbortSignal.timeout(15_000)
+    const late = AbortSignal.timeout(60_000)
     while (!done(this.received) && !this.closed) {
       await new Promise<void>((resolve, reject) => {
         this.#changed.push(resolve)
@@ -166,9 +166,9 @@ export class RawClient {
   }
 }
 
-/** Resolves when `check` holds, asked every few milliseconds; @throws Error after 10 s. */
+/** Resolves when `check` holds, asked every few milliseconds; @throws Error after 60 s. */
 export async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 10_000
+  const end = performance.now() + 60_000
   while (!(await check())) {
     if (performance.now() > end) throw new Error('waited in vain')
     await new Promise((resolve) => setTimeout(resolve, 5))
