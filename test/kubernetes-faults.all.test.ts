@@ -22,7 +22,7 @@ const LIMIT_MS = 90_000
 const owner = freshOwner()
 
 /** What a real API server answers when something is wrong, and that the state which was asked for comes about in the end. */
-describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, () => {
+describe('kubernetes faults', { skip: await lacksCluster(), timeout: 1_500_000 }, () => {
   let cluster: TestCluster
   let bed: EngineBed
   let apps = 0
@@ -53,6 +53,18 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
     return until(on, ref, converged)
   }
 
+  /** The API server heeds new admission a moment after it has taken it: until it refuses what such an app would have. */
+  const untilRefused = async (ref: AppRef, words: RegExp): Promise<void> => {
+    const trial = `${ref.app}-trial`
+    const labels = { 'fairway/app': ref.app }
+    await apply(cluster, [
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: trial, labels } },
+    ])
+    const create = ['create', 'deployment', 'trial', '--image=x', '--dry-run=server', '-n', trial]
+    await eventually(async () => assert.match((await cluster.tryKubectl(create)).stderr, words))
+    await cluster.kubectl(['delete', 'namespace', trial, '--wait=false'])
+  }
+
   test('a wrong authority, refused credentials and a dead address are told apart, and hold up nobody', async () => {
     const right = await connectionOf(cluster)
     const token = (text: string) => (): Promise<string> => Promise.resolve(text)
@@ -68,7 +80,7 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
       await other.engine.open()
       const began = Date.now()
       await other.engine.apply(desiredCopies(ref, 1))
-      assert.ok(Date.now() - began < 1_000, 'apply returns at once')
+      assert.ok(Date.now() - began < 5_000, 'apply returns at once')
       const told = await until(other, ref, ({ workloads }) =>
         workloads.some(({ diagnosis }) => diagnosis.length > 0),
       )
@@ -202,11 +214,7 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
       spec: { policyName: owner, validationActions: ['Deny'] },
     }
     await apply(cluster, [policy, binding])
-    await eventually(async () => {
-      const trial = await cluster.tryKubectl(['get', 'validatingadmissionpolicybinding', owner])
-      assert.equal(trial.code, 0)
-    })
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    await untilRefused(ref, /no deployments on Fridays/)
     await bed.engine.apply(desiredCopies(ref, 1))
     const failing = await until(bed, ref, failingWithDiagnosis)
     assert.match(failing.workloads[0]?.diagnosis.join('\n') ?? '', /no deployments on Fridays/)
@@ -243,7 +251,7 @@ describe('kubernetes faults', { skip: await lacksCluster(), timeout: 900_000 }, 
       ],
     }
     await apply(cluster, [webhook])
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    await untilRefused(ref, /webhook "down\.fairway\.test"/)
     await bed.engine.apply(desiredCopies(ref, 1))
     const failing = await until(bed, ref, failingWithDiagnosis)
     assert.match(failing.workloads[0]?.diagnosis.join('\n') ?? '', /webhook "down\.fairway\.test"/)
