@@ -24,7 +24,7 @@ describe(
   'kubectl at the API server itself',
   {
     skip: (await missingPackages()) ?? (await lacksGo(cacheFolder(process.env))),
-    timeout: 900_000,
+    timeout: 1_500_000,
   },
   () => {
     let bed: DirectAccessBed
@@ -230,7 +230,7 @@ describe(
     const untilAnswered = async (token: string, isIn: boolean): Promise<number> => {
       const from = performance.now()
       const what = isIn ? 'let in' : 'refused'
-      await waitUntil(what, 60_000, async () => ((await bed.whoami(token)).code === 0) === isIn)
+      await waitUntil(what, 120_000, async () => ((await bed.whoami(token)).code === 0) === isIn)
       return (performance.now() - from) / 1000
     }
     const untilRefused = (token: string) => untilAnswered(token, false)
@@ -262,12 +262,12 @@ describe(
       test('a revoked token goes on until it expires', async (t) => {
         const { token, revoke } = await guest()
         const now = Math.floor(Date.now() / 1000)
-        const dying = await bed.forge({ ...claimsOf(token), iat: now - 290, exp: now + 10 })
+        const dying = await bed.forge({ ...claimsOf(token), iat: now - 270, exp: now + 30 })
         await revoke()
         assert.equal((await bed.whoami(token)).code, 0)
         assert.equal((await bed.whoami(dying)).code, 0)
         t.diagnostic(
-          `refused ${(await untilRefused(dying)).toFixed(1)} s later; it was good for 10 s`,
+          `refused ${(await untilRefused(dying)).toFixed(1)} s later; it was good for 30 s`,
         )
       })
 

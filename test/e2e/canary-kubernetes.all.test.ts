@@ -31,11 +31,11 @@ const CANARY = {
   },
 }
 
-describe('canaries on a cluster', { skip, timeout: 560_000 }, () => {
+describe('canaries on a cluster', { skip, timeout: 1_500_000 }, () => {
   let bed: ClusterPlatform
   let prometheus: ScrapedPods | null = null
   before(async () => {
-    bed = await startClusterPlatform({ subnet: '10.237.2.0/24' })
+    bed = await startClusterPlatform({ subnet: '10.235.11.0/24' })
     prometheus = await ScrapedPods.start(bed)
   })
   after(async () => {

@@ -127,6 +127,18 @@ describe('drain and notices', { skip: await lacksCluster(), timeout: 900_000 }, 
     const node = await fullest()
     await cluster.kubectl(['apply', '-f', '-'], heldPod(node))
     await waitUntil('both pods run', LIMIT_MS, async () => (await running()).length === 2)
+    const counted = [
+      'get',
+      'pdb',
+      'never',
+      '-n',
+      namespace,
+      '-o',
+      'jsonpath={.status.expectedPods}',
+    ]
+    await waitUntil('the budget is counted', LIMIT_MS, async () => {
+      return (await cluster.kubectl(counted)) === '1'
+    })
     const before = await running()
     const left = new Map<string, string>()
     const options = { timeoutMs: 4_000, localData: false }

@@ -15,7 +15,8 @@ import { startRepeating } from './repeating.ts'
 const SAMPLE = 400
 /** Beyond this many standard deviations it is not chance: one look in a million. */
 const SIGMAS = 5
-const PAUSE_MS = 6000
+/** Within it a sample is taken and looked at, on a machine that carries the cluster too. */
+const PAUSE_MS = 15_000
 
 /** @param bedOf a platform with a cluster that has no Gateway yet */
 export function canariesBehindGateway(bedOf: () => ClusterPlatform, skip: string | false): void {

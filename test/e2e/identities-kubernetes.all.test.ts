@@ -55,7 +55,7 @@ interface Pod {
   }
 }
 
-describe('identities on a real cluster', { skip, timeout: 600_000 }, () => {
+describe('identities on a real cluster', { skip, timeout: 1_500_000 }, () => {
   let bed: ClusterPlatform
   let home = ''
   let folder = ''
@@ -119,7 +119,8 @@ describe('identities on a real cluster', { skip, timeout: 600_000 }, () => {
     assert.match(await must('plan'), /web: .*identity/)
     const deployed = await must('deploy')
     assert.match(deployed, new RegExp(`URI:${ID}/`), 'the release command has one')
-    assert.match(await call('client'), /"said":"welcome"/)
+    // The nodes hear of a new Service a moment after its copies are ready.
+    await eventually(async () => (await call('client')).includes('"said":"welcome"'))
     assert.match(await call('other'), /"said":"go away"/)
     assert.match(await call('client', `${ID}/other`), /refused.*is not/)
     const { stdout, stderr } = await runIn('bare', 'node', 'named.js')

@@ -74,7 +74,7 @@ suite('the control plane on a cluster', { skip: missing }, () => {
   const until = async (what: string, holds: () => Promise<boolean>): Promise<number> => {
     const began = performance.now()
     while (!(await holds())) {
-      assert.ok(performance.now() - began < 90_000, `${what} within 90 s`)
+      assert.ok(performance.now() - began < 300_000, `${what} within 300 s`)
       await systemClock.sleep(100)
     }
     return performance.now() - began
@@ -271,8 +271,12 @@ environments: { production: { secrets: [secrets.production.yaml] } }
 
   test('one of two is active; without it the other goes on with what it knew', async (t) => {
     await until('two servers are ready', twoReady)
-    const first = await activePod()
-    assert.match(first, /^fairway-\S+$/, 'exactly one')
+    let first = ''
+    // One that is being replaced by another installation is among them until it is gone.
+    await until('exactly one is active', async () => {
+      first = await activePod()
+      return /^fairway-\S+$/.test(first)
+    })
     await kubectl('delete', 'pod', first, '--wait=false')
     const took = await until('another is active and answers', async () => {
       const now = await activePod()

@@ -17,7 +17,7 @@ import { eventually } from './probe-app.ts'
 
 const skip = await lacksClusterBed()
 
-describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => {
+describe('a user’s apps on a real cluster', { skip, timeout: 1_500_000 }, () => {
   let bed: ClusterPlatform
   before(async () => {
     bed = await startClusterPlatform({ subnet: '10.235.2.0/24', addTarget: false })
@@ -169,7 +169,7 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
       await kept.deploy()
       await bed.cluster.kubectl(['delete', 'deployment', '--all', '-n', kept.namespace])
       const back = async (): Promise<boolean> => (await kept.objects('deployment')).length === 1
-      await eventually(back, { withinMs: 30_000 })
+      await eventually(back)
       await eventually(async () => (await kept.release()) === 1, { withinMs: 60_000 })
       await kept.destroy()
 
@@ -245,13 +245,14 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     assert.match(refused.stderr, /far\/production.* run on prod/)
 
     const interrupted = far.tell('env', 'set', 'A=1')
-    await eventually(async () => (await far.copies()) === '1,1,2', { withinMs: 30_000 })
+    // A look may come after the first of the old copies has left.
+    await eventually(async () => (await far.copies()).includes('2'))
     await killServer(platform)
     await platform.must(['up'])
     await interrupted
     const resumed = async (): Promise<boolean> =>
       (await far.app.status()).active === 2 && (await far.copies()) === '2,2'
-    await eventually(resumed, { withinMs: 90_000 })
+    await eventually(resumed, { withinMs: 240_000 })
     assert.equal((await far.objects('deployment')).length, 1)
     assert.equal(
       (await far.must('releases')).split('\n').filter((line) => /^\d/.test(line)).length,
@@ -275,8 +276,8 @@ describe('a user’s apps on a real cluster', { skip, timeout: 560_000 }, () => 
     }
     // It follows its rollout over the restart of the server.
     await waiting
-    await eventually(async () => (await far.app.status()).active === 3, { withinMs: 120_000 })
-    await eventually(async () => (await far.release()) === 3, { withinMs: 20_000 })
+    await eventually(async () => (await far.app.status()).active === 3, { withinMs: 240_000 })
+    await eventually(async () => (await far.release()) === 3)
     await Promise.all([far.destroy(), near.destroy()])
     await platform.must(['target', 'remove', TARGET])
     assert.match(await platform.must(['target', 'list']), /No targets/)

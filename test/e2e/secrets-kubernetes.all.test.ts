@@ -40,11 +40,11 @@ name: vault
 env: { SHOWN: planted-visible }
 release: { command: node check.js }
 processes:
-  web: { command: node server.js, resources: { cpu: 0.2, memory: 64Mi }, shutdown: { drain: 1s, stop: 2s }, health: { ready: /, start: 60s } }
+  web: { command: node server.js, resources: { cpu: 0.2, memory: 64Mi }, shutdown: { drain: 1s, stop: 2s }, health: { ready: /, start: 180s } }
 environments: { production: { target: ${TARGET}, secrets: [secrets.production.yaml] } }
 `
 
-describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
+describe('secrets on a real cluster', { skip, timeout: 1_500_000 }, () => {
   const marks = ['first-planted-1', 'first-planted-2', 'second-planted-3']
   const namespace = 'vault--production'
   const stranger = `stranger-${freshOwner()}`
@@ -121,19 +121,20 @@ describe('secrets on a real cluster', { skip, timeout: 800_000 }, () => {
     const before = String((await answer())['release'])
     const [old] = await pods()
     assert.ok(old)
-    const rollout = fairway(['env', 'set', 'SLOW=25'])
+    // Long enough for the old one to be back before the new one is ready, also where all of that takes its time.
+    const rollout = fairway(['env', 'set', 'SLOW=70'])
     const isOf = ({ labels }: Pod['metadata']): boolean => labels['fairway/release'] === before
     await eventually(async () => (await pods()).some((pod) => !isOf(pod)))
     // Also by a server that has never heard of the release but from its store.
     await killServer(bed.platform)
     await bed.cluster.kubectl(['delete', 'pod', old.name, '-n', namespace, '--now'])
     await must(['up'])
-    await eventually(async () => (await answer())['release'] === before, { withinMs: 30_000 })
+    await eventually(async () => (await answer())['release'] === before, { withinMs: 65_000 })
     const [now] = (await pods()).filter(isOf)
     assert.ok(now)
     assert.notEqual(now.name, old.name)
     await rollout
-    await eventually(async () => (await answer())['release'] !== before, { withinMs: 60_000 })
+    await eventually(async () => (await answer())['release'] !== before, { withinMs: 180_000 })
     await must(['env', 'unset', 'SLOW'])
   })
 

@@ -8,13 +8,13 @@ import { PULLER, PUSHER, TeamRegistry } from './team-registry.ts'
 
 const skip = lacks('docker-registry') || (await lacksClusterBed())
 
-describe('the registry of a team', { skip, timeout: 400_000 }, () => {
+describe('the registry of a team', { skip, timeout: 1_200_000 }, () => {
   let bed: ClusterPlatform
   let registry: TeamRegistry
   let shop: ClusterProbe
   before(async () => {
     bed = await startClusterPlatform({
-      subnet: '10.235.19.0/24',
+      subnet: '10.235.12.0/24',
       addTarget: false,
       prepare: async ({ lab, host }) => {
         registry = await TeamRegistry.start(host)
