@@ -212,7 +212,7 @@ export class AccessBed {
       await this.cluster.kubectl(['apply', '-f', '-'], podText(this.namespace(app)))
     }
     for (const app of ['mine', 'theirs'] as const) {
-      const ready = ['wait', '--for=condition=Ready', 'pod/web', '--timeout=120s']
+      const ready = ['wait', '--for=condition=Ready', 'pod/web', '--timeout=300s']
       await this.cluster.kubectl([...ready, '-n', this.namespace(app)])
     }
   }

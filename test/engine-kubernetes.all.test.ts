@@ -18,7 +18,7 @@ engineSuite({
   name: 'kubernetes',
   skip: await lacksCluster(),
   pace: {
-    limitMs: 90_000,
+    limitMs: 180_000,
     crashMs: 8_000,
     memory: 96 << 20,
     trafficMs: 10_000,

@@ -13,7 +13,7 @@ const LIMIT_MS = 120_000
 /** On a lab of its own: the API server goes away in the middle of things. */
 describe(
   'kubernetes: API server restarts',
-  { skip: await lacksCluster(), timeout: 600_000 },
+  { skip: await lacksCluster(), timeout: 1_200_000 },
   () => {
     const owner = freshOwner()
     const ref = { app: parseAppName('app'), environment: parseEnvironmentName('production') }

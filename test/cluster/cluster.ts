@@ -115,7 +115,7 @@ export class Cluster {
     for (const program of controlPlane(place, { programs: this.#programs() })) {
       await this.#start(program, this.#holder.pid)
       if (program.name !== 'kube-apiserver') continue
-      await waitUntil('API server ready', 120_000, () => this.#client().isReady())
+      await waitUntil('API server ready', 300_000, () => this.#client().isReady())
     }
   }
 
@@ -161,11 +161,11 @@ export class Cluster {
 
   async waitUntilReady(): Promise<void> {
     const count = this.#settings.nodes
-    await waitUntil(`${String(count)} nodes registered`, 60_000, async () => {
+    await waitUntil(`${String(count)} nodes registered`, 180_000, async () => {
       const { items } = nodeList.parse(await this.#client().call('GET', '/api/v1/nodes'))
       return items.length >= count
     })
-    const wait = ['wait', '--timeout=120s']
+    const wait = ['wait', '--timeout=300s']
     await this.#kubectl([...wait, '--for=condition=Ready', 'node', '--all'])
     const deployments = ['deployment/coredns', 'deployment/metrics-server']
     const available = [...wait, '--for=condition=Available']
@@ -209,7 +209,7 @@ export class Cluster {
     const { pid } = holder
     const [containerd, ...others] = nodePrograms(options, this.#programs())
     if (containerd !== undefined) await this.#start(containerd, pid)
-    await waitUntil(`${node.name}: containerd answers`, 30_000, () => answers(pid))
+    await waitUntil(`${node.name}: containerd answers`, 90_000, () => answers(pid))
     for (const archive of Object.values(this.#settings.images)) await importOnNode(pid, archive)
     for (const program of others) await this.#start(program, pid)
     const record = { name: node.name, address: node.address, pid }

@@ -87,11 +87,11 @@ export class Lab {
       await waitUntil('supervisor ended', 15_000, isGone).catch(() =>
         signalProcess(record.supervisor, 'SIGKILL'),
       )
-      await waitUntil('supervisor ended', 5_000, isGone)
+      await waitUntil('supervisor ended', 30_000, isGone)
     }
     const cgroup = await Cgroup.at(this.#folder.cgroup)
     // The kernel empties a cgroup a moment after its last process.
-    await waitUntil(`${this.#folder.cgroup} is empty`, 20_000, () => removed(cgroup))
+    await waitUntil(`${this.#folder.cgroup} is empty`, 60_000, () => removed(cgroup))
     if (typeof record?.index === 'number') await removeLink(addressesOf(record.index).device)
     await rm(this.#folder.path, { recursive: true, force: true })
   }
@@ -137,7 +137,7 @@ export class Lab {
     const isThere = async (): Promise<boolean> => (await this.#folder.record()) !== null
     await waitUntil(
       `${this.#folder.path} has a supervisor (else take the lab down)`,
-      30_000,
+      90_000,
       isThere,
     )
     return false
@@ -154,7 +154,7 @@ export class Lab {
         detached: true,
       })
       child.unref()
-      await waitUntil('supervisor started', 20_000, async () => {
+      await waitUntil('supervisor started', 60_000, async () => {
         if (child.exitCode !== null) throw new Error(await this.#why('supervisor ended'))
         return (await this.#folder.record()) !== null
       })
@@ -165,7 +165,7 @@ export class Lab {
 
   async #waitUntilReady(say: (line: string) => void): Promise<LabRecord> {
     let told = 0
-    return waitFor(`lab ${this.#folder.name} ready`, 400_000, async () => {
+    return waitFor(`lab ${this.#folder.name} ready`, 900_000, async () => {
       const state = await this.state()
       for (const { name, ms } of state?.record.steps.slice(told) ?? []) {
         say(`${name}: ${(ms / 1000).toFixed(1)} s`)

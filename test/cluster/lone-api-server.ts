@@ -88,7 +88,7 @@ export class LoneApiServer {
   async #start(): Promise<void> {
     for (const name of ['etcd', API_SERVER, 'kube-controller-manager']) await this.#launch(name, [])
     const role = '/apis/rbac.authorization.k8s.io/v1/clusterroles/view'
-    await waitUntil('the role view says something', 60_000, async () =>
+    await waitUntil('the role view says something', 180_000, async () =>
       JSON.stringify(await this.#client.call('GET', role)).includes('"verbs"'),
     )
   }
@@ -103,7 +103,7 @@ export class LoneApiServer {
     await component.start()
     if (name !== API_SERVER) return
     try {
-      await waitUntil('API server ready', 60_000, () => this.#client.isReady())
+      await waitUntil('API server ready', 180_000, () => this.#client.isReady())
     } catch (error) {
       throw new Error((await this.log()).slice(-2000), { cause: error })
     }

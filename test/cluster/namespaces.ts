@@ -79,13 +79,13 @@ export async function startHolder(within: number | null): Promise<Holder> {
 async function firstProcess(child: Child): Promise<number> {
   const { pid: top } = child
   if (top === undefined) throw new Error('unshare has no process id')
-  for (let attempt = 0; attempt < 500; attempt++) {
+  for (let attempt = 0; attempt < 3000; attempt++) {
     if (child.exitCode !== null) throw new Error(`unshare: exit ${String(child.exitCode)}`)
     const found = await descend(top)
     if (found !== null) return found
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
-  throw new Error('the namespaces were not ready within 5 s')
+  throw new Error('the namespaces were not ready within 30 s')
 }
 
 async function descend(pid: number): Promise<number | null> {

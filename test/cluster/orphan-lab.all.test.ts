@@ -20,7 +20,7 @@ async function lacks(): Promise<string | false> {
   return own === '' ? await lacksCluster() : 'tests the lab itself; KUBECONFIG is set'
 }
 
-suite('a lab of a suite that is killed', { skip: await lacks(), timeout: 240_000 }, () => {
+suite('a lab of a suite that is killed', { skip: await lacks(), timeout: 600_000 }, () => {
   const root = labsFolder(process.env)
   let name = ''
 
@@ -35,7 +35,7 @@ suite('a lab of a suite that is killed', { skip: await lacks(), timeout: 240_000
     const owner = await start(process.execPath, args, { env, stdio: 'ignore' })
     name = `t${String(owner.pid)}`
     const folder = new LabFolder(root, name)
-    const { index } = await waitFor('nodes are being started', 120_000, async () => {
+    const { index } = await waitFor('nodes are being started', 240_000, async () => {
       assert.equal(owner.exitCode, null, 'the suite runs')
       const record = await folder.record()
       return record !== null && record.steps.length > 0 ? record : null
@@ -44,7 +44,7 @@ suite('a lab of a suite that is killed', { skip: await lacks(), timeout: 240_000
     const processes = await processesIn(folder.cgroup)
     assert.ok(processes.length > 4, `supervisor and control plane, not ${String(processes.length)}`)
     owner.kill('SIGKILL')
-    await waitUntil('its folder is gone', 30_000, async () => !(await isThere(folder.path)))
+    await waitUntil('its folder is gone', 120_000, async () => !(await isThere(folder.path)))
     for (const { pid, startedAs } of processes)
       assert.notEqual((await identify(pid))?.startedAs, startedAs, `${String(pid)} ended`)
     assert.deepEqual(await processesIn(folder.cgroup), [])

@@ -8,7 +8,7 @@ import { eventually } from './probe-app.ts'
 /** The name of the cluster for `target:` in app files. */
 export const TARGET = 'prod'
 
-const ROUTED_MS = 30_000
+const ROUTED_MS = 90_000
 
 export interface ClusterPlatform {
   readonly platform: PrivatePlatform

@@ -50,7 +50,7 @@ export class Gateway {
       // It listens for requests only once there is a route.
       const isUp = async (): Promise<boolean> => (await fetch(`http://${gateway.stats}/ready`)).ok
       await eventually(async () => (await isUp()) && (await gateway.#isProgrammed()), {
-        withinMs: 30_000,
+        withinMs: 120_000,
       })
     } catch (cause) {
       const said = await Promise.all(PROGRAMS.map((name) => lastWords(folder, name)))
@@ -169,7 +169,7 @@ async function install(cluster: TestCluster, port: number): Promise<void> {
       objects.map((object) => JSON.stringify(object)).join('\n---\n'),
     )
   await apply(WATCHED.map(standIn))
-  await cluster.kubectl(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=30s'])
+  await cluster.kubectl(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=120s'])
   await apply(gatewayObjects(port))
 }
 

@@ -34,7 +34,7 @@ async function typeIn(url: string, person: string): Promise<void> {
   assert.match(end.html, /Device Login Successful/)
 }
 
-describe('Keycloak', { skip, timeout: 600_000 }, () => {
+describe('Keycloak', { skip, timeout: 1_200_000 }, () => {
   let keycloak: Keycloak
   let bed: LoginBed
   let apiPort: number
