@@ -28,13 +28,19 @@ export async function judgeExit({ folder, cgroup, clock }: ExitLook): Promise<Ex
   return exit
 }
 
-/** Ended without a word: conmon was killed, or the host restarted. conmon writes its file a moment after the end: look again. */
+/** conmon writes its file a moment after the end, which is longer where much else runs; one that does nothing any more is not waited for much longer. */
+const WRITES_TRIES = 500
+const WRITES_MS = 10
+
+/** Ended without a word: conmon was killed, or the host restarted. While conmon is there it may be about to write: look again. */
 export async function lostExit(look: ExitLook, ran: boolean): Promise<ExitFacts> {
   const { folder, clock } = look
   const monitor = await folder.pid(folder.conmonPid)
   if (ran && monitor !== null) {
-    for (let tries = 0; tries < 50 && (await identify(monitor)) !== null; tries++) {
-      await clock.sleep(10)
+    for (let tries = 0; tries < WRITES_TRIES && (await identify(monitor)) !== null; tries++) {
+      await clock.sleep(WRITES_MS)
+      const exit = await judgeExit(look)
+      if (exit !== null) return exit
     }
   }
   const exit = await judgeExit(look)
