@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { statfs } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
-import { listPids } from '../../src/lib/process-identity.ts'
-import { containersWork } from '../containers-work.ts'
+import { runFolder } from '../../src/container/container-host.ts'
 import { folderSize } from '../../src/lib/folder-size.ts'
+import { listPids, readProc } from '../../src/lib/process-identity.ts'
+import { containersWork } from '../containers-work.ts'
 import { startPrivatePlatform, type PrivatePlatform } from './private-platform.ts'
 import { eventually, ProbeApp } from './probe-app.ts'
 
@@ -11,7 +11,7 @@ const skip = await containersWork()
 const PIDS = 60
 const MEMORY_MIB = 128
 
-describe('a bad neighbour, runner container', { skip, timeout: 120_000 }, () => {
+describe('a bad neighbour, runner container', { skip, timeout: 300_000 }, () => {
   let platform: PrivatePlatform
   let good: ProbeApp
   let bad: ProbeApp
@@ -36,11 +36,11 @@ describe('a bad neighbour, runner container', { skip, timeout: 120_000 }, () => 
     await Promise.all([good.remove(), bad.remove()])
   })
 
-  // Generous: what is checked is that nobody starves, not how fast this machine is today.
+  // Generous: what is checked is that nobody starves, not how fast this machine is today, nor what else it does meanwhile.
   const assertServed = (during: Latency, what: string): void => {
     assert.ok(during.count > 10, `${what}: only ${String(during.count)} requests`)
-    assert.ok(during.p50 < 20 + calm.p50 * 10, `${what}: p50 ${shown(calm)} -> ${shown(during)}`)
-    assert.ok(during.p99 < 400 + calm.p99 * 10, `${what}: p99 ${shown(calm)} -> ${shown(during)}`)
+    assert.ok(during.p50 < 100 + calm.p50 * 10, `${what}: p50 ${shown(calm)} -> ${shown(during)}`)
+    assert.ok(during.p99 < 2000 + calm.p99 * 10, `${what}: p99 ${shown(calm)} -> ${shown(during)}`)
   }
   const isWell = async (): Promise<boolean> => {
     const { instances } = await bad.status()
@@ -48,12 +48,13 @@ describe('a bad neighbour, runner container', { skip, timeout: 120_000 }, () => 
   }
 
   test('a fork bomb stays within its processes and takes nobody along', async (context) => {
-    const before = (await listPids()).length
     await bad.get('/fork-bomb')
     const during = await latencyOf(good, 2_500)
     context.diagnostic(`${shown(calm)} -> ${shown(during)}`)
     assertServed(during, 'fork bomb')
-    assert.ok((await listPids()).length < before + PIDS + 40)
+    await eventually(async () => (await bombs()) > 5)
+    const most = await bombs()
+    assert.ok(most < PIDS, `${String(most)} processes`)
     await platform.must(['status'])
     await platform.must(['scale', 'web=0', '--app', 'bad'])
     await eventually(async () => (await bad.status()).instances.length === 0)
@@ -74,11 +75,14 @@ describe('a bad neighbour, runner container', { skip, timeout: 120_000 }, () => 
   })
 
   test('a disk filler meets the end of its own disk', async () => {
-    const { bfree, bsize } = await statfs(platform.dataDir)
+    const before = await onDisk(platform)
     const said = await bad.get('/fill-disk?megabytes=4096')
     assert.match(said, /^ENOSPC after \d+ MiB$/)
-    const after = await statfs(platform.dataDir)
-    assert.ok((bfree - after.bfree) * bsize < 300 << 20, 'the disk of the host is as it was')
+    const grown = (await onDisk(platform)) - before
+    assert.ok(
+      grown < 300 << 20,
+      `the disk of the host is as it was, but for ${String(grown)} bytes`,
+    )
     await eventually(isWell)
   })
 
@@ -93,6 +97,17 @@ describe('a bad neighbour, runner container', { skip, timeout: 120_000 }, () => 
     await eventually(isWell)
   })
 })
+
+/** How many processes of this machine are what the bomb of test/apps/probe starts, wherever they are. */
+async function bombs(): Promise<number> {
+  const commands = await Promise.all((await listPids()).map((pid) => readProc(pid, 'cmdline')))
+  return commands.filter((command) => command?.includes('setInterval(() => {}, 9)')).length
+}
+
+/** Bytes that the platform has written: what else the machine writes meanwhile is not its own. */
+async function onDisk({ dataDir }: PrivatePlatform): Promise<number> {
+  return (await folderSize(dataDir)) + (await folderSize(runFolder(dataDir)))
+}
 
 interface Latency {
   readonly count: number
