@@ -21,7 +21,7 @@ const bluegreen = (keep: string): Readonly<Record<string, unknown>> => ({
   processes: { web: { deploy: { strategy: 'bluegreen', keep } } },
 })
 
-describe('rollouts with two releases at once', { timeout: 300_000 }, () => {
+describe('rollouts with two releases at once', { timeout: 600_000 }, () => {
   let platform: PrivatePlatform
   before(async () => {
     platform = await startPrivatePlatform({ runner: 'process' })
@@ -51,7 +51,7 @@ describe('rollouts with two releases at once', { timeout: 300_000 }, () => {
   })
 
   test('what bluegreen keeps goes when its time is over, also after a restart of the server', async () => {
-    const app = await ProbeApp.create(platform, 'green', bluegreen('8s'))
+    const app = await ProbeApp.create(platform, 'green', bluegreen('20s'))
     await app.deploy()
     await platform.must(['env', 'set', 'A=1', '--app', 'green'])
     assert.deepEqual(await releasesOf(app), [1, 2])
