@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
@@ -113,7 +114,7 @@ export function passedOn(): Record<string, string> {
  */
 const PORTS = { first: 10_000, count: 10_000 }
 
-/** Ports of loopback that nobody has, nor gets unless it asks for that very one; each of `wanted` where it is free. */
+/** Ports of loopback that nobody has, nor gets unless it asks for that very one, and that no other test is given; each of `wanted` where it is free. */
 export async function freePorts(count: number, wanted: readonly number[] = []): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, (_, index) => listen(wanted[index] ?? 0)),
@@ -129,7 +130,7 @@ export async function freePorts(count: number, wanted: readonly number[] = []): 
 /** @param wanted 0 = any; so it is where the port is taken */
 async function listen(wanted: number): Promise<Server> {
   const server = createServer()
-  server.listen(wanted === 0 ? PORTS.first + randomInt(PORTS.count) : wanted, '127.0.0.1')
+  server.listen(wanted === 0 ? await claimedPort() : wanted, '127.0.0.1')
   try {
     await once(server, 'listening')
     return server
@@ -137,5 +138,21 @@ async function listen(wanted: number): Promise<Server> {
     const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
     if (wanted === 0 && !isTaken) throw error
     return listen(0)
+  }
+}
+
+/** One that is ours as long as this process lives: the mark is the port of that number of UDP, which nobody needs. */
+async function claimedPort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + randomInt(PORTS.count)
+    const mark = createSocket('udp4')
+    mark.unref()
+    mark.bind({ port, address: '127.0.0.1', exclusive: true })
+    try {
+      await once(mark, 'listening')
+      return port
+    } catch {
+      mark.close()
+    }
   }
 }
