@@ -147,7 +147,7 @@ for (const runner of ['container', 'process'] as const) {
           const podman = (args: readonly string[]) =>
             runToEnd('podman', [...store, '--storage-driver=vfs', ...args], {
               env: { ...minimalEnv(), HOME: scratch },
-              timeoutMs: 120_000,
+              timeoutMs: 400_000,
             })
           const pull = (tag: string, creds: string) => {
             const name = `${registry}/static-site/production:${tag}`
@@ -187,5 +187,5 @@ for (const runner of ['container', 'process'] as const) {
 const TAGS = '/v2/static-site/production/tags/list'
 
 async function skopeo(args: readonly string[]): Promise<void> {
-  await run('skopeo', ['--insecure-policy', 'copy', '-q', ...args], { timeoutMs: 120_000 })
+  await run('skopeo', ['--insecure-policy', 'copy', '-q', ...args], { timeoutMs: 400_000 })
 }

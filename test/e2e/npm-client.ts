@@ -49,13 +49,13 @@ export async function npmClient(home: string, registry: string): Promise<NpmClie
     }
     child.stdout?.on('data', answer)
     child.stderr?.on('data', answer)
-    const limit = setTimeout(() => child.kill('SIGKILL'), 60_000)
+    const limit = setTimeout(() => child.kill('SIGKILL'), 240_000)
     const code = await new Promise((resolve) => child.once('close', resolve))
     clearTimeout(limit)
     if (code !== 0) throw new Error(`npm adduser: exit ${String(code)}\n${said}`)
   }
   return {
     addUser,
-    npm: (args, cwd) => run('npm', args, { env, cwd, timeoutMs: 120_000 }),
+    npm: (args, cwd) => run('npm', args, { env, cwd, timeoutMs: 400_000 }),
   }
 }
