@@ -9,6 +9,7 @@ import type { ActualApp, DesiredApp } from '../src/model/engine.ts'
 import { parseAppName, parseEnvironmentName, type AppRef } from '../src/model/names.ts'
 import { lacksCluster, openTestCluster, type TestCluster } from './cluster/test-cluster.ts'
 import { desiredCopies } from './desired-copies.ts'
+import { freePorts } from './e2e/private-platform.ts'
 import {
   connectionOf,
   engineOn,
@@ -567,9 +568,9 @@ async function openLine(to: URL): Promise<Line> {
   })
   const listen = (port: number): Promise<void> =>
     new Promise((resolve) => server.listen(port, '127.0.0.1', resolve))
-  await listen(0)
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
+  // Also free when it is opened again.
+  const [port = 0] = await freePorts(1)
+  await listen(port)
   const cut = (): void => {
     for (const socket of sockets) socket.destroy()
   }
