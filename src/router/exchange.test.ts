@@ -43,9 +43,7 @@ describe('one exchange', () => {
     new RawClient(bed.port).send(text).untilClosed()
 
   before(async () => {
-    bed = await RouterBed.start({
-      limits: { responseTimeoutMs: 600, asideMs: 0, headTimeoutMs: 600 },
-    })
+    bed = await RouterBed.start({ limits: { asideMs: 0 } })
     app = await new App().listen()
   })
   beforeEach(async () => {
@@ -167,8 +165,13 @@ describe('one exchange', () => {
   test('a target that refuses is left out, and the request goes to another', async () => {
     await bed.publish([dead, app.target()])
     for (let round = 0; round < 10; round++) assert.match(await ask(), /200 OK/)
-    const before = (await bed.control.stats()).services['app/production/web']?.retries ?? 0
-    assert.equal(before > 0, true)
+    // Chance decides which one is asked first: in one of a thousand runs it was never the dead one so far.
+    await eventually(async () => {
+      const { services } = await bed.control.stats()
+      if ((services['app/production/web']?.retries ?? 0) > 0) return true
+      assert.match(await ask(), /200 OK/)
+      return false
+    })
   })
 
   test('a POST is sent once, to a target that accepts', async () => {
@@ -192,13 +195,21 @@ describe('one exchange', () => {
     assert.match(html, /^HTTP\/1\.1 404 [^]*text\/html[^]*<h1>404<\/h1>/)
   })
 
-  test('no answer in time: 504', async () => {
+  test('no answer in time: 504; a head that does not end: 408', async () => {
     app.listener = () => undefined
-    assert.match(await ask(), /^HTTP\/1\.1 504 [^]*upstream-timeout/)
-  })
-
-  test('a head that does not end: 408', async () => {
-    assert.match(await ask('GET / HTTP/1.1\r\nHost: app'), /^HTTP\/1\.1 408 /)
+    // A router of its own: what is punctual under all other tests is not always so soon.
+    const limits = { responseTimeoutMs: 300, headTimeoutMs: 300 }
+    const impatient = await RouterBed.start({ limits })
+    try {
+      await impatient.publish([app.target()])
+      const said = (text: string): Promise<string> =>
+        new RawClient(impatient.port).send(text).untilClosed()
+      assert.match(await said('GET / HTTP/1.1\r\nHost: app'), /^HTTP\/1\.1 408 /)
+      const whole = `${HEAD}Connection: close\r\n\r\n`
+      assert.match(await said(whole), /^HTTP\/1\.1 504 [^]*upstream-timeout/)
+    } finally {
+      await impatient.close()
+    }
   })
 
   test('expected targets are waited for, but not too long', async () => {
