@@ -25,7 +25,8 @@ describe('a router in its own process', () => {
   let target: Target
   let control: RouterControl
   let uploaded = 0
-  let release = (): void => undefined
+  /** Answers the request that the app holds; null before it has it. */
+  let release: (() => void) | null = null
   let revision = 20
   const running = new Set<ChildProcess>()
 
@@ -33,8 +34,7 @@ describe('a router in its own process', () => {
     folder = await mkdtemp(join(tmpdir(), 'fairway-router-'))
     control = connectTraffic(join(folder, 'control.sock'))
     server = createServer((incoming, response) => {
-      if (incoming.url === '/slow') setTimeout(() => response.end('slow'), 400)
-      else if (incoming.url === '/held') release = () => response.end('held')
+      if (incoming.url === '/held') release = () => response.end('held')
       else {
         incoming.on('data', (chunk: Buffer) => (uploaded += chunk.length))
         incoming.on('end', () => response.end('ok'))
@@ -83,9 +83,17 @@ describe('a router in its own process', () => {
       )
       outgoing.on('error', fail).end()
     })
+  /** A request that the app has, and keeps until it is released. */
+  const hold = async (port: number, agent?: Agent): Promise<{ answer: Promise<string> }> => {
+    release = null
+    const answer = ask(port, '/held', agent)
+    await eventually(() => release !== null)
+    return { answer }
+  }
 
   test('after kill -9 it serves its stored table without the server', async () => {
-    const first = await run()
+    // One that nobody else is given while the first is gone and the second not there yet.
+    const first = await run((await freePorts(1))[0])
     assert.equal(await control.current(), null)
     const table = tableOf(7, [webService([target])])
     await control.publish(table, [])
@@ -137,13 +145,18 @@ describe('a router in its own process', () => {
 
     const succeed = async (args?: readonly string[]): Promise<number> => {
       const own = [PROGRAM, join(folder, 'state'), join(folder, 'control.sock'), String(old.port)]
-      const { pid } = await control.succeed({
+      const program = {
         program: process.execPath,
         args: [...(args ?? own)],
         env: minimalEnv(),
         log: join(folder, 'router.log'),
-      })
-      return pid
+      }
+      for (;;) {
+        // One that has just ended is in the way until the old one has heard of its end.
+        const started = await control.succeed(program).catch(isConflict)
+        if (started !== null) return started.pid
+        await sleep(5)
+      }
     }
     const takeOver = async (): Promise<number> => {
       const pid = await succeed()
@@ -151,25 +164,19 @@ describe('a router in its own process', () => {
       await eventually(async () => (await control.status()).pid === pid)
       return pid
     }
-    const slowOne = async (): Promise<Promise<string>[]> => {
-      const slow = ask(old.port, '/slow')
-      await eventually(async () => (await control.status()).inflight === 1)
-      return [slow]
-    }
-
     test('the old one finishes what it has, and leaves', async () => {
-      const [slow] = await slowOne()
+      const held = await hold(old.port)
       const left = new Promise((done) => old.child.once('exit', done))
       await takeOver()
-      assert.equal(await slow, '200 slow')
+      release?.()
+      assert.equal(await held.answer, '200 held')
       assert.equal(await left, 0)
       for (let round = 0; round < 10; round++) assert.equal(await ask(old.port), '200 ok')
       assert.equal(await ask(door, '/', undefined, 'app.internal'), '200 ok')
     })
 
     test('a target is not drained before the old one has nothing for it', async () => {
-      const held = ask(old.port, '/held')
-      await eventually(async () => (await control.status()).inflight === 1)
+      const held = await hold(old.port)
       await takeOver()
       await control.publish(tableOf(++revision, [webService([])]), [])
       let drained = false
@@ -179,8 +186,8 @@ describe('a router in its own process', () => {
       })
       for (let calls = 0; calls < 5; calls++) await control.status()
       assert.equal(drained, false)
-      release()
-      assert.equal(await held, '200 held')
+      release?.()
+      assert.equal(await held.answer, '200 held')
       assert.deepEqual(await drain, { cut: 0 })
     })
 
@@ -256,10 +263,17 @@ describe('a router in its own process', () => {
     await control.publish(tableOf(++revision, [webService([target])]), [])
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     assert.equal(await ask(port, '/', agent), '200 ok')
-    const slow = ask(port, '/slow', agent)
-    await eventually(async () => (await control.status()).inflight === 1)
+    const held = await hold(port, agent)
     const ended = end(child, 'SIGTERM')
-    assert.equal(await slow, '200 slow')
+    // It has heard the signal once it takes nobody else.
+    await eventually(() =>
+      ask(port).then(
+        () => false,
+        () => true,
+      ),
+    )
+    release?.()
+    assert.equal(await held.answer, '200 held')
     await ended
     agent.destroy()
   })
@@ -314,6 +328,11 @@ describe('a router in its own process', () => {
     assert.equal(most - before < 200 * 1024 * 1024, true, `grew by ${(most - before) >> 20} MiB`)
   })
 })
+
+function isConflict(error: unknown): null {
+  if (error instanceof FairwayError && error.code === 'CONFLICT') return null
+  throw error
+}
 
 function isUnavailable(error: unknown): false {
   if (error instanceof FairwayError && error.code === 'ROUTER_UNAVAILABLE') return false
