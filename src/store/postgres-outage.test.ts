@@ -57,15 +57,23 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     return Number(rows[0]?.['n'])
   }
 
-  /** Nobody can change apps until it resolves. */
-  const holdApps = (url: string) =>
-    cluster.query(
-      nameOf(url),
-      'begin; lock table apps in exclusive mode; select pg_sleep(1); commit',
-    )
-  async function untilHeld(url: string): Promise<void> {
-    const holds = `query like '%pg_sleep%' and wait_event = 'PgSleep'`
+  /** From now on nobody can change apps, until they are released: whoever looks who waits for them has the time that it takes. */
+  async function holdApps(url: string): Promise<{ readonly release: () => Promise<void> }> {
+    const held = cluster
+      .query(nameOf(url), 'begin; lock table apps in exclusive mode; select pg_sleep(600)')
+      .then(
+        () => undefined,
+        (error: unknown) => assert.match(String(error), /canceling statement/),
+      )
+    const holds = `datname = '${nameOf(url)}' and wait_event = 'PgSleep'`
     while ((await connections(url, holds)) === 0) await systemClock.sleep(10)
+    const cancel = `select pg_cancel_backend(pid) from pg_stat_activity where ${holds}`
+    return {
+      release: async () => {
+        await cluster.query('postgres', cancel)
+        await held
+      },
+    }
   }
 
   test('servers that start at once on an empty database all come up, with one schema', async () => {
@@ -105,13 +113,13 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     const url = await cluster.newDatabase()
     const store = await open(`${url}?max=2`)
     await store.ensureApp(shop, 1)
-    const locked = holdApps(url)
-    await untilHeld(url)
+    const { release } = await holdApps(url)
     const calls = Promise.all(Array.from({ length: 60 }, () => store.setScale(shop, { web: 1 })))
     const waiting = `application_name = 'fairway' and wait_event_type = 'Lock'`
     while ((await connections(url, waiting)) < 2) await systemClock.sleep(10)
     assert.equal(await connections(url, `application_name = 'fairway'`), 2)
-    await Promise.all([locked, calls])
+    await release()
+    await calls
   })
 
   for (const signal of ['SIGINT', 'SIGKILL'] as const) {
@@ -201,8 +209,7 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
     const url = await cluster.newDatabase()
     const store = await open(url)
     await store.ensureApp(shop, 1)
-    const locked = holdApps(url)
-    await untilHeld(url)
+    const { release } = await holdApps(url)
     const change = store.setConfig(shop, { A: '1' })
     const waits = `wait_event_type = 'Lock' and datname = '${nameOf(url)}'`
     while ((await connections(url, waits)) === 0) await systemClock.sleep(10)
@@ -210,8 +217,8 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
       'postgres',
       `select pg_terminate_backend(pid) from pg_stat_activity where ${waits}`,
     )
+    await release()
     assert.equal((await change).configVersion, 1)
-    await locked
   })
 
   test('a commit whose answer is lost is told as such, and was kept once', async () => {
@@ -236,15 +243,14 @@ describe('PostgreSQL with others and in trouble', { skip }, () => {
 
   test('a statement that takes too long is ended, and one that is never answered too', async () => {
     const url = await cluster.newDatabase()
-    const store = await open(url, { statementMs: 200, patienceMs: 2000 })
+    const store = await open(url, { statementMs: 1000, patienceMs: 10_000 })
     await store.ensureApp(shop, 1)
-    const locked = holdApps(url)
-    await untilHeld(url)
+    const { release } = await holdApps(url)
     await assert.rejects(store.setActive(shop, 1), {
       code: 'STORE_UNAVAILABLE',
       message: /took too long/,
     })
-    await locked
+    await release()
     await store.setActive(shop, 1)
     const pids = await cluster.query(
       'postgres',
