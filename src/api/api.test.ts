@@ -7,7 +7,7 @@ import { problem } from '../contract/problem.ts'
 import { FairwayError } from '../model/errors.ts'
 
 const setup = await createTestApi({
-  limits: { bodyBytes: 1000, answerMs: 50 },
+  limits: { bodyBytes: 1000 },
   hosts: ['fairway.example'],
 })
 const { api, tokens, platform, logged } = setup
@@ -135,7 +135,7 @@ test('messages name the place and what was expected, never the value', async () 
 })
 
 test('JSON that is nested without end is refused before it is parsed', async () => {
-  const started = performance.now()
+  const before = process.cpuUsage()
   const answer = await api.inject({
     method: 'POST',
     url: '/v1/apps/shop/production/deploys',
@@ -144,7 +144,8 @@ test('JSON that is nested without end is refused before it is parsed', async () 
   })
   assert.equal(answer.statusCode, 400)
   assert.match(problem.parse(answer.json()).error.message, /nested deeper than 32 levels/)
-  assert.ok(performance.now() - started < 1000)
+  const { user, system } = process.cpuUsage(before)
+  assert.ok(user + system < 1_000_000, `${String(user + system)} µs`)
 })
 
 test('JSON that is not UTF-8 is refused, whatever it would mean', async () => {
@@ -250,9 +251,11 @@ test('errors of the platform come out as they are', async () => {
 })
 
 test('an answer that does not come in time is a TIMEOUT', async () => {
-  platform.list = () => new Promise(() => undefined)
-  const answer = await api.inject({ url: '/v1/apps', headers: admin })
-  Reflect.deleteProperty(platform, 'list')
+  const hasty = await createTestApi({ limits: { answerMs: 50 } })
+  hasty.platform.list = () => new Promise(() => undefined)
+  const headers = { authorization: `Bearer ${hasty.tokens.admin}` }
+  const answer = await hasty.api.inject({ url: '/v1/apps', headers })
+  await hasty.api.close()
   assert.equal(await codeOf(answer), 'TIMEOUT')
 })
 
