@@ -26,9 +26,10 @@ test('text that is no JSON is answered all the same', () => {
 
 test('sixty megabytes of brackets are refused at once', () => {
   const text = '['.repeat(60_000_000)
-  const started = performance.now()
+  const before = process.cpuUsage()
   assert.equal(nestsDeeper(text, 64), true)
-  assert.ok(performance.now() - started < 1000)
+  const { user, system } = process.cpuUsage(before)
+  assert.ok(user + system < 1_000_000, `${String(user + system)} µs`)
 })
 
 function depthOf(value: unknown): number {
