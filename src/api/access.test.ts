@@ -1,3 +1,4 @@
+import type { InjectOptions } from 'fastify'
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { SECRET } from '../../test/fakes/fake-platform.ts'
@@ -29,9 +30,17 @@ async function ask(name: EndpointName, who: (typeof WHO)[number], params = {}) {
   const binding = (await access.addBinding(PLATFORM, bound)).id
   if (name === 'unprotectEnvironment') await access.protect(PLATFORM, 'production', 60_000)
   const ids = { binding, token: (await identity.listTokens(PLATFORM))[1]?.id ?? '' }
+  /** A stream without an end of its own is ended once it has begun. */
+  const untilBegun = async (asked: InjectOptions) => {
+    const ending = setInterval(() => {
+      if (platform.signals.length === 0) return
+      clearInterval(ending)
+      void api.close()
+    }, 5)
+    return await api.inject(asked).finally(() => clearInterval(ending))
+  }
   const request = goodRequest(name, token, { ...ids, ...params })
-  if (name === 'watchApp') setTimeout(() => void api.close(), 100)
-  const answer = await api.inject(request)
+  const answer = await (name === 'watchApp' ? untilBegun(request) : api.inject(request))
   await api.close()
   return { answer, platform, logged }
 }
