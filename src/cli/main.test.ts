@@ -198,7 +198,7 @@ test('a deploy sends what is new, once, and prints the URL', async () => {
   })
   const first = await fairway('deploy', { cwd })
   assert.equal(first.code, 0, first.err)
-  assert.match(first.out, /^✓ pack {6}0\.\d\d s {2}1 file, 8 B\n/)
+  assert.match(first.out, /^✓ pack {6}\d\.\d\d s {2}1 file, 8 B\n/)
   assert.match(first.out, /release 1 of shop is live after .*\nhttp:\/\/shop\.localhost\/\n$/)
   assert.equal(platform.inputs.at(-1)?.appFile?.text, 'version: 1\nname: shop')
   assert.equal(sources.contents.size, 1)

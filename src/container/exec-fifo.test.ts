@@ -73,7 +73,8 @@ test('a byte that came between the last look and the end of the init counts', as
 test('leaves everything as it is where the init has ended', async () => {
   const path = join(folder, 'dead')
   await run('mkfifo', [path])
-  const { init, ended } = await writer('sleep 0.2; exit 1', path)
+  const { init, ended } = await writer('exec sleep 60', path)
+  process.kill(init.pid)
   await ended
   assert.equal(await passExecFifo({ path, init, clock }), false)
   assert.equal(await exists(path), true)

@@ -69,7 +69,7 @@ describe('cluster client', () => {
   }
 
   test('identifies itself, and is patient with a server that is busy or breaks off', async () => {
-    const began = Date.now()
+    const began = performance.now()
     plan(
       json(429, { message: 'too many' }, { 'retry-after': '1' }),
       json(503, { message: 'starting' }),
@@ -77,7 +77,7 @@ describe('cluster client', () => {
       json(200, { kind: 'Deployment' }),
     )
     assert.deepEqual(await client.get(name), { kind: 'Deployment' })
-    assert.ok(Date.now() - began >= 1_000, 'Retry-After was heard')
+    assert.ok(performance.now() - began >= 1_000, 'Retry-After was heard')
     assert.equal(seen.length, 4)
     const [first] = seen.slice(0, 1)
     assert.equal(first?.headers.authorization, `Bearer ${TOKEN}`)

@@ -49,11 +49,15 @@ describe('files that are swapped', () => {
   it('are never seen half: all of one version, at any moment', async () => {
     await swapFiles(folder, files({ A: '0', B: '0' }), null)
     const state = { done: false }
+    let [looks, last] = [0, '']
     const writing = (async () => {
-      for (let n = 1; n <= 150; n++) await swapFiles(folder, files({ A: `${n}`, B: `${n}` }), null)
+      // A look may come between every time: then it goes on until one was in time.
+      for (let n = 1; n <= 150 || looks === 0; n++) {
+        last = String(n)
+        await swapFiles(folder, files({ A: last, B: last }), null)
+      }
       state.done = true
     })()
-    let looks = 0
     while (!state.done) {
       const data = await mine(join(folder, '..data'))
       if (data === null) continue
@@ -62,7 +66,7 @@ describe('files that are swapped', () => {
     }
     await writing
     assert.ok(looks > 0)
-    assert.equal(await readFile(join(folder, 'A'), 'utf8'), '150')
+    assert.equal(await readFile(join(folder, 'A'), 'utf8'), last)
   })
 
   it('are not written through a link, and a swap that was cut off is cleaned up', async () => {

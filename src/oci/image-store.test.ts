@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { gunzipSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
-import { runToEnd, start } from '../lib/process.ts'
+import { minimalEnv, runToEnd, start } from '../lib/process.ts'
 import { sha256, type Digest } from './digest.ts'
 import { ImageStore } from './image-store.ts'
 import type { LayerEntry } from './layer-entry.ts'
@@ -45,11 +45,10 @@ const file = (path: string, text: string, mode = 0o644): LayerEntry => ({
 })
 
 async function tarList(store: ImageStore, layer: StoredLayer): Promise<string> {
-  const { code, stdout, stderr } = await runToEnd('tar', [
-    '--numeric-owner',
-    '-tvzf',
-    store.blobs.path(layer.digest),
-  ])
+  // Times are those of the zone that the machine is set to, unless told otherwise.
+  const env = { ...minimalEnv(), TZ: 'UTC' }
+  const args = ['--numeric-owner', '-tvzf', store.blobs.path(layer.digest)]
+  const { code, stdout, stderr } = await runToEnd('tar', args, { env })
   assert.equal(code, 0, stderr)
   return stdout
 }

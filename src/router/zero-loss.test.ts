@@ -105,6 +105,8 @@ test('no request is lost or repeated while versions change under load', async ()
       versions = fresh
       await sleep(100)
     }
+    // A machine that does much else sends less often than it was asked to.
+    while (sent <= 100) await sleep(RATE_MS)
     clearInterval(load)
     await Promise.all(pending)
     assert.deepEqual(failures, [])
