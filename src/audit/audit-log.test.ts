@@ -152,6 +152,19 @@ test('any record or byte that is changed, removed, swapped, added or cut off is 
   )
 })
 
+test('of the checkpoint at the end every letter counts, also where its last bits say nothing', async () => {
+  const audit = newLog(await newStore())
+  await audit.open()
+  const lines = await linesOf(audit.export())
+  await audit.close()
+  const end = lines.at(-1) ?? ''
+  for (let at = 0; at < end.length; at++) {
+    const next = String.fromCharCode(end.charCodeAt(at) + 1)
+    const changed = end.slice(0, at) + next + end.slice(at + 1)
+    assert.notDeepEqual(findingsIn(lines.with(-1, changed)), [], changed)
+  }
+})
+
 test('a chain that was written anew is found by the key, and by a checkpoint that was kept', async () => {
   const [honest, forged] = [newLog(await newStore()), newLog(await newStore())]
   await honest.open()
