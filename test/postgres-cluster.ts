@@ -75,6 +75,8 @@ export async function startPostgresCluster(programs: string): Promise<PostgresCl
     ],
     ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', authority],
   ])
+  // Whatever the umask here: it is read by another user.
+  await chmod(authority, 0o644)
   await chmod(key, 0o600)
   if (user !== null) await chown(key, user.uid, user.gid)
   const tls = ['ssl=on', `ssl_cert_file=${authority}`, `ssl_key_file=${key}`]
