@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -84,8 +85,11 @@ export async function makeContainerHarness(
   victim: string,
   { withoutUserNamespace = false } = {},
 ): Promise<ContainerHarness> {
+  // Instances are other users, and the files of the sample image are for them.
+  process.umask(0o022)
   const folder = await mkdtemp(join(tmpdir(), 'fairway-container-'))
-  const numbered = `${folder}-${String(process.pid)}`
+  const { number, giveBack } = await claimNumber()
+  const numbered = `${folder}-${String(number)}`
   const runDir = runFolder(join(numbered, 'data'))
   await mkdir(join(numbered, 'data'), { recursive: true })
   await rm(folder, { recursive: true })
@@ -112,7 +116,26 @@ export async function makeContainerHarness(
       await run('umount', [runDir])
       await rmdir(runDir)
       await rm(numbered, { recursive: true, force: true })
+      await giveBack()
     },
+  }
+}
+
+/** A number for the network that no other suite has now, by a name of a socket that the kernel takes back however its process ends. */
+async function claimNumber(): Promise<{ number: number; giveBack: () => Promise<void> }> {
+  for (let number = process.pid % 200; ; number = (number + 1) % 200) {
+    const claim = createServer()
+    const isOurs = await new Promise<boolean>((resolve, reject) => {
+      claim.once('error', (error: Error & { code?: string }) => {
+        if (error.code === 'EADDRINUSE') resolve(false)
+        else reject(error)
+      })
+      claim.listen(`\0fairway-test-network-${String(number)}`, () => resolve(true))
+    })
+    if (!isOurs) continue
+    claim.unref()
+    const giveBack = () => new Promise<void>((resolve) => claim.close(() => resolve()))
+    return { number, giveBack }
   }
 }
 
