@@ -36,8 +36,9 @@ for (const compression of ['gzip', 'xz', 'zstd', 'none']) {
   test(`reads the members itself as dpkg-deb does: ${compression}`, { skip }, async () => {
     await withFolder(async (folder) => {
       const root = join(folder, 'root')
-      await mkdir(join(root, 'DEBIAN'), { recursive: true, mode: 0o755 })
-      await chmod(root, 0o755)
+      await mkdir(join(root, 'DEBIAN'), { recursive: true })
+      // Whatever the umask here: dpkg-deb wants it so.
+      for (const path of [root, join(root, 'DEBIAN')]) await chmod(path, 0o755)
       const control =
         'Package: a\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: d\n'
       await writeFile(join(root, 'DEBIAN/control'), control)

@@ -65,6 +65,8 @@ export class SignedArchive {
   }
 
   static async start(): Promise<SignedArchive> {
+    // Packages hold files for everybody, whoever builds them.
+    process.umask(0o022)
     const { privateKey, armored } = await newKey()
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
