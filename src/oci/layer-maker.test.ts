@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -34,7 +35,8 @@ test('sources: copied or linked, refused where they changed or are symlinks', as
   const source = newFolder()
   mkdirSync(source)
   const path = join(source, 'f')
-  writeFileSync(path, 'content', { mode: 0o640 })
+  writeFileSync(path, 'content')
+  chmodSync(path, 0o640)
   const entry = (size: number, from = path, link?: 'private'): LayerEntry => ({
     type: 'file',
     path: 'f',
