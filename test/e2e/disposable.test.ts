@@ -14,7 +14,7 @@ function disposableSuite({
   readonly runner: 'container' | 'process'
   readonly skip: string | false
 }): void {
-  describe(`disposable instances, runner ${runner}`, { skip, timeout: 120_000 }, () => {
+  describe(`disposable instances, runner ${runner}`, { skip, timeout: 400_000 }, () => {
     let platform: PrivatePlatform
     const apps: ProbeApp[] = []
     const create = async (name: string, web: object): Promise<ProbeApp> => {
@@ -34,8 +34,9 @@ function disposableSuite({
     test('copies are recycled at their maximum age, one after the other, without a lost request', async () => {
       const app = await create('aging', { maxAge: '3s', scale: { min: 2 } })
       await app.deploy()
+      // More than two where the first is being replaced already.
       const first = ids(await app.status())
-      assert.equal(first.length, 2)
+      assert.ok(first.length >= 2)
       const failures: string[] = []
       const requests: Promise<void>[] = []
       const timer = setInterval(() => {
@@ -46,20 +47,22 @@ function disposableSuite({
         requests.push(request)
       }, 15)
       let fewest = Infinity
+      let shown = ''
       try {
         await eventually(async () => {
           const now = await app.status()
           const ready = now.instances.filter(({ state }) => state === 'ready').length
+          if (ready < fewest) shown = JSON.stringify(now.instances)
           fewest = Math.min(fewest, ready)
-          return ready >= 2 && first.every((id) => !ids(now).includes(id))
+          const isOver = first.every((id) => !ids(now).includes(id))
+          return isOver && ready >= 2 && requests.length > 50
         })
       } finally {
         clearInterval(timer)
         await Promise.all(requests)
       }
       assert.deepEqual(failures, [])
-      assert.ok(requests.length > 50)
-      assert.ok(fewest >= 2, `only ${String(fewest)} ready at one time`)
+      assert.ok(fewest >= 2, `only ${String(fewest)} ready at one time: ${shown}`)
       await platform.must(['destroy', 'aging', '--yes'])
     })
 
@@ -80,7 +83,7 @@ function disposableSuite({
           const shown = await platform.must(['ps', '--app', 'crashing'])
           return /crashed .*exit code 3, next start after [\d.]+ s/.test(shown)
         },
-        { withinMs: 40_000 },
+        { withinMs: 120_000 },
       )
       await eventually(async () => (await app.status()).instances[0]?.state === 'ready')
       assert.match(await platform.must(['logs', '--app', 'crashing']), /exit code 3/)
@@ -92,7 +95,7 @@ function disposableSuite({
         scale: { min: 2 },
         health: {
           ready: '/healthz',
-          start: '5s',
+          start: '15s',
           check: { interval: '100ms', timeout: '1s', failures: 2 },
         },
       })
@@ -113,7 +116,7 @@ function disposableSuite({
         const ready = instances.filter(({ state }) => state === 'ready')
         return ready.length === 2 && ready.some(({ id }) => !before.includes(id))
       })
-      assert.match(await platform.must(['logs', '--app', 'sickly']), /not ready within 5 s: .*503/)
+      assert.match(await platform.must(['logs', '--app', 'sickly']), /not ready within 15 s: .*503/)
       await platform.must(['destroy', 'sickly', '--yes'])
     })
 
