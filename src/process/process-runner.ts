@@ -29,12 +29,12 @@ import {
   type PrivateFolderName,
 } from '../model/secrets.ts'
 import { execBeside } from './exec.ts'
-import { freePort } from './free-port.ts'
 import { hostCommand } from './host-tree.ts'
 import { internalNamesEnv } from './internal-names.ts'
 import { MemoryFolder } from './memory-folder.ts'
 import { familyOf, killFamily, MARKER, workersOf } from './process-family.ts'
-import { ProcessFolder, processIds, type Launch } from './process-folder.ts'
+import { DOORS, INSTANCES, isFree, PortChoice } from './port-choice.ts'
+import { ProcessFolder, processIds, type KnownProcess, type Launch } from './process-folder.ts'
 import { portsOf, usageOf } from './process-usage.ts'
 
 export interface ProcessRunnerOptions {
@@ -66,8 +66,6 @@ interface Given {
   readonly payload: InstancePayload
 }
 
-const DOORS = { first: 20_100, count: 6_800 }
-
 /** Runs instances as plain processes of the host; see README.md of this folder. */
 export class ProcessRunner implements Runner {
   readonly name = 'process'
@@ -79,7 +77,7 @@ export class ProcessRunner implements Runner {
   readonly #exits: FolderWatch
   readonly #mutex = new KeyedMutex()
   readonly #starting = new Set<InstanceId>()
-  readonly #promised = new Set<number>()
+  readonly #ports: PortChoice
   readonly #memory: MemoryFolder
   #noticed = false
 
@@ -87,6 +85,7 @@ export class ProcessRunner implements Runner {
     this.#options = options
     this.#exits = new FolderWatch(join(options.dataDir, 'exits'), { log: options.log })
     this.#memory = new MemoryFolder(options.dataDir, options.memory)
+    this.#ports = new PortChoice(options.random ?? Math.random)
   }
 
   async open(): Promise<void> {
@@ -288,39 +287,23 @@ export class ProcessRunner implements Runner {
   async #choosePort(spec: InstanceSpec): Promise<number | null> {
     if (!spec.listens) return null
     if (spec.port !== null) {
-      if ((await freePort(spec.port)) !== null) return spec.port
+      if (await isFree(spec.port)) return spec.port
       throw new FairwayError('INSTANCE_FAILED', `port ${String(spec.port)} of this host is taken`, {
         hint: 'Without containers all instances share the ports of the host: remove `port` and listen on PORT.',
       })
     }
-    for (;;) {
-      const port = await freePort()
-      if (port === null || this.#promised.has(port)) continue
-      this.#promise(port)
-      return port
-    }
+    return this.#ports.choose(INSTANCES, await this.#known((one) => one.port))
   }
 
-  /** Not of the range from which the system takes ports by itself: while no router runs, nothing else should get it. */
   async #chooseDoor(): Promise<number> {
+    return this.#ports.choose(DOORS, await this.#known((one) => one.door ?? null))
+  }
+
+  /** What instances were given, also those that do not listen just now. */
+  async #known(port: (given: KnownProcess) => number | null): Promise<ReadonlySet<number>> {
     const ids = await processIds(this.#options.dataDir)
     const known = await Promise.all(ids.map((id) => this.#folder(id).spec()))
-    const taken = new Set(known.map((one) => one?.door))
-    const { random = Math.random } = this.#options
-    for (let tries = 0; tries < 1000; tries++) {
-      const door = DOORS.first + Math.floor(random() * DOORS.count)
-      if (taken.has(door) || this.#promised.has(door) || (await freePort(door)) === null) continue
-      this.#promise(door)
-      return door
-    }
-    const range = `${String(DOORS.first)} to ${String(DOORS.first + DOORS.count - 1)}`
-    throw new FairwayError('INSTANCE_FAILED', `no port from ${range} is free on loopback`)
-  }
-
-  /** Until somebody listens there, nothing but this set keeps the port from another one. */
-  #promise(port: number): void {
-    this.#promised.add(port)
-    setTimeout(() => this.#promised.delete(port), 60_000).unref()
+    return new Set(known.flatMap((one) => (one === null ? [] : (port(one) ?? []))))
   }
 
   async #find(id: InstanceId): Promise<FoundInstance | null> {
