@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
+import { strictBase64url } from '../lib/base64url.ts'
 
 /** What a server swears: the record `seq` has this hash, and everything before it follows from that. */
 export interface Checkpoint {
@@ -74,17 +75,12 @@ function isSigned(
   { key, signature }: { readonly key: string; readonly signature: string },
 ): boolean {
   const [, x] = /^ed25519:([A-Za-z0-9_-]{43})$/.exec(key) ?? []
-  if (x === undefined || !isOneSpelling(x, 32) || !isOneSpelling(signature, 64)) return false
+  const signed = strictBase64url(signature)
+  if (x === undefined || strictBase64url(x) === null || signed?.length !== 64) return false
   try {
     const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
-    return verify(null, Buffer.from(text), publicKey, Buffer.from(signature, 'base64url'))
+    return verify(null, Buffer.from(text), publicKey, signed)
   } catch {
     return false
   }
-}
-
-/** Whether it is what base64url makes of so many bytes: the last letter could be others that decode to the same. */
-function isOneSpelling(text: string, length: number): boolean {
-  const bytes = Buffer.from(text, 'base64url')
-  return bytes.length === length && bytes.toString('base64url') === text
 }

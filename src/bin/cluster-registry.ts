@@ -5,10 +5,13 @@ import type { TargetRegistry } from '../model/targets.ts'
 import { OciError } from '../oci/oci-error.ts'
 import { parseReference } from '../oci/reference.ts'
 import { RegistryClient } from '../oci/registry-client.ts'
+import { basicHeader, type Credentials } from '../oci/registry-session.ts'
 
 /** Path of the order to collect garbage, beside the registry's own `/v2/`. */
 export const COLLECTION = '/collect'
 const COLLECTION_MS = 10 * 60_000
+/** A tag that is the number of a release; what people push beside them has other names. */
+export const RELEASE_TAG = /^[1-9]\d*$/
 
 export interface ClusterRegistryOptions {
   readonly registry: TargetRegistry
@@ -28,21 +31,20 @@ export class ClusterRegistry {
     this.#options = options
   }
 
-  /** Names an image that was pushed by its digest. False where it is not there. Doing it again changes nothing. */
-  async tag(ref: AppRef, number: number, digest: Digest): Promise<boolean> {
-    return await this.#asking(async () => {
+  /** Names an image that was pushed by its digest, if it is there. Doing it again changes nothing. */
+  async tag(ref: AppRef, number: number, digest: Digest): Promise<void> {
+    await this.#asking(async () => {
       const found = await this.#manifest(ref, digest)
-      if (found === null) return false
+      if (found === null) return
       const named = this.#client(ref, `:${String(number)}`)
       await named.pushManifest(found.bytes, found.descriptor.mediaType)
-      return true
     })
   }
 
   /** Numbers of the releases that have a tag, in no order. */
   async tagged(ref: AppRef): Promise<readonly number[]> {
     const tags = await this.#asking(() => this.#client(ref).tags())
-    return tags.filter((tag) => /^[1-9]\d*$/.test(tag)).map(Number)
+    return tags.filter((tag) => RELEASE_TAG.test(tag)).map(Number)
   }
 
   /** Takes away the tag of a release, or with null those of all. */
@@ -54,15 +56,17 @@ export class ClusterRegistry {
 
   /** Removes what no tag reaches and nobody used for so long, images of build steps among it. @returns freed bytes */
   async collect(olderThanMs: number): Promise<number> {
-    const { endpoint, registry } = this.#options
+    const { endpoint } = this.#options
     const url = new URL(COLLECTION, endpoint)
     url.searchParams.set('olderThanMs', String(Math.round(olderThanMs)))
-    const login = `${registry.user ?? ''}:${registry.password ?? ''}`
-    const authorization = `Basic ${Buffer.from(login).toString('base64')}`
+    const authorization = basicHeader(this.#login())
     const signal = AbortSignal.timeout(COLLECTION_MS)
     return await this.#asking(async () => {
       const response = await this.#options.fetch(url, {
-        ...{ method: 'POST', headers: { authorization }, signal, redirect: 'error' },
+        method: 'POST',
+        headers: { authorization },
+        signal,
+        redirect: 'error',
       })
       const text = await response.text()
       const bytes = response.status === 200 ? /^\{"bytes":(\d{1,15})\}$/.exec(text)?.[1] : undefined
@@ -73,9 +77,14 @@ export class ClusterRegistry {
 
   // Private
 
+  #login(): Credentials {
+    const { user, password } = this.#options.registry
+    return { username: user ?? '', password: password ?? '' }
+  }
+
   #client(ref: AppRef, reference = ''): RegistryClient {
     const { endpoint, registry, fetch } = this.#options
-    const auth = { username: registry.user ?? '', password: registry.password ?? '' }
+    const auth = this.#login()
     const name = parseReference(`${registry.name}/${refKey(ref)}${reference}`, null)
     return new RegistryClient(name, 'pull,push,delete', { auth, endpoint, plainHttp: true, fetch })
   }

@@ -51,20 +51,27 @@ await registry.close()
 async function collect(request: IncomingMessage, response: ServerResponse): Promise<void> {
   request.resume()
   const age = new URL(request.url ?? '', 'http://registry').searchParams.get('olderThanMs') ?? ''
-  const allowed = authorized(request, 'delete')
-  if (allowed !== 'ok') response.writeHead(allowed === 'denied' ? 403 : 401).end()
-  else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end()
-  else if (!/^\d{1,12}$/.test(age)) response.writeHead(400).end()
-  else {
-    try {
-      const { bytes } = await images.collect(new Set(), Number(age))
-      log.info({ bytes }, 'garbage collected')
-      response.writeHead(200, { 'content-type': 'application/json' }).end(`{"bytes":${bytes}}`)
-    } catch (error) {
-      log.error({ error: String(error) }, 'garbage collection failed')
-      response.writeHead(500).end()
-    }
+  const refusal = refusalOf(request, age)
+  if (refusal !== null) {
+    response.writeHead(refusal, { allow: 'POST' }).end()
+    return
   }
+  try {
+    const { bytes } = await images.collect(new Set(), Number(age))
+    log.info({ bytes }, 'garbage collected')
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`{"bytes":${bytes}}`)
+  } catch (error) {
+    log.error({ error: String(error) }, 'garbage collection failed')
+    response.writeHead(500).end()
+  }
+}
+
+/** The status that says why it may not be collected; null where it may. */
+function refusalOf(request: IncomingMessage, age: string): number | null {
+  const allowed = authorized(request, 'delete')
+  if (allowed !== 'ok') return allowed === 'denied' ? 403 : 401
+  if (request.method !== 'POST') return 405
+  return /^\d{1,12}$/.test(age) ? null : 400
 }
 
 /** Basic, any name: the password is what counts, and nodes have one that pushes nothing. Hashes of one length are compared, so time tells nothing. */

@@ -8,7 +8,7 @@ import type { TargetRegistry } from '../model/targets.ts'
 import type { ImageStore } from '../oci/image-store.ts'
 import { OciError } from '../oci/oci-error.ts'
 import { registryOf } from '../reconcile/target-registry.ts'
-import type { ClusterRegistry } from './cluster-registry.ts'
+import { RELEASE_TAG, type ClusterRegistry } from './cluster-registry.ts'
 import { collectHostTrees } from './host-rootfs.ts'
 
 export interface ReleaseImagesOptions {
@@ -53,7 +53,7 @@ export function releaseImages(options: ReleaseImagesOptions): ReleaseImages {
     withdraw: async (ref, number) => {
       const repository = refKey(ref)
       const ours = (tag: string): boolean =>
-        number === null ? tag === LATEST || /^[1-9]\d*$/.test(tag) : tag === String(number)
+        number === null ? tag === LATEST || RELEASE_TAG.test(tag) : tag === String(number)
       const tags = await repositories.tags(repository)
       for (const tag of tags.filter(ours)) await repositories.deleteTag(repository, tag)
       await home?.registry?.withdraw(ref, number)

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { strictBase64url } from './base64url.ts'
 
 const NONCE = 12
 const TAG = 16
@@ -29,8 +30,8 @@ export function sealBytes(
 
 /** Null for what was sealed with another key or for something else, or was changed in any character, also in those that say nothing. */
 export function openBytes(sealed: string, { key, bound }: Seal): Buffer | null {
-  const bytes = Buffer.from(sealed, 'base64url')
-  if (bytes.length < NONCE + TAG || bytes.toString('base64url') !== sealed) return null
+  const bytes = strictBase64url(sealed)
+  if (bytes === null || bytes.length < NONCE + TAG) return null
   const nonce = bytes.subarray(0, NONCE)
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG })
   decipher.setAAD(bound)

@@ -263,6 +263,6 @@ function belongsTogether(a: string, b: string): boolean {
   return !/^[\d.[\]:]+$/.test(a) && a.includes('.') && domain(a) === domain(b)
 }
 
-function basicHeader({ username, password }: Credentials): string {
+export function basicHeader({ username, password }: Credentials): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
